@@ -79,6 +79,15 @@ fn send_until_refused(world: &World) -> BTreeSet<String> {
     panic!("the disk never filled up");
 }
 
+/// Sends twenty messages that are acknowledged.
+fn send_a_few(world: &World) -> BTreeSet<String> {
+    let contents: BTreeSet<String> = (0..20).map(|n| format!("before {n}")).collect();
+    for content in &contents {
+        world.person("alice").try_send("bob", content).ok();
+    }
+    contents
+}
+
 fn assert_refused(reply: &Reply) {
     assert!([500, 503].contains(&reply.status), "{reply:?}");
     reply.error(reply.status);
@@ -181,11 +190,7 @@ fn files_that_may_not_grow_acknowledge_nothing_and_lose_nothing() {
     let wrapper = ["sh", "-c", "trap '' XFSZ; exec \"$0\" \"$@\""];
     let mut world = Setup::new().through(&wrapper).start();
     world.people(["alice", "bob"]);
-    let alice = world.person("alice");
-    let acknowledged: BTreeSet<String> = (0..20).map(|n| format!("before {n}")).collect();
-    acknowledged
-        .iter()
-        .for_each(|content| drop(alice.try_send("bob", content).ok()));
+    let acknowledged = send_a_few(&world);
     limit_file_size(&world, "4096");
     assert_refused(&world.person("alice").try_send("bob", "not this one"));
     assert_not_ready(&world);
@@ -198,11 +203,7 @@ fn files_that_may_not_grow_acknowledge_nothing_and_lose_nothing() {
 fn a_database_that_becomes_read_only_acknowledges_nothing_and_loses_nothing() {
     let mut world = World::start();
     world.people(["alice", "bob"]);
-    let alice = world.person("alice");
-    let acknowledged: BTreeSet<String> = (0..20).map(|n| format!("before {n}")).collect();
-    acknowledged
-        .iter()
-        .for_each(|content| drop(alice.try_send("bob", content).ok()));
+    let acknowledged = send_a_few(&world);
     let Some(database) = world.database() else {
         eprintln!(
             "skipped: on SQLite the limit of file size and the read-only directory show the same"

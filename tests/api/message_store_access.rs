@@ -51,6 +51,16 @@ fn answers(person: &Person, dress: impl Fn(RequestBuilder) -> RequestBuilder) ->
         .collect()
 }
 
+fn assert_all(status: u16, replies: &[Reply]) {
+    for reply in replies {
+        if status == 200 {
+            reply.ok();
+        } else {
+            reply.error(status);
+        }
+    }
+}
+
 impl Person<'_> {
     /// Sends with this person's token, which every mode accepts.
     fn send_with_token(&self, receiver: &Person, content: &str) -> i64 {
@@ -67,9 +77,7 @@ impl Person<'_> {
 fn protected_mode_serves_a_loopback_peer_without_a_token() {
     let world = World::start();
     let [alice, _] = world.people(["alice", "guest"]);
-    answers(&alice, |call| call)
-        .iter()
-        .for_each(|reply| drop(reply.ok()));
+    assert_all(200, &answers(&alice, |call| call));
 }
 
 #[test]
@@ -83,9 +91,10 @@ fn protected_mode_asks_whoever_was_forwarded_for_a_token() {
             assert!(text.contains("auth"), "says how to configure this: {text}");
         }
         let token = alice.token();
-        answers(&alice, |call| call.header(name, value).bearer_auth(token))
-            .iter()
-            .for_each(|reply| drop(reply.ok()));
+        assert_all(
+            200,
+            &answers(&alice, |call| call.header(name, value).bearer_auth(token)),
+        );
     }
 }
 
@@ -102,16 +111,10 @@ fn registering_logging_in_and_public_keys_need_no_token() {
 fn mode_token_asks_everyone_for_a_token() {
     let world = Setup::new().env("ROCKET_AUTH", "token").start();
     let [alice, bob] = world.people(["alice", "guest"]);
-    answers(&alice, |call| call)
-        .iter()
-        .for_each(|reply| drop(reply.error(401)));
+    assert_all(401, &answers(&alice, |call| call));
     let (own, other) = (alice.token(), bob.token());
-    answers(&alice, |call| call.bearer_auth(own))
-        .iter()
-        .for_each(|reply| drop(reply.ok()));
-    answers(&alice, |call| call.bearer_auth(other))
-        .iter()
-        .for_each(|reply| drop(reply.error(403)));
+    assert_all(200, &answers(&alice, |call| call.bearer_auth(own)));
+    assert_all(403, &answers(&alice, |call| call.bearer_auth(other)));
 }
 
 #[test]
@@ -119,9 +122,7 @@ fn mode_open_serves_the_forwarded_too_and_warns_at_start() {
     let world = Setup::new().env("ROCKET_AUTH", "open").start();
     let [alice, _] = world.people(["alice", "guest"]);
     for (name, value) in FORWARDED {
-        answers(&alice, |call| call.header(name, value))
-            .iter()
-            .for_each(|reply| drop(reply.ok()));
+        assert_all(200, &answers(&alice, |call| call.header(name, value)));
     }
     world.server.wait_for_line(|line| {
         line.to_lowercase().contains("open") && line.to_lowercase().contains("warn")

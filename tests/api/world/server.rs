@@ -162,8 +162,8 @@ impl Server {
     pub(crate) fn wait_for_line(&self, is: impl Fn(&str) -> bool) -> String {
         let found = |line: &str| is(line).then(|| line.to_owned());
         self.stderr
-            .wait_for(&found)
-            .or_else(|| self.stdout.wait_for(&found))
+            .wait_for(found)
+            .or_else(|| self.stdout.wait_for(found))
             .unwrap_or_else(|| panic!("no such line in its log:\n{}", self.stderr()))
     }
 

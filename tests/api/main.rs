@@ -11,6 +11,7 @@ mod message_store_accounts;
 mod message_store_bodies;
 mod message_store_events;
 mod message_store_grants;
+mod message_store_load;
 mod message_store_messages;
 mod message_store_pages;
 mod message_store_retries;

@@ -80,7 +80,7 @@ struct Serve {
     #[arg(long, value_name = "PORT")]
     port: Vec<u16>,
     /// Use a PostgreSQL server: postgres://user:password@host/database
-    #[arg(long, value_name = "URL", hide_env_values = true)]
+    #[arg(long, value_name = "URL")]
     database_url: Option<String>,
     /// The port of the TCP protocol chat_room, 0 for a free one [default: 8888]
     #[arg(long, value_name = "PORT")]

@@ -4,7 +4,9 @@
 //! at another one, never writes SQL, and words its own errors.
 
 mod docs;
+mod encommunication;
 pub(crate) mod http;
+pub(crate) mod listing;
 mod message_store;
 mod observe;
 pub(crate) mod socket;
@@ -54,6 +56,7 @@ pub async fn serve(app: Arc<App>, on_ready: impl FnOnce(&Listening)) -> Result<(
             }
         }
     }
+    tokio::spawn(encommunication::keep_roster(app.clone()));
     on_ready(&listening);
     app.shutdown.cancelled().await;
     app.hub.shut_down();
@@ -76,7 +79,13 @@ fn ended(server: Option<Result<Result<()>, tokio::task::JoinError>>) -> Result<(
 
 /// Every HTTP route of every API.
 pub fn routes() -> Vec<Route> {
-    [docs::routes(), observe::routes(), message_store::routes()].concat()
+    [
+        docs::routes(),
+        observe::routes(),
+        message_store::routes(),
+        encommunication::routes(),
+    ]
+    .concat()
 }
 
 fn http_server(
@@ -103,12 +112,16 @@ fn http_server(
         },
         ..rocket::Config::release_default()
     };
-    rocket::custom(config)
+    let rocket = rocket::custom(config)
         .manage(app)
         .manage(metrics.clone())
         .manage(docs::Document::new())
         .mount("/", routes())
-        .register("/", message_store::catchers())
+        .register("/", message_store::catchers());
+    let rocket = encommunication::BASES.iter().fold(rocket, |rocket, base| {
+        rocket.register(*base, encommunication::catchers())
+    });
+    rocket
         .attach(AdHoc::on_request("optional final slash", |request, _| {
             Box::pin(async move { drop_final_slash(request) })
         }))

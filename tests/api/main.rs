@@ -18,6 +18,9 @@ mod message_store_retries;
 mod message_store_shared;
 mod message_store_throttle;
 
+mod encommunication;
+mod one_store;
+
 mod model_property;
 mod permission_matrix;
 

@@ -127,12 +127,18 @@ pub enum Error {
 impl Error {
     /// Shorthand for [`Error::Invalid`].
     pub fn invalid(field: &'static str, problem: impl Into<String>) -> Self {
-        Error::Invalid { field, problem: problem.into() }
+        Error::Invalid {
+            field,
+            problem: problem.into(),
+        }
     }
 
     /// True for what is our fault: to be logged, and answered with a fixed text.
     pub fn is_internal(&self) -> bool {
-        matches!(self, Error::Db(_) | Error::Pool(_) | Error::Io(_) | Error::Internal(_))
+        matches!(
+            self,
+            Error::Db(_) | Error::Pool(_) | Error::Io(_) | Error::Internal(_)
+        )
     }
 
     /// The column whose uniqueness an insert or update broke, as `table.column`, if that is what
@@ -146,8 +152,16 @@ impl Error {
             (Some(table), Some(constraint)) => constraint
                 .strip_prefix(&format!("{table}_"))
                 .and_then(|rest| rest.strip_suffix("_key"))
-                .map_or_else(|| constraint.to_owned(), |column| format!("{table}.{column}")),
-            _ => info.message().rsplit(": ").next().unwrap_or_default().to_owned(),
+                .map_or_else(
+                    || constraint.to_owned(),
+                    |column| format!("{table}.{column}"),
+                ),
+            _ => info
+                .message()
+                .rsplit(": ")
+                .next()
+                .unwrap_or_default()
+                .to_owned(),
         })
     }
 }

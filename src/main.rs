@@ -99,7 +99,12 @@ fn main() -> ExitCode {
         Command::Check(flags) => check(&flags),
         Command::Openapi { mounted } => openapi(mounted),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "sealpost", &mut std::io::stdout());
+            clap_complete::generate(
+                shell,
+                &mut Cli::command(),
+                "sealpost",
+                &mut std::io::stdout(),
+            );
             Ok(())
         }
     };
@@ -157,11 +162,22 @@ fn serve(flags: &Serve) -> Result<()> {
 fn greet(app: &App, listening: &Listening) {
     let mut text = String::new();
     for address in &listening.http {
-        text += &format!("sealpost listens on http://{address}  (documentation: http://{address}/docs)\n");
+        text += &format!(
+            "sealpost listens on http://{address}  (documentation: http://{address}/docs)\n"
+        );
     }
     let data = &app.config.data_dir;
-    let place = if app.config.database_url.is_some() { "PostgreSQL; keys and uploads in " } else { "" };
-    text += &format!("data: {place}{}\n", data.canonicalize().unwrap_or_else(|_| data.clone()).display());
+    let place = if app.config.database_url.is_some() {
+        "PostgreSQL; keys and uploads in "
+    } else {
+        ""
+    };
+    text += &format!(
+        "data: {place}{}\n",
+        data.canonicalize()
+            .unwrap_or_else(|_| data.clone())
+            .display()
+    );
     text += match app.config.auth {
         Auth::Protected => "protected: calls without a token are served to this machine only\n",
         Auth::Token => "every call needs its user's token\n",
@@ -173,9 +189,10 @@ fn greet(app: &App, listening: &Listening) {
 fn stop_on_signal(app: Arc<App>) {
     use tokio::signal::unix::{SignalKind, signal};
     tokio::spawn(async move {
-        let (Ok(mut terminate), Ok(mut interrupt)) =
-            (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-        else {
+        let (Ok(mut terminate), Ok(mut interrupt)) = (
+            signal(SignalKind::terminate()),
+            signal(SignalKind::interrupt()),
+        ) else {
             tracing::error!("signals cannot be handled");
             return;
         };
@@ -188,22 +205,38 @@ fn stop_on_signal(app: Arc<App>) {
 /// are dropped rather than requests held.
 fn start_log(config: &Config) -> Option<tracing_appender::non_blocking::WorkerGuard> {
     let is_terminal = std::io::stderr().is_terminal();
-    let format = config.log_format.unwrap_or(if is_terminal { LogFormat::Text } else { LogFormat::Json });
+    let format = config.log_format.unwrap_or(if is_terminal {
+        LogFormat::Text
+    } else {
+        LogFormat::Json
+    });
     if format == LogFormat::Off {
         return None;
     }
     let (writer, guard) = tracing_appender::non_blocking(std::io::stderr());
     let filter = tracing_subscriber::EnvFilter::new(&config.log_filter);
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_target(false);
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(writer)
+        .with_target(false);
     match format {
-        LogFormat::Json => subscriber.json().flatten_event(true).with_current_span(false).init(),
+        LogFormat::Json => subscriber
+            .json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .init(),
         _ => subscriber.with_ansi(false).init(),
     }
     Some(guard)
 }
 
 fn backup(file: &Path, data: &DataDir) -> Result<()> {
-    let config = settings(&Serve { data: DataDir { data_dir: data.data_dir.clone() }, ..Serve::default() })?;
+    let config = settings(&Serve {
+        data: DataDir {
+            data_dir: data.data_dir.clone(),
+        },
+        ..Serve::default()
+    })?;
     let source = sqlite_file(&config)?;
     progress(&format!("copying and checking {} …", source.display()));
     db::backup(&source, file)?;
@@ -212,7 +245,12 @@ fn backup(file: &Path, data: &DataDir) -> Result<()> {
 }
 
 fn restore(file: &Path, data: &DataDir) -> Result<()> {
-    let config = settings(&Serve { data: DataDir { data_dir: data.data_dir.clone() }, ..Serve::default() })?;
+    let config = settings(&Serve {
+        data: DataDir {
+            data_dir: data.data_dir.clone(),
+        },
+        ..Serve::default()
+    })?;
     let target = sqlite_file(&config)?;
     std::fs::create_dir_all(&config.data_dir)?;
     let _lock = app::lock_directory(&config.data_dir)?;
@@ -226,7 +264,9 @@ fn restore(file: &Path, data: &DataDir) -> Result<()> {
 fn sqlite_file(config: &Config) -> Result<PathBuf> {
     match config.database_url {
         None => Ok(db::file_in(&config.data_dir)),
-        Some(_) => Err(Error::Internal("the data is in PostgreSQL; use pg_dump and pg_restore".into())),
+        Some(_) => Err(Error::Internal(
+            "the data is in PostgreSQL; use pg_dump and pg_restore".into(),
+        )),
     }
 }
 
@@ -237,8 +277,16 @@ fn check(flags: &Serve) -> Result<()> {
     let mut problems = 0;
     for finding in &findings {
         problems += usize::from(finding.advice.is_some());
-        let advice = finding.advice.as_ref().map(|advice| format!("\n        -> {advice}")).unwrap_or_default();
-        let mark = if finding.advice.is_some() { "PROBLEM" } else { "ok     " };
+        let advice = finding
+            .advice
+            .as_ref()
+            .map(|advice| format!("\n        -> {advice}"))
+            .unwrap_or_default();
+        let mark = if finding.advice.is_some() {
+            "PROBLEM"
+        } else {
+            "ok     "
+        };
         say(&format!("{mark} {}{advice}\n", finding.text));
     }
     match problems {
@@ -256,7 +304,12 @@ fn openapi(mounted: bool) -> Result<()> {
         return Ok(());
     }
     for route in api::routes() {
-        let path = route.uri.path().replace('<', "{").replace("..>", "}").replace('>', "}");
+        let path = route
+            .uri
+            .path()
+            .replace('<', "{")
+            .replace("..>", "}")
+            .replace('>', "}");
         say(&format!("{} {path}\n", route.method));
     }
     Ok(())

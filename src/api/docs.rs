@@ -76,8 +76,14 @@ fn document(document: &State<Document>) -> Reply {
 fn swagger_page() -> Reply {
     // Relative links in the page need the final slash, which the router takes away.
     let page = swagger("index.html");
-    let body = String::from_utf8_lossy(&page.1).replace("href=\"", "href=\"docs/").replace("src=\"./", "src=\"docs/");
-    Reply::raw(Status::Ok, ContentType::HTML, body.replace("docs/./", "docs/").into_bytes())
+    let body = String::from_utf8_lossy(&page.1)
+        .replace("href=\"", "href=\"docs/")
+        .replace("src=\"./", "src=\"docs/");
+    Reply::raw(
+        Status::Ok,
+        ContentType::HTML,
+        body.replace("docs/./", "docs/").into_bytes(),
+    )
 }
 
 #[get("/docs/<file>")]

@@ -93,7 +93,10 @@ impl Db {
             Location::File(path) => {
                 let connection = sqlite::open_for_writing(path)?;
                 let queue = writer::start(connection, settings.queue_capacity)?;
-                (Writer::Grouped(queue), readers(Manager::Reader(path.clone()))?)
+                (
+                    Writer::Grouped(queue),
+                    readers(Manager::Reader(path.clone()))?,
+                )
             }
             Location::Server(url) => {
                 postgres::migrate(url)?;
@@ -101,7 +104,11 @@ impl Db {
                 (Writer::Pooled(pool.clone()), pool)
             }
         };
-        Ok(Db { readers, writer, location: Arc::new(settings.location.clone()) })
+        Ok(Db {
+            readers,
+            writer,
+            location: Arc::new(settings.location.clone()),
+        })
     }
 
     /// Lends a read connection to `work`.
@@ -156,7 +163,9 @@ impl Db {
 
     /// Whether a write would be taken now; makes one that changes nothing.
     pub async fn is_writable(&self) -> bool {
-        self.write(|connection| postgres::or_sqlite_can_write(connection)).await.is_ok()
+        self.write(|connection| postgres::or_sqlite_can_write(connection))
+            .await
+            .is_ok()
     }
 
     /// The size of the database in bytes.

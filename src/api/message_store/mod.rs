@@ -64,11 +64,25 @@ struct Success<T: Serialize> {
 }
 
 fn success<T: Serialize>(message: &'static str, data: T) -> Answer {
-    Ok(Reply::json(Status::Ok, &Success { status: "success", message, data: Some(data) }))
+    Ok(Reply::json(
+        Status::Ok,
+        &Success {
+            status: "success",
+            message,
+            data: Some(data),
+        },
+    ))
 }
 
 fn done(message: &'static str) -> Answer {
-    Ok(Reply::json(Status::Ok, &Success::<()> { status: "success", message, data: None }))
+    Ok(Reply::json(
+        Status::Ok,
+        &Success::<()> {
+            status: "success",
+            message,
+            data: None,
+        },
+    ))
 }
 
 #[derive(Serialize)]
@@ -83,7 +97,13 @@ struct Failure(Reply);
 
 impl Failure {
     fn new(status: Status, message: &str) -> Self {
-        Failure(Reply::json(status, &ErrorBody { status: "error", message }))
+        Failure(Reply::json(
+            status,
+            &ErrorBody {
+                status: "error",
+                message,
+            },
+        ))
     }
 
     /// A field that is missing, malformed or of a wrong type.
@@ -105,7 +125,9 @@ impl From<BodyProblem> for Failure {
                 Status::PayloadTooLarge,
                 &format!("the body exceeds {limit_bytes} bytes; split the content"),
             ),
-            BodyProblem::Broken => Failure::new(Status::BadRequest, "the body ended early; send it again"),
+            BodyProblem::Broken => {
+                Failure::new(Status::BadRequest, "the body ended early; send it again")
+            }
             BodyProblem::Unreadable(cause) => Failure::new(
                 Status::BadRequest,
                 &format!("the body is not readable JSON ({cause}); send one JSON object"),
@@ -130,9 +152,17 @@ impl From<Error> for Failure {
 /// Status and text of every error.
 fn wording(error: &Error) -> (Status, String) {
     let (status, text) = match error {
-        Error::Invalid { field, problem } => return (Status::BadRequest, format!("{} {problem}", published(field))),
+        Error::Invalid { field, problem } => {
+            return (
+                Status::BadRequest,
+                format!("{} {problem}", published(field)),
+            );
+        }
         Error::TooLarge { limit_bytes } => {
-            return (Status::BadRequest, format!("encrypted_content exceeds {limit_bytes} bytes; split it"));
+            return (
+                Status::BadRequest,
+                format!("encrypted_content exceeds {limit_bytes} bytes; split it"),
+            );
         }
         Error::BadCredentials => (Status::Unauthorized, "Invalid user_id or password"),
         Error::NoToken => (
@@ -143,22 +173,34 @@ fn wording(error: &Error) -> (Status, String) {
         ),
         Error::InvalidToken => (Status::Unauthorized, "the token is not valid; log in again"),
         Error::ExpiredToken => (Status::Unauthorized, "the token has expired; log in again"),
-        Error::Forbidden => (Status::Forbidden, "not allowed for this user; ask the owner for a permission"),
+        Error::Forbidden => (
+            Status::Forbidden,
+            "not allowed for this user; ask the owner for a permission",
+        ),
         Error::TooManyAttempts { retry_after_secs } => {
             let text = format!("too many failed logins; try again in {retry_after_secs} s");
             return (Status::TooManyRequests, text);
         }
         Error::UnknownUser => (Status::NotFound, "no such user; check the user_id"),
         Error::UnknownMessage => (Status::NotFound, "no such message; check the message_id"),
-        Error::UnknownPermission => (Status::NotFound, "that user has no granted permission on this message"),
+        Error::UnknownPermission => (
+            Status::NotFound,
+            "that user has no granted permission on this message",
+        ),
         Error::UnknownKey => (Status::NotFound, "that user has stored no public key"),
-        Error::UsernameTaken => (Status::BadRequest, "user_id is already taken; choose another"),
+        Error::UsernameTaken => (
+            Status::BadRequest,
+            "user_id is already taken; choose another",
+        ),
         Error::KeyReused => (
             Status::UnprocessableEntity,
             "this Idempotency-Key was used for another message; use a new key for each message",
         ),
         Error::Busy { .. } => (Status::ServiceUnavailable, "busy; try again later"),
-        Error::ReadOnly => (Status::ServiceUnavailable, "the store takes no writes now; try again later"),
+        Error::ReadOnly => (
+            Status::ServiceUnavailable,
+            "the store takes no writes now; try again later",
+        ),
         // These belong to calls that this API does not have.
         Error::UnsupportedType
         | Error::UnknownContact
@@ -170,9 +212,10 @@ fn wording(error: &Error) -> (Status, String) {
         | Error::RequestExists
         | Error::SelfContact
         | Error::NotAMember => (Status::BadRequest, "not possible here"),
-        Error::Db(_) | Error::Pool(_) | Error::Io(_) | Error::Internal(_) => {
-            (Status::InternalServerError, "internal error; the server's log has the cause")
-        }
+        Error::Db(_) | Error::Pool(_) | Error::Io(_) | Error::Internal(_) => (
+            Status::InternalServerError,
+            "internal error; the server's log has the cause",
+        ),
     };
     (status, text.to_owned())
 }
@@ -193,7 +236,9 @@ fn message_id(text: &str) -> Result<crate::model::MessageId, Failure> {
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(Failure::bad_field("message_id", "must be an integer"));
     }
-    text.parse().map(crate::model::MessageId).map_err(|_| Error::UnknownMessage.into())
+    text.parse()
+        .map(crate::model::MessageId)
+        .map_err(|_| Error::UnknownMessage.into())
 }
 
 #[catch(404)]
@@ -203,8 +248,14 @@ fn no_route(request: &Request<'_>) -> Reply {
         return Failure::new(Status::NotFound, "no such path; GET /docs lists them all").0;
     }
     let allowed: Vec<&str> = others.iter().map(|method| method.as_str()).collect();
-    let text = format!("{} is not possible here; use {}", request.method(), allowed.join(" or "));
-    Failure::new(Status::MethodNotAllowed, &text).0.with_header("Allow", allowed.join(", "))
+    let text = format!(
+        "{} is not possible here; use {}",
+        request.method(),
+        allowed.join(" or ")
+    );
+    Failure::new(Status::MethodNotAllowed, &text)
+        .0
+        .with_header("Allow", allowed.join(", "))
 }
 
 #[catch(400)]
@@ -215,7 +266,11 @@ fn no_parse() -> Reply {
 #[catch(default)]
 fn otherwise(status: Status, _: &Request<'_>) -> Reply {
     if status.class().is_server_error() {
-        return Failure::new(Status::InternalServerError, "internal error; the server's log has the cause").0;
+        return Failure::new(
+            Status::InternalServerError,
+            "internal error; the server's log has the cause",
+        )
+        .0;
     }
     Failure::new(status, status.reason_lossy()).0
 }

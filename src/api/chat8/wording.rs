@@ -1,0 +1,156 @@
+//! The published words for what goes wrong: status, code and text of every error.
+
+use rocket::http::Status;
+use rocket::request::Request;
+use rocket::response::{self, Responder};
+use serde::Serialize;
+
+use super::now;
+use crate::api::http::{self, BodyProblem, Reply};
+use crate::error::Error;
+
+const INVALID: &str = "请求参数验证失败";
+const UNREADABLE: &str = "请求参数错误";
+
+/// An error of this API: `{"success": false, "error": {"code", "message", "details"}, "timestamp"}`.
+#[derive(Debug)]
+pub(super) struct Failure(Reply);
+
+#[derive(Serialize)]
+struct ErrorEnvelope<'a> {
+    success: bool,
+    error: ErrorBody<'a>,
+    timestamp: String,
+}
+
+#[derive(Serialize)]
+struct ErrorBody<'a> {
+    code: &'a str,
+    message: &'a str,
+    details: serde_json::Map<String, serde_json::Value>,
+}
+
+impl Failure {
+    pub(super) fn new(status: Status, code: &str, message: &str) -> Self {
+        Failure::detailed(status, code, message, None)
+    }
+
+    fn detailed(status: Status, code: &str, message: &str, detail: Option<(&str, String)>) -> Self {
+        let details = detail.into_iter().map(|(field, problem)| (field.to_owned(), problem.into())).collect();
+        let error = ErrorBody { code, message, details };
+        Failure(Reply::json(status, &ErrorEnvelope { success: false, error, timestamp: now() }))
+    }
+
+    /// A readable request with a value that breaks a rule.
+    pub(super) fn invalid(field: &str, problem: impl Into<String>) -> Self {
+        let detail = Some((field, problem.into()));
+        Failure::detailed(Status::UnprocessableEntity, "VALIDATION", INVALID, detail)
+    }
+
+    /// A request that cannot be read.
+    pub(super) fn unreadable(problem: impl Into<String>) -> Self {
+        let detail = Some(("body", problem.into()));
+        Failure::detailed(Status::BadRequest, "VALIDATION", UNREADABLE, detail)
+    }
+
+    /// A body larger than anything that could be valid.
+    pub(super) fn body_too_large(limit_bytes: u64) -> Self {
+        let detail = Some(("body", format!("exceeds {limit_bytes} bytes")));
+        Failure::detailed(Status::PayloadTooLarge, "VALIDATION", UNREADABLE, detail)
+    }
+
+    /// No such path, or no such method for it.
+    pub(super) fn not_found(status: Status) -> Self {
+        let text = if status == Status::NotFound { "资源不存在" } else { "请求方法不被允许" };
+        Failure::new(status, "NOT_FOUND", text)
+    }
+
+    /// What the server itself refuses before any route has a say.
+    pub(super) fn of_status(status: Status) -> Self {
+        if status.class().is_server_error() {
+            return Failure::new(Status::InternalServerError, "INTERNAL", "服务器内部错误");
+        }
+        Failure::new(status, "VALIDATION", UNREADABLE)
+    }
+
+    #[must_use]
+    pub(super) fn with_header(self, name: &'static str, value: String) -> Self {
+        Failure(self.0.with_header(name, value))
+    }
+
+    pub(super) fn reply(self) -> Reply {
+        self.0
+    }
+}
+
+impl<'r> Responder<'r, 'static> for Failure {
+    fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
+        self.0.respond_to(request)
+    }
+}
+
+impl From<BodyProblem> for Failure {
+    fn from(problem: BodyProblem) -> Self {
+        match problem {
+            BodyProblem::TooLarge { limit_bytes } => Failure::body_too_large(limit_bytes),
+            BodyProblem::Broken => Failure::unreadable("ended early"),
+            BodyProblem::Unreadable(cause) => Failure::unreadable(format!("is not JSON: {cause}")),
+            BodyProblem::Field { field, problem, .. } if field.is_empty() => Failure::invalid("body", problem),
+            BodyProblem::Field { field, problem, .. } => Failure::invalid(&field, problem),
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        http::log_if_internal(&error);
+        if let Error::Invalid { field, problem } = &error {
+            return Failure::invalid(published(field), problem);
+        }
+        let (status, code, message) = wording(&error);
+        Failure(Failure::new(status, code, message).0.with_retry_after(&error))
+    }
+}
+
+/// Status, code and text of every error.
+pub(super) fn wording(error: &Error) -> (Status, &'static str, &'static str) {
+    match error {
+        Error::NoToken | Error::InvalidToken => (Status::Unauthorized, "AUTH_001", "无效的认证令牌"),
+        Error::ExpiredToken => (Status::Unauthorized, "AUTH_002", "令牌已过期"),
+        Error::BadCredentials => (Status::Unauthorized, "AUTH_003", "用户名或密码错误"),
+        Error::UnknownUser => (Status::NotFound, "USER_001", "用户不存在"),
+        Error::UsernameTaken => (Status::Conflict, "USER_002", "用户名已存在"),
+        Error::EmailTaken => (Status::Conflict, "USER_003", "邮箱已存在"),
+        Error::UnknownContact => (Status::NotFound, "FRIEND_001", "好友关系不存在"),
+        Error::SelfContact => (Status::BadRequest, "FRIEND_002", "不能添加自己为好友"),
+        Error::RequestExists => (Status::Conflict, "FRIEND_003", "好友请求已存在"),
+        Error::UnknownMessage => (Status::NotFound, "MESSAGE_001", "消息不存在"),
+        Error::Forbidden => (Status::Forbidden, "MESSAGE_002", "无权限访问消息"),
+        Error::UnsupportedType => (Status::UnsupportedMediaType, "FILE_001", "文件类型不支持"),
+        Error::TooLarge { .. } => (Status::PayloadTooLarge, "FILE_002", "文件大小超出限制"),
+        Error::UnknownKey => (Status::NotFound, "ENCRYPT_001", "加密密钥不存在"),
+        Error::Invalid { .. } => (Status::UnprocessableEntity, "VALIDATION", INVALID),
+        Error::UnknownFile | Error::UnknownRequest => (Status::NotFound, "NOT_FOUND", "资源不存在"),
+        Error::TooManyAttempts { .. } => (Status::TooManyRequests, "RATE_LIMITED", "请求过于频繁，请稍后再试"),
+        Error::Busy { .. } | Error::ReadOnly => {
+            (Status::ServiceUnavailable, "INTERNAL", "服务器繁忙，请稍后再试")
+        }
+        // These belong to calls that this API does not have.
+        Error::UnknownPermission
+        | Error::UnknownRoom
+        | Error::RoomNameTaken
+        | Error::NotAMember
+        | Error::KeyReused => (Status::BadRequest, "VALIDATION", UNREADABLE),
+        Error::Db(_) | Error::Pool(_) | Error::Io(_) | Error::Internal(_) => {
+            (Status::InternalServerError, "INTERNAL", "服务器内部错误")
+        }
+    }
+}
+
+/// The published name of a field.
+fn published(field: &'static str) -> &'static str {
+    match field {
+        "private key" => "private_key_encrypted",
+        other => other,
+    }
+}

@@ -8,6 +8,7 @@
 pub mod api;
 pub mod check;
 
+pub mod contacts;
 pub mod messages;
 pub mod users;
 

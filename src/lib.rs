@@ -8,6 +8,7 @@
 pub mod api;
 pub mod check;
 
+pub mod contacts;
 pub mod files;
 pub mod messages;
 pub mod users;

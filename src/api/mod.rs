@@ -56,12 +56,16 @@ pub async fn serve(app: Arc<App>, on_ready: impl FnOnce(&Listening)) -> Result<(
             }
         }
     }
+    let announcer = tokio::spawn(crate::contacts::announce_changes(app.clone()));
     on_ready(&listening);
     app.shutdown.cancelled().await;
     app.hub.shut_down();
     while let Some(server) = servers.join_next().await {
         ended(Some(server))?;
     }
+    announcer
+        .await
+        .map_err(|cause| Error::Internal(cause.to_string()))?;
     let closing = app.clone();
     tokio::task::spawn_blocking(move || closing.db.close())
         .await

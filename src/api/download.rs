@@ -28,7 +28,10 @@ impl<'r> FromRequest<'r> for Range {
 
     async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Self::Error> {
         let header = |name| request.headers().get_one(name).map(str::to_owned);
-        Outcome::Success(Range { range: header("Range"), if_range: header("If-Range") })
+        Outcome::Success(Range {
+            range: header("Range"),
+            if_range: header("If-Range"),
+        })
     }
 }
 
@@ -46,9 +49,18 @@ impl Range {
     /// What is meant, of a file of `size` bytes with this `etag`. Several ranges at once, units
     /// other than bytes and whatever cannot be read are answered with the whole.
     fn part_of(&self, size: u64, etag: &str) -> Part {
-        let is_current = self.if_range.as_deref().is_none_or(|condition| condition == etag);
-        let asked = self.range.as_deref().filter(|_| is_current).and_then(|range| range.trim().strip_prefix("bytes="));
-        let Some((first, last)) = asked.and_then(|range| range.split_once('-')) else { return Part::Whole };
+        let is_current = self
+            .if_range
+            .as_deref()
+            .is_none_or(|condition| condition == etag);
+        let asked = self
+            .range
+            .as_deref()
+            .filter(|_| is_current)
+            .and_then(|range| range.trim().strip_prefix("bytes="));
+        let Some((first, last)) = asked.and_then(|range| range.split_once('-')) else {
+            return Part::Whole;
+        };
         let number = |text: &str| text.trim().parse::<u64>().ok();
         match (number(first), number(last)) {
             (None, Some(count)) if first.trim().is_empty() => match count.min(size) {
@@ -64,7 +76,11 @@ impl Range {
 
 impl Part {
     fn between(first: u64, last: u64, size: u64) -> Part {
-        if first < size { Part::Bytes(first, last.min(size - 1)) } else { Part::Nowhere }
+        if first < size {
+            Part::Bytes(first, last.min(size - 1))
+        } else {
+            Part::Nowhere
+        }
     }
 }
 
@@ -101,12 +117,20 @@ impl Download {
             Part::Nowhere => return Ok(None),
             Part::Bytes(first, last) => {
                 file.seek(SeekFrom::Start(first)).await?;
-                headers.push(Header::new("Content-Range", format!("bytes {first}-{last}/{size}")));
+                headers.push(Header::new(
+                    "Content-Range",
+                    format!("bytes {first}-{last}/{size}"),
+                ));
                 (Status::PartialContent, last - first + 1)
             }
         };
         headers.push(Header::new("Content-Length", length.to_string()));
-        Ok(Some(Download { status, file, length, headers }))
+        Ok(Some(Download {
+            status,
+            file,
+            length,
+            headers,
+        }))
     }
 
     /// Adds a header.
@@ -120,11 +144,20 @@ impl Download {
     #[must_use]
     pub(crate) fn as_attachment(self, file_name: &str) -> Self {
         let is_plain = |c: char| c.is_ascii_alphanumeric() || " ._-()".contains(c);
-        let plain: String = file_name.chars().map(|c| if is_plain(c) { c } else { '_' }).collect();
+        let plain: String = file_name
+            .chars()
+            .map(|c| if is_plain(c) { c } else { '_' })
+            .collect();
         let is_unreserved = |byte: u8| byte.is_ascii_alphanumeric() || b"._-~".contains(&byte);
         let encoded: String = file_name
             .bytes()
-            .map(|byte| if is_unreserved(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+            .map(|byte| {
+                if is_unreserved(byte) {
+                    char::from(byte).to_string()
+                } else {
+                    format!("%{byte:02X}")
+                }
+            })
             .collect();
         let value = format!("attachment; filename=\"{plain}\"; filename*=UTF-8''{encoded}");
         self.with_header("Content-Disposition", value)
@@ -138,7 +171,10 @@ impl<'r> Responder<'r, 'static> for Download {
         for header in self.headers {
             response.header(header);
         }
-        response.max_chunk_size(CHUNK_BYTES).streamed_body(self.file.take(self.length)).ok()
+        response
+            .max_chunk_size(CHUNK_BYTES)
+            .streamed_body(self.file.take(self.length))
+            .ok()
     }
 }
 
@@ -147,7 +183,10 @@ mod tests {
     use super::*;
 
     fn check(range: &str, expected: Part) {
-        let range = Range { range: Some(range.into()), if_range: None };
+        let range = Range {
+            range: Some(range.into()),
+            if_range: None,
+        };
         assert_eq!(range.part_of(100, "\"a\""), expected, "{range:?}");
     }
 
@@ -160,14 +199,24 @@ mod tests {
         check("bytes=50-1000", Part::Bytes(50, 99));
         check("bytes=100-", Part::Nowhere);
         check("bytes=-0", Part::Nowhere);
-        for unreadable in ["bytes=9-0", "bytes=0-1,5-6", "bytes=-", "bytes=a-b", "lines=0-9", "bytes=+1-2-3"] {
+        for unreadable in [
+            "bytes=9-0",
+            "bytes=0-1,5-6",
+            "bytes=-",
+            "bytes=a-b",
+            "lines=0-9",
+            "bytes=+1-2-3",
+        ] {
             check(unreadable, Part::Whole);
         }
     }
 
     #[test]
     fn a_range_of_something_else_is_the_whole() {
-        let range = |etag: &str| Range { range: Some("bytes=0-0".into()), if_range: Some(etag.into()) };
+        let range = |etag: &str| Range {
+            range: Some("bytes=0-0".into()),
+            if_range: Some(etag.into()),
+        };
         assert_eq!(range("\"a\"").part_of(100, "\"a\""), Part::Bytes(0, 0));
         assert_eq!(range("\"b\"").part_of(100, "\"a\""), Part::Whole);
         assert_eq!(Range::default().part_of(0, "\"a\""), Part::Whole);

@@ -3,7 +3,9 @@
 //! Each folder below is one published API: parse, one call of a noun, reply. An API never looks
 //! at another one, never writes SQL, and words its own errors.
 
+mod chat8;
 mod docs;
+mod download;
 pub(crate) mod http;
 mod message_store;
 mod observe;
@@ -82,7 +84,13 @@ fn ended(server: Option<Result<Result<()>, tokio::task::JoinError>>) -> Result<(
 
 /// Every HTTP route of every API.
 pub fn routes() -> Vec<Route> {
-    [docs::routes(), observe::routes(), message_store::routes()].concat()
+    [
+        docs::routes(),
+        observe::routes(),
+        message_store::routes(),
+        chat8::routes(),
+    ]
+    .concat()
 }
 
 fn http_server(
@@ -115,6 +123,7 @@ fn http_server(
         .manage(docs::Document::new())
         .mount("/", routes())
         .register("/", message_store::catchers())
+        .register(chat8::BASE, chat8::catchers())
         .attach(AdHoc::on_request("optional final slash", |request, _| {
             Box::pin(async move { drop_final_slash(request) })
         }))

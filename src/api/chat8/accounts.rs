@@ -35,20 +35,30 @@ struct Registered {
 /// A new account, logged in at once.
 #[post("/auth/register", data = "<body>")]
 pub(super) async fn register(app: &AppState, body: Body) -> Answer {
-    let Register { username, email, password, confirm_password } = body.json()?;
+    let Register {
+        username,
+        email,
+        password,
+        confirm_password,
+    } = body.json()?;
     check_username(&username)?;
     check_new_password("password", &password, &confirm_password)?;
     let secret = secret_of(&password);
-    let registration = Registration { username, email: Some(email), secret, public_key: None };
+    let registration = Registration {
+        username,
+        email: Some(email),
+        secret,
+        public_key: None,
+    };
     let user = users::register(app, registration).await?;
     let token = tokens::issue(app, user.id).await?;
-    success(Registered {
+    Ok(success(Registered {
         user_id: user.id.0,
         username: user.username,
         email: user.email,
         access_token: token.text,
         token_type: "bearer",
-    })
+    }))
 }
 
 #[derive(Deserialize)]
@@ -80,12 +90,17 @@ pub(super) async fn login(app: &AppState, peer: Peer, body: Body) -> Answer {
     // A name that nobody can have fails like one that nobody has.
     let username = users::parse_username(&username).map_err(|_| Error::BadCredentials)?;
     let (user, token) = users::log_in(app, &username, secret_of(&password), peer.ip).await?;
-    success(LoggedIn {
+    Ok(success(LoggedIn {
         access_token: token.text,
         token_type: "bearer",
         expires_in: token.expires_in_secs,
-        user: Oneself { id: user.id.0, username: user.username, email: user.email, avatar: user.avatar },
-    })
+        user: Oneself {
+            id: user.id.0,
+            username: user.username,
+            email: user.email,
+            avatar: user.avatar,
+        },
+    }))
 }
 
 #[derive(Serialize)]
@@ -101,11 +116,11 @@ pub(super) async fn refresh(app: &AppState, bearer: Bearer) -> Answer {
     let session = bearer.session(app)?;
     let token = tokens::issue(app, session.user).await?;
     tokens::end(app, session.id).await?;
-    success(Refreshed {
+    Ok(success(Refreshed {
         access_token: token.text,
         token_type: "bearer",
         expires_in: token.expires_in_secs,
-    })
+    }))
 }
 
 /// Ends the token and its sockets.
@@ -113,7 +128,7 @@ pub(super) async fn refresh(app: &AppState, bearer: Bearer) -> Answer {
 pub(super) async fn logout(app: &AppState, bearer: Bearer) -> Answer {
     let session = bearer.session(app)?;
     tokens::end(app, session.id).await?;
-    done("登出成功")
+    Ok(done("登出成功"))
 }
 
 /// Refuses usernames that this API finds too long.
@@ -132,7 +147,10 @@ pub(super) fn check_new_password(field: &str, new: &str, confirmed: &str) -> Res
         return Err(Failure::invalid(field, problem));
     }
     if new != confirmed {
-        return Err(Failure::invalid("confirm_password", format!("is not the same as {field}")));
+        return Err(Failure::invalid(
+            "confirm_password",
+            format!("is not the same as {field}"),
+        ));
     }
     Ok(())
 }

@@ -25,18 +25,31 @@ pub(super) async fn avatar(app: &AppState, range: Range, slug: &str) -> Result<D
 
 /// A file, for its sender and its receiver. Browsers save it and never show it.
 #[get("/files/<slug>")]
-pub(super) async fn file(app: &AppState, bearer: Bearer, range: Range, slug: &str) -> Result<Download, Failure> {
+pub(super) async fn file(
+    app: &AppState,
+    bearer: Bearer,
+    range: Range,
+    slug: &str,
+) -> Result<Download, Failure> {
     let session = bearer.session(app)?;
     let (upload, file) = files::open_for(app, Some(session.user), slug).await?;
     let download = answer(&upload, file, range).await?;
-    Ok(download.as_attachment(&upload.file_name).with_header("Cache-Control", "private, no-cache"))
+    Ok(download
+        .as_attachment(&upload.file_name)
+        .with_header("Cache-Control", "private, no-cache"))
 }
 
 async fn answer(upload: &Upload, file: tokio::fs::File, range: Range) -> Result<Download, Failure> {
     let size = upload.size_bytes.unsigned_abs();
-    let download = Download::new(file, size, &upload.media_type, &upload.slug, range).await.map_err(Error::from)?;
+    let download = Download::new(file, size, &upload.media_type, &upload.slug, range)
+        .await
+        .map_err(Error::from)?;
     download.ok_or_else(|| {
-        let refused = Failure::new(Status::RangeNotSatisfiable, "VALIDATION", "请求参数验证失败");
+        let refused = Failure::new(
+            Status::RangeNotSatisfiable,
+            "VALIDATION",
+            "请求参数验证失败",
+        );
         refused.with_header("Content-Range", format!("bytes */{size}"))
     })
 }

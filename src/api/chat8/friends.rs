@@ -36,7 +36,7 @@ pub(super) fn list(app: &AppState, bearer: Bearer) -> Answer {
         last_seen: friend.user.last_login_at.map(timestamp),
     };
     let friends = contacts::list_friends(app, session.user)?;
-    success(friends.into_iter().map(shown).collect::<Vec<_>>())
+    Ok(success(friends.into_iter().map(shown).collect::<Vec<_>>()))
 }
 
 #[derive(Serialize)]
@@ -53,15 +53,19 @@ pub(super) fn search(app: &AppState, bearer: Bearer, q: Option<&str>) -> Answer 
     let session = bearer.session(app)?;
     let text = q.map(str::trim).filter(|text| !text.is_empty());
     let text = text.ok_or_else(|| Failure::invalid("q", "must not be empty"))?;
-    let friends: HashSet<UserId> =
-        contacts::list_friends(app, session.user)?.iter().map(|friend| friend.user.id).collect();
-    let found = users::search(app, text, session.user, MOST_FOUND)?.into_iter().map(|user| Found {
-        id: user.id.0,
-        is_friend: friends.contains(&user.id),
-        username: user.username,
-        avatar: user.avatar,
-    });
-    success(found.collect::<Vec<_>>())
+    let friends: HashSet<UserId> = contacts::list_friends(app, session.user)?
+        .iter()
+        .map(|friend| friend.user.id)
+        .collect();
+    let found = users::search(app, text, session.user, MOST_FOUND)?
+        .into_iter()
+        .map(|user| Found {
+            id: user.id.0,
+            is_friend: friends.contains(&user.id),
+            username: user.username,
+            avatar: user.avatar,
+        });
+    Ok(success(found.collect::<Vec<_>>()))
 }
 
 #[derive(Serialize)]
@@ -77,14 +81,16 @@ struct Pending {
 #[get("/friends/requests")]
 pub(super) fn requests(app: &AppState, bearer: Bearer) -> Answer {
     let session = bearer.session(app)?;
-    let pending = contacts::list_requests_to(app, session.user)?.into_iter().map(|asked| Pending {
-        request_id: asked.request.id.0,
-        from_user_id: asked.from.id.0,
-        from_username: asked.from.username,
-        message: asked.request.message,
-        created_at: timestamp(asked.request.created_at),
-    });
-    success(pending.collect::<Vec<_>>())
+    let pending = contacts::list_requests_to(app, session.user)?
+        .into_iter()
+        .map(|asked| Pending {
+            request_id: asked.request.id.0,
+            from_user_id: asked.from.id.0,
+            from_username: asked.from.username,
+            message: asked.request.message,
+            created_at: timestamp(asked.request.created_at),
+        });
+    Ok(success(pending.collect::<Vec<_>>()))
 }
 
 #[derive(Deserialize)]
@@ -98,8 +104,14 @@ struct Ask {
 pub(super) async fn ask(app: &AppState, bearer: Bearer, body: Body) -> Answer {
     let session = bearer.session(app)?;
     let Ask { user_id, message } = body.json()?;
-    contacts::ask(app, session.user, UserId(user_id), message.unwrap_or_default()).await?;
-    done("好友请求已发送")
+    contacts::ask(
+        app,
+        session.user,
+        UserId(user_id),
+        message.unwrap_or_default(),
+    )
+    .await?;
+    Ok(done("好友请求已发送"))
 }
 
 #[derive(Clone, Copy, Deserialize, PartialEq, Eq)]
@@ -121,7 +133,7 @@ pub(super) async fn answer(app: &AppState, bearer: Bearer, request_id: &str, bod
     let request = RequestId(id_in_path("request_id", request_id)?);
     let AnswerBody { action } = body.json()?;
     contacts::answer(app, session.user, request, action == Decision::Accept).await?;
-    done("好友请求已处理")
+    Ok(done("好友请求已处理"))
 }
 
 /// Ends a friendship, for both.
@@ -130,5 +142,5 @@ pub(super) async fn remove(app: &AppState, bearer: Bearer, friend_id: &str) -> A
     let session = bearer.session(app)?;
     let friend = UserId(id_in_path("friend_id", friend_id)?);
     contacts::unfriend(app, session.user, friend).await?;
-    done("好友已删除")
+    Ok(done("好友已删除"))
 }

@@ -20,7 +20,10 @@ struct PublicKey {
 pub(super) fn public_key(app: &AppState, bearer: Bearer, user_id: &str) -> Answer {
     bearer.session(app)?;
     let user_id = id_in_path("user_id", user_id)?;
-    success(PublicKey { user_id, public_key: keys::public_key(app, UserId(user_id))? })
+    Ok(success(PublicKey {
+        user_id,
+        public_key: keys::public_key(app, UserId(user_id))?,
+    }))
 }
 
 #[derive(Deserialize, Serialize)]
@@ -34,20 +37,41 @@ struct Pair {
 pub(super) fn show(app: &AppState, bearer: Bearer) -> Answer {
     let session = bearer.session(app)?;
     let pair = keys::key_pair(app, session.user)?;
-    success(Pair { public_key: pair.public_key, private_key_encrypted: pair.sealed_private_key })
+    Ok(success(Pair {
+        public_key: pair.public_key,
+        private_key_encrypted: pair.sealed_private_key,
+    }))
 }
 
 /// Replaces the caller's pair. The private key comes sealed; the server cannot open it.
 #[post("/encryption/keys", data = "<body>")]
 pub(super) async fn store(app: &AppState, bearer: Bearer, body: Body) -> Answer {
     let session = bearer.session(app)?;
-    let Pair { public_key, private_key_encrypted } = body.json()?;
-    let sealed = private_key_encrypted.ok_or_else(|| Failure::invalid("private_key_encrypted", "is missing"))?;
-    for (field, key) in [("public_key", &public_key), ("private_key_encrypted", &sealed)] {
+    let Pair {
+        public_key,
+        private_key_encrypted,
+    } = body.json()?;
+    let sealed = private_key_encrypted
+        .ok_or_else(|| Failure::invalid("private_key_encrypted", "is missing"))?;
+    for (field, key) in [
+        ("public_key", &public_key),
+        ("private_key_encrypted", &sealed),
+    ] {
         if key.is_empty() || key.contains('\0') {
-            return Err(Failure::invalid(field, "must not be empty or have NUL characters"));
+            return Err(Failure::invalid(
+                field,
+                "must not be empty or have NUL characters",
+            ));
         }
     }
-    keys::store(app, session.user, KeyPair { public_key, sealed_private_key: Some(sealed) }).await?;
-    done("密钥对已更新")
+    keys::store(
+        app,
+        session.user,
+        KeyPair {
+            public_key,
+            sealed_private_key: Some(sealed),
+        },
+    )
+    .await?;
+    Ok(done("密钥对已更新"))
 }

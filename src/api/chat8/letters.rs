@@ -80,10 +80,15 @@ pub(super) fn history(
         users::username_by_id(app, friend)?;
     }
     let letter = |message| Letter::new(message, Some(message.read_at.is_some()));
-    success(History {
+    Ok(success(History {
         messages: newest_first.iter().rev().map(letter).collect(),
-        pagination: Pagination { page, limit, total, pages: (total + limit - 1) / limit },
-    })
+        pagination: Pagination {
+            page,
+            limit,
+            total,
+            pages: (total + limit - 1) / limit,
+        },
+    }))
 }
 
 /// A number in the query that must be at least one.
@@ -105,7 +110,12 @@ struct Send {
 #[post("/messages", data = "<body>")]
 pub(super) async fn send(app: &AppState, bearer: Bearer, body: Body) -> Answer {
     let session = bearer.session(app)?;
-    let Send { receiver_id, content, message_type, is_encrypted } = body.json()?;
+    let Send {
+        receiver_id,
+        content,
+        message_type,
+        is_encrypted,
+    } = body.json()?;
     let receiver = UserId(receiver_id);
     users::username_by_id(app, receiver)?;
     let sender_name = users::username_by_id(app, session.user)?;
@@ -114,13 +124,15 @@ pub(super) async fn send(app: &AppState, bearer: Bearer, body: Body) -> Answer {
         is_encrypted: is_encrypted.unwrap_or(false),
         ..Draft::direct(app, session.user, sender_name, receiver, content)
     };
-    let message = messages::send(app, draft).await.map_err(|cause| match cause {
-        Error::TooLarge { limit_bytes } => {
-            Failure::invalid("content", format!("must have at most {limit_bytes} bytes"))
-        }
-        other => other.into(),
-    })?;
-    success(Letter::new(&message, None))
+    let message = messages::send(app, draft)
+        .await
+        .map_err(|cause| match cause {
+            Error::TooLarge { limit_bytes } => {
+                Failure::invalid("content", format!("must have at most {limit_bytes} bytes"))
+            }
+            other => other.into(),
+        })?;
+    Ok(success(Letter::new(&message, None)))
 }
 
 /// Marks a message as read; its receiver only.
@@ -129,7 +141,7 @@ pub(super) async fn read(app: &AppState, bearer: Bearer, message_id: &str) -> An
     let session = bearer.session(app)?;
     let id = MessageId(id_in_path("message_id", message_id)?);
     messages::mark_read(app, session.user, id).await?;
-    done("消息已标记为已读")
+    Ok(done("消息已标记为已读"))
 }
 
 /// Takes a message back, for both; its sender only.
@@ -138,5 +150,5 @@ pub(super) async fn delete(app: &AppState, bearer: Bearer, message_id: &str) -> 
     let session = bearer.session(app)?;
     let id = MessageId(id_in_path("message_id", message_id)?);
     messages::delete(app, session.user, Action::Withdraw, id).await?;
-    done("消息已删除")
+    Ok(done("消息已删除"))
 }

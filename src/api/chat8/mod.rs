@@ -38,7 +38,6 @@ pub(super) const BASE: &str = "/api/v1";
 pub(super) const OPENAPI: &str = include_str!("openapi.json");
 
 pub(super) fn routes() -> Vec<Route> {
-    let base = rocket::http::uri::Origin::parse(BASE).expect("it is a path");
     let under_base = routes![
         accounts::register,
         accounts::login,
@@ -66,7 +65,11 @@ pub(super) fn routes() -> Vec<Route> {
         keys::show,
         keys::store,
     ];
-    let under_base = under_base.into_iter().map(|route| route.rebase(base.clone()));
+    let rebase = |route: Route| {
+        let based = route.map_base(|_| BASE.to_owned());
+        based.expect("the base is a path")
+    };
+    let under_base = under_base.into_iter().map(rebase);
     under_base.chain(routes![socket::connect]).collect()
 }
 
@@ -89,14 +92,30 @@ struct Envelope<T: Serialize> {
     timestamp: String,
 }
 
-fn success(data: impl Serialize) -> Answer {
+fn success(data: impl Serialize) -> Reply {
     let data = Some(data);
-    Ok(Reply::json(Status::Ok, &Envelope { success: true, data, message: None, timestamp: now() }))
+    Reply::json(
+        Status::Ok,
+        &Envelope {
+            success: true,
+            data,
+            message: None,
+            timestamp: now(),
+        },
+    )
 }
 
-fn done(message: &'static str) -> Answer {
+fn done(message: &'static str) -> Reply {
     let message = Some(message);
-    Ok(Reply::json(Status::Ok, &Envelope::<()> { success: true, data: None, message, timestamp: now() }))
+    Reply::json(
+        Status::Ok,
+        &Envelope::<()> {
+            success: true,
+            data: None,
+            message,
+            timestamp: now(),
+        },
+    )
 }
 
 /// An instant as this API writes it: UTC to the second, with a `Z`.
@@ -124,18 +143,21 @@ fn id_in_path(field: &'static str, text: &str) -> Result<i64, Failure> {
 fn no_route(request: &Request<'_>) -> Reply {
     let others = http::other_methods(request);
     if others.is_empty() {
-        return Failure::not_found(Status::NotFound).reply();
+        return Failure::not_found(Status::NotFound).into_reply();
     }
     let allowed: Vec<&str> = others.iter().map(|method| method.as_str()).collect();
-    Failure::not_found(Status::MethodNotAllowed).reply().with_header("Allow", allowed.join(", "))
+    let failure = Failure::not_found(Status::MethodNotAllowed);
+    failure
+        .with_header("Allow", allowed.join(", "))
+        .into_reply()
 }
 
 #[catch(400)]
 fn no_parse() -> Reply {
-    Failure::unreadable("the request cannot be read").reply()
+    Failure::unreadable("the request cannot be read").into_reply()
 }
 
 #[catch(default)]
 fn otherwise(status: Status, _: &Request<'_>) -> Reply {
-    Failure::of_status(status).reply()
+    Failure::of_status(status).into_reply()
 }

@@ -30,7 +30,7 @@ struct Shown {
 pub(super) fn show(app: &AppState, bearer: Bearer) -> Answer {
     let session = bearer.session(app)?;
     let user = users::user_by_id(app, session.user)?;
-    success(Shown {
+    Ok(success(Shown {
         id: user.id.0,
         username: user.username,
         email: user.email,
@@ -38,7 +38,7 @@ pub(super) fn show(app: &AppState, bearer: Bearer) -> Answer {
         status: user.status,
         created_at: timestamp(user.created_at),
         last_login: user.last_login_at.map(timestamp),
-    })
+    }))
 }
 
 #[derive(Deserialize)]
@@ -66,16 +66,30 @@ struct Changed {
 #[put("/user/profile", data = "<body>")]
 pub(super) async fn change(app: &AppState, bearer: Bearer, body: Body) -> Answer {
     let session = bearer.session(app)?;
-    let Change { username, email, avatar } = body.json()?;
+    let Change {
+        username,
+        email,
+        avatar,
+    } = body.json()?;
     if let Some(username) = &username {
         check_username(username)?;
     }
     if let Some(Some(path)) = &avatar {
         check_avatar(path)?;
     }
-    let change = ProfileChange { username, email, avatar, status: None };
+    let change = ProfileChange {
+        username,
+        email,
+        avatar,
+        status: None,
+    };
     let user = users::change_profile(app, session.user, change).await?;
-    success(Changed { id: user.id.0, username: user.username, email: user.email, avatar: user.avatar })
+    Ok(success(Changed {
+        id: user.id.0,
+        username: user.username,
+        email: user.email,
+        avatar: user.avatar,
+    }))
 }
 
 /// An avatar is a path on this server: an address elsewhere would tell others' addresses there.
@@ -85,7 +99,14 @@ fn check_avatar(path: &str) -> Result<(), Failure> {
         && !path.contains('\\')
         && !path.contains(char::is_control)
         && path.len() <= LONGEST_AVATAR;
-    if is_path { Ok(()) } else { Err(Failure::invalid("avatar", "must be a URL path that begins with one /")) }
+    if is_path {
+        Ok(())
+    } else {
+        Err(Failure::invalid(
+            "avatar",
+            "must be a URL path that begins with one /",
+        ))
+    }
 }
 
 #[derive(Deserialize)]
@@ -97,14 +118,23 @@ struct ChangePassword {
 
 /// A new password. Every other login of the user ends.
 #[put("/user/password", data = "<body>")]
-pub(super) async fn change_password(app: &AppState, bearer: Bearer, peer: Peer, body: Body) -> Answer {
+pub(super) async fn change_password(
+    app: &AppState,
+    bearer: Bearer,
+    peer: Peer,
+    body: Body,
+) -> Answer {
     let session = bearer.session(app)?;
-    let ChangePassword { current_password, new_password, confirm_password } = body.json()?;
+    let ChangePassword {
+        current_password,
+        new_password,
+        confirm_password,
+    } = body.json()?;
     check_new_password("new_password", &new_password, &confirm_password)?;
     let username = users::username_by_id(app, session.user)?;
     let (current, new) = (secret_of(&current_password), secret_of(&new_password));
     users::change_password(app, &username, current, new, Some(session), peer.ip).await?;
-    done("密码修改成功")
+    Ok(done("密码修改成功"))
 }
 
 #[derive(Deserialize)]
@@ -122,7 +152,12 @@ struct StatusShown {
 pub(super) async fn change_status(app: &AppState, bearer: Bearer, body: Body) -> Answer {
     let session = bearer.session(app)?;
     let ChangeStatus { status } = body.json()?;
-    let change = ProfileChange { status: Some(status), ..ProfileChange::default() };
+    let change = ProfileChange {
+        status: Some(status),
+        ..ProfileChange::default()
+    };
     let user = users::change_profile(app, session.user, change).await?;
-    success(StatusShown { status: user.status })
+    Ok(success(StatusShown {
+        status: user.status,
+    }))
 }

@@ -13,9 +13,9 @@
 
 use std::sync::Arc;
 
+use rocket::get;
 use rocket::http::Status;
 use rocket::request::{FromRequest, Outcome, Request};
-use rocket::get;
 use rocket_ws::stream::DuplexStream;
 use rocket_ws::{Channel as WsChannel, WebSocket};
 use serde::{Deserialize, Serialize};
@@ -29,14 +29,17 @@ use crate::app::App;
 use crate::error::Error;
 use crate::hub::{Channel, Event, Subscriber};
 use crate::model::{Kind, Status as Shown, UserId};
-use crate::users::tokens::Session;
 use crate::users;
+use crate::users::tokens::Session;
 
 /// The longest frame that is read.
 const LONGEST_FRAME_BYTES: usize = 1 << 20;
 /// The longest name of a call, in characters.
 const LONGEST_CALL_ID: usize = 256;
-const CLOSE_CODES: CloseCodes = CloseCodes { session_ended: 1008, shutdown: 1012 };
+const CLOSE_CODES: CloseCodes = CloseCodes {
+    session_ended: 1008,
+    shutdown: 1012,
+};
 
 /// Whether the page that opens the socket, if it is one, may.
 pub(super) struct MayConnect(bool);
@@ -46,7 +49,10 @@ impl<'r> FromRequest<'r> for MayConnect {
     type Error = std::convert::Infallible;
 
     async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Self::Error> {
-        let app = request.rocket().state::<Arc<App>>().expect("every server has its App");
+        let app = request
+            .rocket()
+            .state::<Arc<App>>()
+            .expect("every server has its App");
         Outcome::Success(MayConnect(is_origin_allowed(app, request)))
     }
 }
@@ -65,7 +71,11 @@ pub(super) fn connect(
     bearer.0 = token.or(bearer.0);
     let session = bearer.session(app)?;
     if user_id.parse() != Ok(session.user.0) {
-        return Err(Failure::new(Status::Forbidden, "AUTH_001", "令牌属于其他用户"));
+        return Err(Failure::new(
+            Status::Forbidden,
+            "AUTH_001",
+            "令牌属于其他用户",
+        ));
     }
     if !may_connect.0 {
         return Err(Failure::new(Status::Forbidden, "AUTH_001", "不允许的来源"));
@@ -79,10 +89,18 @@ pub(super) fn connect(
             Ok(())
         }) as _
     };
-    Ok(ws.config(socket::limited_to(LONGEST_FRAME_BYTES)).channel(serve))
+    Ok(ws
+        .config(socket::limited_to(LONGEST_FRAME_BYTES))
+        .channel(serve))
 }
 
-async fn run(app: Arc<App>, session: Session, bearer: &Bearer, username: String, stream: DuplexStream) {
+async fn run(
+    app: Arc<App>,
+    session: Session,
+    bearer: &Bearer,
+    username: String,
+    stream: DuplexStream,
+) {
     let subscription = app.hub.subscribe(Subscriber {
         user: session.user,
         username,
@@ -95,10 +113,19 @@ async fn run(app: Arc<App>, session: Session, bearer: &Bearer, username: String,
         return;
     }
     let react = |text: String| {
-        let answer = react(&app, session.user, &text).unwrap_or_else(|problem| Some(error_frame(&problem)));
+        let answer =
+            react(&app, session.user, &text).unwrap_or_else(|problem| Some(error_frame(&problem)));
         std::future::ready(Next::Send(answer.into_iter().collect()))
     };
-    socket::run(stream, subscription, CLOSE_CODES, until(session.expires_at), encode, react).await;
+    socket::run(
+        stream,
+        subscription,
+        CLOSE_CODES,
+        until(session.expires_at),
+        encode,
+        react,
+    )
+    .await;
 }
 
 #[derive(Serialize)]
@@ -110,7 +137,11 @@ struct Frame<T> {
 }
 
 fn frame(kind: &'static str, data: impl Serialize, timestamp: String) -> String {
-    let frame = Frame { kind, data, timestamp };
+    let frame = Frame {
+        kind,
+        data,
+        timestamp,
+    };
     serde_json::to_string(&frame).expect("frames are made of plain data")
 }
 
@@ -160,10 +191,25 @@ fn encode(event: &Event) -> Option<String> {
             };
             frame("new_message", data, timestamp(message.sent_at))
         }
-        Event::StatusChanged { user, username, status } => {
-            frame("user_status", UserStatus { user_id: user.0, username, status: *status }, now())
-        }
-        Event::FriendRequested { request, from, username, text } => {
+        Event::StatusChanged {
+            user,
+            username,
+            status,
+        } => frame(
+            "user_status",
+            UserStatus {
+                user_id: user.0,
+                username,
+                status: *status,
+            },
+            now(),
+        ),
+        Event::FriendRequested {
+            request,
+            from,
+            username,
+            text,
+        } => {
             let data = FriendRequest {
                 request_id: request.0,
                 from_user_id: from.0,
@@ -172,8 +218,17 @@ fn encode(event: &Event) -> Option<String> {
             };
             frame("friend_request", data, now())
         }
-        Event::CallOffered { is_video, call_id, from, username } => {
-            let data = CallInvite { call_id, from_user_id: from.0, from_username: username };
+        Event::CallOffered {
+            is_video,
+            call_id,
+            from,
+            username,
+        } => {
+            let data = CallInvite {
+                call_id,
+                from_user_id: from.0,
+                from_username: username,
+            };
             frame(call_type(*is_video), data, now())
         }
         Event::Shared { .. }
@@ -186,7 +241,11 @@ fn encode(event: &Event) -> Option<String> {
 }
 
 fn call_type(is_video: bool) -> &'static str {
-    if is_video { "video_call_invite" } else { "voice_call_invite" }
+    if is_video {
+        "video_call_invite"
+    } else {
+        "voice_call_invite"
+    }
 }
 
 #[derive(Deserialize)]
@@ -224,12 +283,20 @@ fn react(app: &App, user: UserId, text: &str) -> Result<Option<String>, String> 
         .map_err(|_| "a frame must be a JSON object with a \"type\"".to_owned())?;
     match &*frame.kind {
         "ping" => {
-            let pong = Pong { kind: "pong", timestamp: now() };
-            Ok(Some(serde_json::to_string(&pong).expect("frames are made of plain data")))
+            let pong = Pong {
+                kind: "pong",
+                timestamp: now(),
+            };
+            Ok(Some(
+                serde_json::to_string(&pong).expect("frames are made of plain data"),
+            ))
         }
         kind @ ("voice_call_invite" | "video_call_invite") => {
-            let invitation = frame.data.and_then(|data| serde_json::from_str(data.get()).ok());
-            let invitation = invitation.ok_or("data must have a call_id (text) and a to_user_id (integer)")?;
+            let invitation = frame
+                .data
+                .and_then(|data| serde_json::from_str(data.get()).ok());
+            let invitation =
+                invitation.ok_or("data must have a call_id (text) and a to_user_id (integer)")?;
             invite(app, user, kind == "video_call_invite", invitation)?;
             Ok(None)
         }
@@ -239,9 +306,14 @@ fn react(app: &App, user: UserId, text: &str) -> Result<Option<String>, String> 
 
 /// Rings at every socket of the callee.
 fn invite(app: &App, from: UserId, is_video: bool, invitation: Invitation) -> Result<(), String> {
-    let Invitation { call_id, to_user_id } = invitation;
+    let Invitation {
+        call_id,
+        to_user_id,
+    } = invitation;
     if call_id.is_empty() || call_id.chars().count() > LONGEST_CALL_ID {
-        return Err(format!("call_id must have 1 to {LONGEST_CALL_ID} characters"));
+        return Err(format!(
+            "call_id must have 1 to {LONGEST_CALL_ID} characters"
+        ));
     }
     let in_words = |error: Error| {
         log_if_internal(&error);
@@ -250,6 +322,14 @@ fn invite(app: &App, from: UserId, is_video: bool, invitation: Invitation) -> Re
     let callee = UserId(to_user_id);
     users::username_by_id(app, callee).map_err(in_words)?;
     let username = users::username_by_id(app, from).map_err(in_words)?;
-    app.hub.to_user(callee, Event::CallOffered { is_video, call_id, from, username });
+    app.hub.to_user(
+        callee,
+        Event::CallOffered {
+            is_video,
+            call_id,
+            from,
+            username,
+        },
+    );
     Ok(())
 }

@@ -45,7 +45,10 @@ impl<'r> FromRequest<'r> for Boundary {
     type Error = std::convert::Infallible;
 
     async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Self::Error> {
-        let content_type = request.headers().get_one("Content-Type").unwrap_or_default();
+        let content_type = request
+            .headers()
+            .get_one("Content-Type")
+            .unwrap_or_default();
         Outcome::Success(Boundary(multer::parse_boundary(content_type).ok()))
     }
 }
@@ -57,7 +60,12 @@ struct AvatarStored {
 
 /// A new avatar, in the place of the one before.
 #[post("/upload/avatar", data = "<data>")]
-pub(super) async fn avatar(app: &AppState, bearer: Bearer, boundary: Boundary, data: Data<'_>) -> Answer {
+pub(super) async fn avatar(
+    app: &AppState,
+    bearer: Bearer,
+    boundary: Boundary,
+    data: Data<'_>,
+) -> Answer {
     let session = bearer.session(app)?;
     let form = Form::receive(app, boundary, data, app.config.max_avatar_bytes).await?;
     let (incoming, name) = form.file()?;
@@ -65,16 +73,23 @@ pub(super) async fn avatar(app: &AppState, bearer: Bearer, boundary: Boundary, d
         return Err(Error::UnsupportedType.into());
     }
     let before = users::user_by_id(app, session.user)?.avatar;
-    let upload = incoming.finish(app, session.user, Audience::Everyone, &name).await?;
+    let upload = incoming
+        .finish(app, session.user, Audience::Everyone, &name)
+        .await?;
     let avatar_url = format!("{BASE}{AVATARS}{}", upload.slug);
-    let change = ProfileChange { avatar: Some(Some(avatar_url.clone())), ..ProfileChange::default() };
+    let change = ProfileChange {
+        avatar: Some(Some(avatar_url.clone())),
+        ..ProfileChange::default()
+    };
     let changed = users::change_profile(app, session.user, change).await;
     or_remove(app, upload, changed).await?;
-    let before = before.as_deref().and_then(|path| path.strip_prefix(BASE)?.strip_prefix(AVATARS));
+    let before = before
+        .as_deref()
+        .and_then(|path| path.strip_prefix(BASE)?.strip_prefix(AVATARS));
     if let Some(slug) = before {
         files::remove(app, session.user, slug.to_owned()).await?;
     }
-    success(AvatarStored { avatar_url })
+    Ok(success(AvatarStored { avatar_url }))
 }
 
 #[derive(Serialize)]
@@ -87,14 +102,21 @@ struct FileStored {
 
 /// A file for one user. They are sent a message whose content is its URL.
 #[post("/upload/file", data = "<data>")]
-pub(super) async fn file(app: &AppState, bearer: Bearer, boundary: Boundary, data: Data<'_>) -> Answer {
+pub(super) async fn file(
+    app: &AppState,
+    bearer: Bearer,
+    boundary: Boundary,
+    data: Data<'_>,
+) -> Answer {
     let session = bearer.session(app)?;
     let form = Form::receive(app, boundary, data, app.config.max_upload_bytes).await?;
     let receiver = form.receiver()?;
     users::username_by_id(app, receiver)?;
     let sender_name = users::username_by_id(app, session.user)?;
     let (incoming, name) = form.file()?;
-    let upload = incoming.finish(app, session.user, Audience::User(receiver), &name).await?;
+    let upload = incoming
+        .finish(app, session.user, Audience::User(receiver), &name)
+        .await?;
     let file_url = format!("{BASE}{FILES}{}", upload.slug);
     let draft = Draft {
         kind: files::kind_of(&upload.media_type),
@@ -109,7 +131,7 @@ pub(super) async fn file(app: &AppState, bearer: Bearer, boundary: Boundary, dat
     };
     let sent = messages::send(app, draft).await;
     or_remove(app, upload, sent).await?;
-    success(stored)
+    Ok(success(stored))
 }
 
 /// Takes an upload away again if what should follow it has failed.
@@ -129,19 +151,32 @@ struct Form {
 
 impl Form {
     /// Reads a whole form, whose file may have `limit_bytes`.
-    async fn receive(app: &App, boundary: Boundary, data: Data<'_>, limit_bytes: u64) -> Result<Form, Failure> {
-        let boundary = boundary.0.ok_or_else(|| Failure::unreadable("is not multipart/form-data"))?;
+    async fn receive(
+        app: &App,
+        boundary: Boundary,
+        data: Data<'_>,
+        limit_bytes: u64,
+    ) -> Result<Form, Failure> {
+        let boundary = boundary
+            .0
+            .ok_or_else(|| Failure::unreadable("is not multipart/form-data"))?;
         let mut stream = data.open((limit_bytes + FORM_BYTES + DRAINED_BYTES).bytes());
         let received = Form::read(app, &boundary, &mut stream, limit_bytes).await;
         if received.is_err() {
-            let rest = tokio::io::copy(&mut stream, &mut tokio::io::sink());
+            let mut nowhere = tokio::io::sink();
+            let rest = tokio::io::copy(&mut stream, &mut nowhere);
             // The refusal is the answer, whether the rest has come or not.
             let _ = tokio::time::timeout(DRAINED_FOR, rest).await;
         }
         received
     }
 
-    async fn read(app: &App, boundary: &str, stream: &mut DataStream<'_>, limit_bytes: u64) -> Result<Form, Failure> {
+    async fn read(
+        app: &App,
+        boundary: &str,
+        stream: &mut DataStream<'_>,
+        limit_bytes: u64,
+    ) -> Result<Form, Failure> {
         let mut parts = Multipart::with_reader(stream, boundary);
         let mut form = Form::default();
         while let Some(mut part) = in_time(parts.next_field()).await? {
@@ -158,7 +193,9 @@ impl Form {
                     form.receiver_id = Some(short_text(&mut part).await?);
                 }
                 Some("file") => return Err(Failure::invalid("file", "must be there once")),
-                Some("receiver_id") => return Err(Failure::invalid("receiver_id", "must be there once")),
+                Some("receiver_id") => {
+                    return Err(Failure::invalid("receiver_id", "must be there once"));
+                }
                 _ => drop(short_text(&mut part).await?),
             }
         }
@@ -166,12 +203,19 @@ impl Form {
     }
 
     fn file(self) -> Result<(Incoming, String), Failure> {
-        self.file.ok_or_else(|| Failure::invalid("file", "is missing"))
+        self.file
+            .ok_or_else(|| Failure::invalid("file", "is missing"))
     }
 
     fn receiver(&self) -> Result<UserId, Failure> {
-        let text = self.receiver_id.as_deref().ok_or_else(|| Failure::invalid("receiver_id", "is missing"))?;
-        let id = text.trim().parse().map_err(|_| Failure::invalid("receiver_id", "must be an integer"))?;
+        let text = self
+            .receiver_id
+            .as_deref()
+            .ok_or_else(|| Failure::invalid("receiver_id", "is missing"))?;
+        let id = text
+            .trim()
+            .parse()
+            .map_err(|_| Failure::invalid("receiver_id", "must be an integer"))?;
         Ok(UserId(id))
     }
 }
@@ -183,7 +227,10 @@ async fn short_text(part: &mut Field<'_>) -> Result<String, Failure> {
     while let Some(bytes) = in_time(part.chunk()).await? {
         value.extend_from_slice(&bytes);
         if value.len() > LONGEST_VALUE {
-            return Err(Failure::invalid(&name, format!("must have at most {LONGEST_VALUE} bytes")));
+            return Err(Failure::invalid(
+                &name,
+                format!("must have at most {LONGEST_VALUE} bytes"),
+            ));
         }
     }
     String::from_utf8(value).map_err(|_| Failure::invalid(&name, "must be UTF-8"))
@@ -193,7 +240,9 @@ async fn short_text(part: &mut Field<'_>) -> Result<String, Failure> {
 async fn in_time<T>(next: impl Future<Output = multer::Result<T>>) -> Result<T, Failure> {
     match tokio::time::timeout(PATIENCE, next).await {
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(cause)) => Err(Failure::unreadable(format!("is not a readable form: {cause}"))),
+        Ok(Err(cause)) => Err(Failure::unreadable(format!(
+            "is not a readable form: {cause}"
+        ))),
         Err(_) => Err(Failure::unreadable("stopped coming")),
     }
 }

@@ -4,6 +4,7 @@ use rocket::http::Status;
 use rocket::request::Request;
 use rocket::response::{self, Responder};
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use super::now;
 use crate::api::http::{self, BodyProblem, Reply};
@@ -14,54 +15,94 @@ const UNREADABLE: &str = "请求参数错误";
 
 /// An error of this API: `{"success": false, "error": {"code", "message", "details"}, "timestamp"}`.
 #[derive(Debug)]
-pub(super) struct Failure(Reply);
+pub(super) struct Failure {
+    status: Status,
+    code: &'static str,
+    message: &'static str,
+    /// Problems by field.
+    details: Map<String, Value>,
+    header: Option<(&'static str, String)>,
+}
 
 #[derive(Serialize)]
-struct ErrorEnvelope<'a> {
+struct ErrorEnvelope {
     success: bool,
-    error: ErrorBody<'a>,
+    error: ErrorBody,
     timestamp: String,
 }
 
 #[derive(Serialize)]
-struct ErrorBody<'a> {
-    code: &'a str,
-    message: &'a str,
-    details: serde_json::Map<String, serde_json::Value>,
+struct ErrorBody {
+    code: &'static str,
+    message: &'static str,
+    details: Map<String, Value>,
 }
 
 impl Failure {
-    pub(super) fn new(status: Status, code: &str, message: &str) -> Self {
-        Failure::detailed(status, code, message, None)
+    pub(super) fn new(status: Status, code: &'static str, message: &'static str) -> Self {
+        Failure {
+            status,
+            code,
+            message,
+            details: Map::new(),
+            header: None,
+        }
     }
 
-    fn detailed(status: Status, code: &str, message: &str, detail: Option<(&str, String)>) -> Self {
-        let details = detail.into_iter().map(|(field, problem)| (field.to_owned(), problem.into())).collect();
-        let error = ErrorBody { code, message, details };
-        Failure(Reply::json(status, &ErrorEnvelope { success: false, error, timestamp: now() }))
+    fn with_detail(mut self, field: &str, problem: impl Into<String>) -> Self {
+        self.details
+            .insert(field.to_owned(), Value::String(problem.into()));
+        self
+    }
+
+    pub(super) fn with_header(mut self, name: &'static str, value: String) -> Self {
+        self.header = Some((name, value));
+        self
+    }
+
+    pub(super) fn into_reply(self) -> Reply {
+        let error = ErrorBody {
+            code: self.code,
+            message: self.message,
+            details: self.details,
+        };
+        let reply = Reply::json(
+            self.status,
+            &ErrorEnvelope {
+                success: false,
+                error,
+                timestamp: now(),
+            },
+        );
+        match self.header {
+            Some((name, value)) => reply.with_header(name, value),
+            None => reply,
+        }
     }
 
     /// A readable request with a value that breaks a rule.
     pub(super) fn invalid(field: &str, problem: impl Into<String>) -> Self {
-        let detail = Some((field, problem.into()));
-        Failure::detailed(Status::UnprocessableEntity, "VALIDATION", INVALID, detail)
+        Failure::new(Status::UnprocessableEntity, "VALIDATION", INVALID).with_detail(field, problem)
     }
 
     /// A request that cannot be read.
     pub(super) fn unreadable(problem: impl Into<String>) -> Self {
-        let detail = Some(("body", problem.into()));
-        Failure::detailed(Status::BadRequest, "VALIDATION", UNREADABLE, detail)
+        Failure::new(Status::BadRequest, "VALIDATION", UNREADABLE).with_detail("body", problem)
     }
 
     /// A body larger than anything that could be valid.
     pub(super) fn body_too_large(limit_bytes: u64) -> Self {
-        let detail = Some(("body", format!("exceeds {limit_bytes} bytes")));
-        Failure::detailed(Status::PayloadTooLarge, "VALIDATION", UNREADABLE, detail)
+        let failure = Failure::new(Status::PayloadTooLarge, "VALIDATION", UNREADABLE);
+        failure.with_detail("body", format!("exceeds {limit_bytes} bytes"))
     }
 
     /// No such path, or no such method for it.
     pub(super) fn not_found(status: Status) -> Self {
-        let text = if status == Status::NotFound { "资源不存在" } else { "请求方法不被允许" };
+        let text = if status == Status::NotFound {
+            "资源不存在"
+        } else {
+            "请求方法不被允许"
+        };
         Failure::new(status, "NOT_FOUND", text)
     }
 
@@ -72,20 +113,11 @@ impl Failure {
         }
         Failure::new(status, "VALIDATION", UNREADABLE)
     }
-
-    #[must_use]
-    pub(super) fn with_header(self, name: &'static str, value: String) -> Self {
-        Failure(self.0.with_header(name, value))
-    }
-
-    pub(super) fn reply(self) -> Reply {
-        self.0
-    }
 }
 
 impl<'r> Responder<'r, 'static> for Failure {
     fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
-        self.0.respond_to(request)
+        self.into_reply().respond_to(request)
     }
 }
 
@@ -95,7 +127,9 @@ impl From<BodyProblem> for Failure {
             BodyProblem::TooLarge { limit_bytes } => Failure::body_too_large(limit_bytes),
             BodyProblem::Broken => Failure::unreadable("ended early"),
             BodyProblem::Unreadable(cause) => Failure::unreadable(format!("is not JSON: {cause}")),
-            BodyProblem::Field { field, problem, .. } if field.is_empty() => Failure::invalid("body", problem),
+            BodyProblem::Field { field, problem, .. } if field.is_empty() => {
+                Failure::invalid("body", problem)
+            }
             BodyProblem::Field { field, problem, .. } => Failure::invalid(&field, problem),
         }
     }
@@ -108,14 +142,20 @@ impl From<Error> for Failure {
             return Failure::invalid(published(field), problem);
         }
         let (status, code, message) = wording(&error);
-        Failure(Failure::new(status, code, message).0.with_retry_after(&error))
+        let failure = Failure::new(status, code, message);
+        match error.retry_after_secs() {
+            Some(secs) => failure.with_header("Retry-After", secs.to_string()),
+            None => failure,
+        }
     }
 }
 
 /// Status, code and text of every error.
 pub(super) fn wording(error: &Error) -> (Status, &'static str, &'static str) {
     match error {
-        Error::NoToken | Error::InvalidToken => (Status::Unauthorized, "AUTH_001", "无效的认证令牌"),
+        Error::NoToken | Error::InvalidToken => {
+            (Status::Unauthorized, "AUTH_001", "无效的认证令牌")
+        }
         Error::ExpiredToken => (Status::Unauthorized, "AUTH_002", "令牌已过期"),
         Error::BadCredentials => (Status::Unauthorized, "AUTH_003", "用户名或密码错误"),
         Error::UnknownUser => (Status::NotFound, "USER_001", "用户不存在"),
@@ -131,10 +171,16 @@ pub(super) fn wording(error: &Error) -> (Status, &'static str, &'static str) {
         Error::UnknownKey => (Status::NotFound, "ENCRYPT_001", "加密密钥不存在"),
         Error::Invalid { .. } => (Status::UnprocessableEntity, "VALIDATION", INVALID),
         Error::UnknownFile | Error::UnknownRequest => (Status::NotFound, "NOT_FOUND", "资源不存在"),
-        Error::TooManyAttempts { .. } => (Status::TooManyRequests, "RATE_LIMITED", "请求过于频繁，请稍后再试"),
-        Error::Busy { .. } | Error::ReadOnly => {
-            (Status::ServiceUnavailable, "INTERNAL", "服务器繁忙，请稍后再试")
-        }
+        Error::TooManyAttempts { .. } => (
+            Status::TooManyRequests,
+            "RATE_LIMITED",
+            "请求过于频繁，请稍后再试",
+        ),
+        Error::Busy { .. } | Error::ReadOnly => (
+            Status::ServiceUnavailable,
+            "INTERNAL",
+            "服务器繁忙，请稍后再试",
+        ),
         // These belong to calls that this API does not have.
         Error::UnknownPermission
         | Error::UnknownRoom

@@ -1,11 +1,12 @@
 //! Messages: send, list, read, replace, delete. One pool for every API.
 //!
 //! Content is opaque: nothing here can open it. Who may do what is decided in [`permissions`];
-//! how lists are read from the tables is in [`lists`]. Room messages are sent here too, but
+//! how lists are read from the tables is in [`lists`] and [`unread`]. Room messages are sent here too, but
 //! belong to `rooms`: nothing below hands one out as a direct message.
 
 pub mod lists;
 pub mod permissions;
+pub mod unread;
 
 use std::sync::Arc;
 

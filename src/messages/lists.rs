@@ -1,4 +1,4 @@
-//! Lists of messages: mailboxes, histories, what is unread.
+//! Lists of messages: mailboxes and histories.
 //!
 //! A page is found by key, newest first or oldest first, and costs the same from anywhere in a
 //! mailbox of any size. The shape of each query is deliberate; ARCHITECTURE.md has the figures.
@@ -342,59 +342,4 @@ pub fn numbered_history(
             .load(conn)?;
         Ok((page, total))
     })
-}
-
-/// Up to `limit` unread direct messages for `reader`, oldest first; leaves them unread.
-pub fn unread(app: &App, reader: UserId, limit: i64) -> Result<Vec<Message>> {
-    app.db.read(|conn| unread_in(conn, reader, limit))
-}
-
-/// Like [`unread`], and marks them as read before they are returned; racing callers never get the
-/// same message twice.
-pub async fn take_unread(app: &App, reader: UserId, limit: i64) -> Result<Vec<Message>> {
-    app.db
-        .write(move |conn| {
-            let found = unread_in(conn, reader, limit)?;
-            let mut taken = Vec::with_capacity(found.len());
-            for message in found {
-                // Another node may have been quicker; on SQLite there is only this writer.
-                let row = messages::table
-                    .find(message.id)
-                    .filter(messages::read_at.is_null());
-                if diesel::update(row)
-                    .set(messages::read_at.eq(Instant::now()))
-                    .execute(conn)?
-                    == 1
-                {
-                    taken.push(message);
-                }
-            }
-            Ok(taken)
-        })
-        .await
-}
-
-/// Marks everything unread for `reader` up to and including `last` as read; returns how many.
-pub async fn mark_read_up_to(app: &App, reader: UserId, last: MessageId) -> Result<usize> {
-    app.db
-        .write(move |conn| {
-            let unread = messages::table
-                .filter(messages::recipient_id.eq(reader))
-                .filter(messages::read_at.is_null())
-                .filter(messages::id.le(last));
-            Ok(diesel::update(unread)
-                .set(messages::read_at.eq(Instant::now()))
-                .execute(conn)?)
-        })
-        .await
-}
-
-fn unread_in(conn: &mut Conn, reader: UserId, limit: i64) -> Result<Vec<Message>> {
-    Ok(messages::table
-        .filter(messages::recipient_id.eq(reader))
-        .filter(messages::read_at.is_null())
-        .order(messages::id.asc())
-        .limit(limit)
-        .select(Message::as_select())
-        .load(conn)?)
 }

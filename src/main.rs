@@ -1,5 +1,7 @@
 //! The command line: one call, one exit code.
 
+mod log;
+
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -9,7 +11,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use sealpost::api::{self, Listening};
 use sealpost::app::{self, App};
-use sealpost::config::{self, Auth, Config, LogFormat};
+use sealpost::config::{self, Auth, Config};
 use sealpost::error::{Error, Result};
 use sealpost::{check, db};
 
@@ -18,7 +20,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// A small, durable store for end-to-end-encrypted messages.
 ///
-/// Without a command it serves: http://127.0.0.1:5000, data in ./data. Every setting can also
+/// Without a command it serves on <http://127.0.0.1:5000>, with its data in ./data. Every setting can also
 /// stand in Rocket.toml or in ROCKET_* variables; docs/configuration.md lists them.
 #[derive(Parser)]
 #[command(version, args_conflicts_with_subcommands = true)]
@@ -81,7 +83,7 @@ struct Serve {
     /// An HTTP port; may be repeated, 0 takes a free one [default: 5000]
     #[arg(long, value_name = "PORT")]
     port: Vec<u16>,
-    /// Use a PostgreSQL server: postgres://user:password@host/database
+    /// Use a PostgreSQL server: `postgres://user:password@host/database`
     #[arg(long, value_name = "URL")]
     database_url: Option<String>,
     /// The port of the TCP protocol chat_room, 0 for a free one [default: 8888]
@@ -146,7 +148,7 @@ fn settings(flags: &Serve) -> Result<Config> {
 
 fn serve(flags: &Serve) -> Result<()> {
     let config = settings(flags)?;
-    let _log_writer = start_log(&config);
+    let _log = log::start(&config)?;
     if config.auth == Auth::Open {
         tracing::warn!("auth = \"open\": everybody who reaches the server may act as anybody");
     }
@@ -163,30 +165,23 @@ fn serve(flags: &Serve) -> Result<()> {
 
 /// Says where it listens, where the data is, and what guards it.
 fn greet(app: &App, listening: &Listening) {
-    let mut text = String::new();
     for address in &listening.http {
-        text += &format!(
+        say(&format!(
             "sealpost listens on http://{address}  (documentation: http://{address}/docs)\n"
-        );
+        ));
     }
     let data = &app.config.data_dir;
-    let place = if app.config.database_url.is_some() {
-        "PostgreSQL; keys and uploads in "
-    } else {
-        ""
+    let data = data.canonicalize().unwrap_or_else(|_| data.clone());
+    let place = match app.config.database_url {
+        Some(_) => "PostgreSQL; keys and uploads in ",
+        None => "",
     };
-    text += &format!(
-        "data: {place}{}\n",
-        data.canonicalize()
-            .unwrap_or_else(|_| data.clone())
-            .display()
-    );
-    text += match app.config.auth {
+    say(&format!("data: {place}{}\n", data.display()));
+    say(match app.config.auth {
         Auth::Protected => "protected: calls without a token are served to this machine only\n",
         Auth::Token => "every call needs its user's token\n",
         Auth::Open => "WARNING: open, everybody may act as anybody\n",
-    };
-    say(&text);
+    });
 }
 
 fn stop_on_signal(app: Arc<App>) {
@@ -202,35 +197,6 @@ fn stop_on_signal(app: Arc<App>) {
         tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
         app.shutdown.cancel();
     });
-}
-
-/// Log lines go to standard error through a thread of their own; when it cannot keep up, lines
-/// are dropped rather than requests held.
-fn start_log(config: &Config) -> Option<tracing_appender::non_blocking::WorkerGuard> {
-    let is_terminal = std::io::stderr().is_terminal();
-    let format = config.log_format.unwrap_or(if is_terminal {
-        LogFormat::Text
-    } else {
-        LogFormat::Json
-    });
-    if format == LogFormat::Off {
-        return None;
-    }
-    let (writer, guard) = tracing_appender::non_blocking(std::io::stderr());
-    let filter = tracing_subscriber::EnvFilter::new(&config.log_filter);
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(writer)
-        .with_target(false);
-    match format {
-        LogFormat::Json => subscriber
-            .json()
-            .flatten_event(true)
-            .with_current_span(false)
-            .init(),
-        _ => subscriber.with_ansi(false).init(),
-    }
-    Some(guard)
 }
 
 fn backup(file: &Path, data: &DataDir) -> Result<()> {

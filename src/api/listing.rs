@@ -16,7 +16,7 @@ use crate::error::Result;
 /// A JSON answer, written piece by piece.
 pub(crate) enum Listing {
     /// It fitted into the first piece.
-    Whole(Reply),
+    Whole(Box<Reply>),
     /// The pieces.
     Streamed(Pin<Box<dyn Stream<Item = Cursor<Vec<u8>>> + Send>>),
 }
@@ -31,11 +31,11 @@ impl Listing {
     ) -> Result<Self> {
         let mut first = Vec::new();
         if !write(&mut first)? {
-            return Ok(Listing::Whole(Reply::raw(
+            return Ok(Listing::Whole(Box::new(Reply::raw(
                 Status::Ok,
                 ContentType::JSON,
                 first,
-            )));
+            ))));
         }
         Ok(Listing::Streamed(Box::pin(stream! {
             yield Cursor::new(first);

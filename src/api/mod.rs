@@ -3,27 +3,33 @@
 //! Each folder below is one published API: parse, one call of a noun, reply. An API never looks
 //! at another one, never writes SQL, and words its own errors.
 
+mod chat8;
 mod docs;
+mod download;
 mod encommunication;
 pub(crate) mod http;
 pub(crate) mod listing;
 mod message_store;
 mod observe;
+mod secure_im;
 pub(crate) mod socket;
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use rocket::config::{LogLevel, Shutdown};
 use rocket::fairing::AdHoc;
+use rocket::http::Status;
 use rocket::http::uri::Origin;
-use rocket::{Build, Ignite, Rocket, Route};
+use rocket::{Build, Ignite, Request, Rocket, Route, catch, catchers};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::app::App;
 use crate::error::{Error, Result};
 pub use docs::openapi;
+use http::Reply;
 
 /// Where a server listens, once it does.
 #[derive(Clone, Debug, Default)]
@@ -37,6 +43,7 @@ pub struct Listening {
 /// `on_ready` is called once, when everything listens. Errors: an address that cannot be bound.
 pub async fn serve(app: Arc<App>, on_ready: impl FnOnce(&Listening)) -> Result<()> {
     crate::messages::resume_clock(&app)?;
+    crate::files::remove_partial(&app)?;
     let metrics = observe::Metrics::new().map_err(|cause| Error::Internal(cause.to_string()))?;
     let (lifted, mut bound) = mpsc::unbounded_channel();
     let mut servers = JoinSet::new();
@@ -56,6 +63,7 @@ pub async fn serve(app: Arc<App>, on_ready: impl FnOnce(&Listening)) -> Result<(
             }
         }
     }
+    let announcer = tokio::spawn(crate::contacts::announce_changes(app.clone()));
     tokio::spawn(encommunication::keep_roster(app.clone()));
     on_ready(&listening);
     app.shutdown.cancelled().await;
@@ -63,6 +71,9 @@ pub async fn serve(app: Arc<App>, on_ready: impl FnOnce(&Listening)) -> Result<(
     while let Some(server) = servers.join_next().await {
         ended(Some(server))?;
     }
+    announcer
+        .await
+        .map_err(|cause| Error::Internal(cause.to_string()))?;
     let closing = app.clone();
     tokio::task::spawn_blocking(move || closing.db.close())
         .await
@@ -84,6 +95,8 @@ pub fn routes() -> Vec<Route> {
         observe::routes(),
         message_store::routes(),
         encommunication::routes(),
+        chat8::routes(),
+        secure_im::routes(),
     ]
     .concat()
 }
@@ -105,7 +118,7 @@ fn http_server(
         ip_header: None,
         shutdown: Shutdown {
             ctrlc: false,
-            signals: Default::default(),
+            signals: HashSet::default(),
             grace: 2,
             mercy: 2,
             ..Shutdown::default()
@@ -117,7 +130,12 @@ fn http_server(
         .manage(metrics.clone())
         .manage(docs::Document::new())
         .mount("/", routes())
-        .register("/", message_store::catchers());
+        .register(chat8::BASE, chat8::catchers())
+        .register("/", catchers![unserved])
+        .register("/users", secure_im::catchers())
+        .register("/token", secure_im::catchers())
+        .register("/logout", secure_im::catchers())
+        .register("/me", secure_im::catchers());
     let rocket = encommunication::BASES.iter().fold(rocket, |rocket, base| {
         rocket.register(*base, encommunication::catchers())
     });
@@ -134,8 +152,18 @@ fn http_server(
         }))
 }
 
+/// Answers what no route took, in the words of the API whose path it is; message_store is the
+/// core API, and has all that is nobody's.
+#[catch(default)]
+fn unserved(status: Status, request: &Request<'_>) -> Reply {
+    if secure_im::owns(request.uri().path().as_str()) {
+        return secure_im::refuse(status, request);
+    }
+    message_store::refuse(status, request)
+}
+
 /// `/users/` and `/users` are the same (the router would tell them apart).
-fn drop_final_slash(request: &mut rocket::Request<'_>) {
+fn drop_final_slash(request: &mut Request<'_>) {
     let uri = request.uri();
     let path = uri.path().as_str();
     if path.len() > 1 && path.ends_with('/') {

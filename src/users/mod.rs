@@ -214,7 +214,7 @@ pub async fn change_password(
     };
     app.db
         .write_then(work, move |ended| {
-            tokens::forget(&its_app, user, ended, kept)
+            tokens::forget(&its_app, user, ended, kept);
         })
         .await?;
     Ok(())
@@ -255,6 +255,14 @@ pub fn id_by_username(app: &App, username: &str) -> Result<UserId> {
 /// A user by id. Errors: [`Error::UnknownUser`].
 pub fn user_by_id(app: &App, id: UserId) -> Result<User> {
     app.db.read(|conn| user_in(conn, id))
+}
+
+/// A user's present name, without the rest of them. Errors: [`Error::UnknownUser`].
+pub fn username_by_id(app: &App, id: UserId) -> Result<String> {
+    app.db.read(|conn| {
+        let row = users::table.find(id).select(users::username);
+        row.first(conn).optional()?.ok_or(Error::UnknownUser)
+    })
 }
 
 /// A user by exact username. Errors: [`Error::UnknownUser`].

@@ -5,7 +5,8 @@ use rocket::{get, post};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Answer, Failure, success};
+use super::wording::Failure;
+use super::{Answer, success};
 use crate::api::http::{AppState, Body, Peer, Reply};
 use crate::users::{self, Registration, password::secret_of};
 
@@ -45,10 +46,8 @@ pub(super) async fn register(app: &AppState, body: Body) -> Answer {
         public_key,
     };
     let user = users::register(app, registration).await?;
-    success(
-        "注册成功",
-        json!({ "id": user.id, "username": user.username }),
-    )
+    let data = json!({ "id": user.id, "username": user.username });
+    Ok(success("注册成功", data))
 }
 
 #[derive(Deserialize)]
@@ -63,7 +62,7 @@ pub(super) async fn login(app: &AppState, peer: Peer, body: Body) -> Answer {
     let username = users::parse_username(&username)?;
     let (user, token) = users::log_in(app, &username, secret_of(&password), peer.ip).await?;
     let data = json!({ "id": user.id, "token": token.text, "username": user.username });
-    success("登录成功", data)
+    Ok(success("登录成功", data))
 }
 
 /// What clients pin at first contact.

@@ -6,8 +6,8 @@ use chrono::SecondsFormat;
 use rocket::get;
 use serde::Serialize;
 
-use super::Failure;
 use super::caller::Caller;
+use super::wording::Failure;
 use crate::api::http::AppState;
 use crate::api::listing::Listing;
 use crate::app::App;
@@ -60,7 +60,7 @@ pub(super) fn records(
     before: Option<&str>,
 ) -> Result<Listing, Failure> {
     let session = caller.session(app)?;
-    let missing = |name: &str| Failure::bad_request(&format!("缺少参数 {name}"));
+    let missing = |name: &str| Failure::bad_request(format!("缺少参数 {name}"));
     let one = integer("fromId", fromId)?
         .map(UserId)
         .ok_or_else(|| missing("fromId"))?;
@@ -80,7 +80,7 @@ pub(super) fn records(
 
 fn integer(name: &str, text: Option<&str>) -> Result<Option<i64>, Failure> {
     let number = text.map(str::parse).transpose();
-    number.map_err(|_| Failure::bad_request(&format!("参数 {name} 必须是整数")))
+    number.map_err(|_| Failure::bad_request(format!("参数 {name} 必须是整数")))
 }
 
 /// The records of a pair below `before`, the newest `limit` of them if there is a limit.
@@ -109,7 +109,7 @@ fn list(
             after = message.id;
             wanted -= 1;
         }
-        let is_full = chunk.is_cut || chunk.rows.len().cast_signed() as i64 == asked;
+        let is_full = chunk.is_cut || i64::try_from(chunk.rows.len()) == Ok(asked);
         let has_more = is_full && wanted > 0;
         if !has_more {
             let is_empty = separator == b'[';

@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use crate::api::http::log_if_internal;
 use crate::app::App;
+use crate::contacts;
 use crate::error::{Error, Result};
 use crate::hub::{Channel, Event};
 use crate::messages;
@@ -132,19 +133,39 @@ pub(super) fn for_receiver(
     if whole.is_some() {
         return whole.cloned();
     }
-    let peers = messages::list_correspondents(app, receiver).unwrap_or_else(|cause| {
+    let close = close_to(app, receiver).unwrap_or_else(|cause| {
         log_if_internal(&cause);
-        Vec::new()
+        Closeness::default()
     });
-    Some(cut(entries, receiver, &peers.into_iter().collect()))
+    Some(cut(entries, receiver, &close))
 }
 
-/// One frame of at most 512 KiB: the receiver, their peers, then whoever else fits, by id.
-fn cut(entries: &[(UserId, String)], receiver: UserId, peers: &HashSet<UserId>) -> String {
+/// Whose entries a receiver needs most.
+#[derive(Default)]
+struct Closeness {
+    contacts: HashSet<UserId>,
+    /// Those with whom messages have been exchanged.
+    peers: HashSet<UserId>,
+}
+
+fn close_to(app: &App, receiver: UserId) -> Result<Closeness> {
+    let contacts = contacts::list_contacts(app, receiver)?;
+    Ok(Closeness {
+        contacts: contacts.iter().map(|contact| contact.user.id).collect(),
+        peers: messages::list_correspondents(app, receiver)?
+            .into_iter()
+            .collect(),
+    })
+}
+
+/// One frame of at most 512 KiB: the receiver, their contacts, their peers, then whoever else
+/// fits; each of these by id.
+fn cut(entries: &[(UserId, String)], receiver: UserId, close: &Closeness) -> String {
     let rank = |id: &UserId| match id {
         id if *id == receiver => 0,
-        id if peers.contains(id) => 1,
-        _ => 2,
+        id if close.contacts.contains(id) => 1,
+        id if close.peers.contains(id) => 2,
+        _ => 3,
     };
     let mut chosen: Vec<&(UserId, String)> = entries.iter().collect();
     chosen.sort_by_key(|(id, _)| rank(id));
@@ -178,10 +199,13 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_roster_holds_the_receiver_and_their_peers_first() {
+    fn a_cut_roster_holds_the_receiver_their_contacts_and_peers_first() {
         let entries = entries(5_000, 800);
-        let peers = HashSet::from([UserId(4_000), UserId(4_500), UserId(9_999)]);
-        let text = cut(&entries, UserId(5_000), &peers);
+        let close = Closeness {
+            contacts: HashSet::from([UserId(4_500), UserId(9_999)]),
+            peers: HashSet::from([UserId(4_000), UserId(4_500)]),
+        };
+        let text = cut(&entries, UserId(5_000), &close);
         assert!(text.len() <= CUT_FRAME_BYTES && text.len() > CUT_FRAME_BYTES - 2_000);
         let frame: serde_json::Value = serde_json::from_str(&text).expect("JSON");
         let listed = frame["message"].as_array().expect("a list");
@@ -189,6 +213,6 @@ mod tests {
             .iter()
             .filter_map(|entry| entry[0].as_i64())
             .collect();
-        assert_eq!(ids[..5], [5_000, 4_000, 4_500, 1, 2]);
+        assert_eq!(ids[..5], [5_000, 4_500, 4_000, 1, 2]);
     }
 }

@@ -14,7 +14,8 @@ use rocket_ws::{Channel as Upgrade, WebSocket};
 use serde::{Deserialize, Serialize};
 
 use super::caller::Caller;
-use super::{Failure, roster, wording};
+use super::roster;
+use super::wording::{Failure, wording};
 use crate::api::http::{AppState, log_if_internal, parse_json};
 use crate::api::socket::{self, CloseCodes, Next};
 use crate::app::App;
@@ -78,8 +79,7 @@ pub(super) fn chat(
 }
 
 fn not_a_socket() -> Failure {
-    let failure = Failure::new(Status::UpgradeRequired, "请使用 WebSocket 连接");
-    Failure(failure.0.with_header("Upgrade", "websocket"))
+    Failure::new(Status::UpgradeRequired, "请使用 WebSocket 连接")
 }
 
 /// A frame to a client.
@@ -103,7 +103,14 @@ fn encode(app: &App, receiver: UserId, event: &Event) -> Option<String> {
             (message.sender_id, message.content.as_str(), aes_key)
         }
         Event::KeyOffered { from, aes_key } => (*from, "", aes_key.as_str()),
-        _ => return None,
+        Event::Shared { .. }
+        | Event::Said { .. }
+        | Event::StatusChanged { .. }
+        | Event::FriendRequested { .. }
+        | Event::CallOffered { .. }
+        | Event::Joined { .. }
+        | Event::Left { .. }
+        | Event::Broadcast { .. } => return None,
     };
     let relayed = Relayed {
         from_id,

@@ -19,7 +19,7 @@ mod listing;
 mod stream;
 
 use rocket::http::Status;
-use rocket::{Catcher, Request, Route, catch, catchers, routes};
+use rocket::{Request, Route, routes};
 use serde::Serialize;
 
 use super::http::{self, BodyProblem, Reply};
@@ -47,8 +47,18 @@ pub(super) fn routes() -> Vec<Route> {
     ]
 }
 
-pub(super) fn catchers() -> Vec<Catcher> {
-    catchers![no_route, no_parse, otherwise]
+/// Answers a request that no route took.
+pub(super) fn refuse(status: Status, request: &Request<'_>) -> Reply {
+    match status {
+        Status::NotFound => no_route(request),
+        Status::BadRequest => Failure::new(status, "the request cannot be read").into_reply(),
+        _ if status.class().is_server_error() => Failure::new(
+            Status::InternalServerError,
+            "internal error; the server's log has the cause",
+        )
+        .into_reply(),
+        _ => Failure::new(status, status.reason_lossy()).into_reply(),
+    }
 }
 
 /// What a handler answers: a reply, or an error that becomes one.
@@ -63,26 +73,26 @@ struct Success<T: Serialize> {
     data: Option<T>,
 }
 
-fn success<T: Serialize>(message: &'static str, data: T) -> Answer {
-    Ok(Reply::json(
+fn success<T: Serialize>(message: &'static str, data: T) -> Reply {
+    Reply::json(
         Status::Ok,
         &Success {
             status: "success",
             message,
             data: Some(data),
         },
-    ))
+    )
 }
 
-fn done(message: &'static str) -> Answer {
-    Ok(Reply::json(
+fn done(message: &'static str) -> Reply {
+    Reply::json(
         Status::Ok,
         &Success::<()> {
             status: "success",
             message,
             data: None,
         },
-    ))
+    )
 }
 
 #[derive(Serialize)]
@@ -93,28 +103,42 @@ struct ErrorBody<'a> {
 
 /// An error of this API: `{"status": "error", "message"}`.
 #[derive(Debug)]
-struct Failure(Reply);
+struct Failure {
+    status: Status,
+    message: String,
+    retry_after_secs: Option<u64>,
+}
 
 impl Failure {
-    fn new(status: Status, message: &str) -> Self {
-        Failure(Reply::json(
+    fn new(status: Status, message: impl Into<String>) -> Self {
+        Failure {
             status,
-            &ErrorBody {
-                status: "error",
-                message,
-            },
-        ))
+            message: message.into(),
+            retry_after_secs: None,
+        }
     }
 
     /// A field that is missing, malformed or of a wrong type.
     fn bad_field(field: &str, problem: &str) -> Self {
-        Failure::new(Status::BadRequest, &format!("{field} {problem}"))
+        Failure::new(Status::BadRequest, format!("{field} {problem}"))
+    }
+
+    fn into_reply(self) -> Reply {
+        let body = ErrorBody {
+            status: "error",
+            message: &self.message,
+        };
+        let reply = Reply::json(self.status, &body);
+        match self.retry_after_secs {
+            Some(secs) => reply.with_header("Retry-After", secs.to_string()),
+            None => reply,
+        }
     }
 }
 
 impl<'r> rocket::response::Responder<'r, 'static> for Failure {
     fn respond_to(self, request: &'r Request<'_>) -> rocket::response::Result<'static> {
-        self.0.respond_to(request)
+        self.into_reply().respond_to(request)
     }
 }
 
@@ -123,14 +147,14 @@ impl From<BodyProblem> for Failure {
         match problem {
             BodyProblem::TooLarge { limit_bytes } => Failure::new(
                 Status::PayloadTooLarge,
-                &format!("the body exceeds {limit_bytes} bytes; split the content"),
+                format!("the body exceeds {limit_bytes} bytes; split the content"),
             ),
             BodyProblem::Broken => {
                 Failure::new(Status::BadRequest, "the body ended early; send it again")
             }
             BodyProblem::Unreadable(cause) => Failure::new(
                 Status::BadRequest,
-                &format!("the body is not readable JSON ({cause}); send one JSON object"),
+                format!("the body is not readable JSON ({cause}); send one JSON object"),
             ),
             BodyProblem::Field { field, problem, .. } if field.is_empty() => {
                 Failure::bad_field("the body", &format!("{problem}; send one JSON object"))
@@ -144,8 +168,11 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         http::log_if_internal(&error);
         let (status, message) = wording(&error);
-        let failure = Failure::new(status, &message);
-        Failure(failure.0.with_retry_after(&error))
+        Failure {
+            status,
+            message,
+            retry_after_secs: error.retry_after_secs(),
+        }
     }
 }
 
@@ -241,11 +268,11 @@ fn message_id(text: &str) -> Result<crate::model::MessageId, Failure> {
         .map_err(|_| Error::UnknownMessage.into())
 }
 
-#[catch(404)]
 fn no_route(request: &Request<'_>) -> Reply {
     let others = http::other_methods(request);
     if others.is_empty() {
-        return Failure::new(Status::NotFound, "no such path; GET /docs lists them all").0;
+        return Failure::new(Status::NotFound, "no such path; GET /docs lists them all")
+            .into_reply();
     }
     let allowed: Vec<&str> = others.iter().map(|method| method.as_str()).collect();
     let text = format!(
@@ -253,24 +280,7 @@ fn no_route(request: &Request<'_>) -> Reply {
         request.method(),
         allowed.join(" or ")
     );
-    Failure::new(Status::MethodNotAllowed, &text)
-        .0
+    Failure::new(Status::MethodNotAllowed, text)
+        .into_reply()
         .with_header("Allow", allowed.join(", "))
-}
-
-#[catch(400)]
-fn no_parse() -> Reply {
-    Failure::new(Status::BadRequest, "the request cannot be read").0
-}
-
-#[catch(default)]
-fn otherwise(status: Status, _: &Request<'_>) -> Reply {
-    if status.class().is_server_error() {
-        return Failure::new(
-            Status::InternalServerError,
-            "internal error; the server's log has the cause",
-        )
-        .0;
-    }
-    Failure::new(status, status.reason_lossy()).0
 }

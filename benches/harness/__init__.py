@@ -11,6 +11,7 @@ core      message_store against Flask and the ceiling
 ab        two sealpost binaries against each other
 chat8     send and history through chat8, its sockets and uploads
 room      the TCP rooms
-report    tables, Markdown, goals
+report    the Markdown of it all, goals first; live_report: of chat8 and the room
+tables    what both reports are made with
 chart     the SVG
 """

@@ -2,7 +2,7 @@
 
 from html import escape
 
-from .report import power, rate
+from .tables import power, rate
 
 PANELS = (("send", "durable sends a second"), ("inbox", "inbox pages of 20 a second"))
 WIDTH, BAR, GAP, LEFT, RIGHT, HEAD = 760, 26, 8, 170, 130, 44

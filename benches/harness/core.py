@@ -146,7 +146,9 @@ def start_and_stream(bench):
     for _ in range(5):
         begin = time.perf_counter()
         with servers.sealpost(directory) as server:
-            requests.Client(server.address).expect("GET", "/messages/inbox?user_id=user0001&limit=20")
+            requests.Client(server.address).expect(
+                "GET", "/messages/inbox?user_id=user0001&limit=20"
+            )
             times.append(time.perf_counter() - begin)
             before = server.resident_mib()
             machine.forget_peak(server.pid)

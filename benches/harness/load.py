@@ -30,5 +30,7 @@ def complete(server, plan, count, connections=64):
     """Makes exactly `count` requests, all of which must succeed; the report."""
     report = measure(server, plan, connections=connections, count=count)
     if report["errors"]:
-        raise SystemExit(f"preparing {server.name}: {report['statuses']}, {report['broken']} broken")
+        raise SystemExit(
+            f"preparing {server.name}: {report['statuses']}, {report['broken']} broken"
+        )
     return report

@@ -2,20 +2,28 @@
 
 import argparse
 import json
+import resource
 import tempfile
 import time
 from pathlib import Path
 
-from . import ab, build, chart, core, machine, report
+from . import ab, build, chart, chat8, core, machine, report, room, servers
 
 CORE = list(core.KINDS)
+# Beyond the core, each with a server of its own, and what the server must have for it.
+SECTIONS = {
+    "chat8": chat8.sends_and_histories,
+    "sockets": chat8.sockets,
+    "upload": chat8.upload,
+    "room": room.measure,
+}
 
 
 def parse():
     """The options; `--quick` only changes their defaults."""
     parser = argparse.ArgumentParser(prog="benches/run", description="Measure sealpost.")
     parser.add_argument("--quick", action="store_true", help="one short run each, writes nothing")
-    parser.add_argument("--only", type=words, help=f"of {','.join(CORE)}")
+    parser.add_argument("--only", type=words, help=f"of {','.join([*CORE, *SECTIONS])}")
     parser.add_argument("--connections", type=numbers, help="such as 64 or 1,16,64,256")
     parser.add_argument("--seconds", type=float, help="per cell and run (3)")
     parser.add_argument("--runs", type=int, help="alternating runs (3)")
@@ -26,13 +34,13 @@ def parse():
     options = parser.parse_args()
     options.partial = bool(options.quick or options.connections or options.skip_flask)
     quick = options.quick
-    options.only = options.only or CORE
+    options.only = options.only or [*CORE, *SECTIONS]
     options.connections = options.connections or ([1, 64] if quick else [1, 16, 64, 256])
     options.seconds = options.seconds or (1.5 if quick else 3.0)
     options.runs = options.runs or (1 if quick else 3)
     options.messages = options.messages or (100_000 if quick or options.ab else 1_000_000)
-    if unknown := set(options.only) - set(CORE):
-        parser.error(f"--only knows {', '.join(CORE)}, not {', '.join(unknown)}")
+    if unknown := set(options.only) - {*CORE, *SECTIONS}:
+        parser.error(f"--only knows {', '.join([*CORE, *SECTIONS])}, not {', '.join(unknown)}")
     return options
 
 
@@ -44,12 +52,29 @@ def numbers(text):
     return [int(word) for word in text.split(",")]
 
 
+def served(options, directory):
+    """The sections that are asked for and that this build of sealpost can answer."""
+    wanted = [name for name in SECTIONS if name in options.only]
+    if not wanted:
+        return []
+    has = {"chat8": chat8.is_served(directory)}
+    has["sockets"] = has["upload"] = has["chat8"]
+    has["room"] = servers.has_option(build.RELEASE / "sealpost", "--chat-room-port")
+    for name in wanted:
+        if not has[name]:
+            core.say(f"{name}: not in this build, left out")
+    return [name for name in wanted if has[name]]
+
+
 def main():
     """Measures what is asked for and prints it; a full run also writes docs/."""
     options = parse()
     if not options.skip_build:
         build.binaries()
     build.WORK.mkdir(parents=True, exist_ok=True)
+    # Ten thousand sockets are as many open files, here and in the server.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     # Beside the build, not in /tmp: that may be memory, on which nothing needs syncing.
     with tempfile.TemporaryDirectory(dir=build.WORK, prefix="data-") as name:
         directory = Path(name)
@@ -64,10 +89,13 @@ def main():
         }
         if any(kind in options.only for kind in CORE):
             results["core"] = core.measure(options, directory)
+        for name in served(options, directory):
+            core.say(name)
+            results[name] = SECTIONS[name](options, directory)
     (build.WORK / "results.json").write_text(json.dumps(results, indent=1))
     text = report.markdown(results)
     print(text)
-    if not options.partial and set(CORE) <= set(options.only):
+    if not options.partial and {*CORE, *SECTIONS} <= set(options.only):
         docs = build.ROOT / "docs"
         docs.mkdir(exist_ok=True)
         (docs / "benchmarks.md").write_text(text)

@@ -1,6 +1,7 @@
 """The Markdown of all results: what was measured, whether the goals are met, every cell."""
 
-from . import machine
+from . import live_report, machine
+from .tables import cell, goal, power, rate, ratio, size_name, table
 
 TITLES = {
     "send": "Durable send: `POST /messages/send`, on disk before the reply",
@@ -43,6 +44,14 @@ each run (sends make it grow meanwhile); one of 10⁶ has 1,000 users. Every ten
 with one more user. sealpost is filled through its API, Flask through its models. Errors are
 answers other than 2xx, and broken connections; rates count only the good ones. *server µs* is
 processor time of the server per request, which a busy machine disturbs least.
+
+Durable figures depend on the disk: the run first takes the median of a synced write of 4 KiB, and
+above 0.25 ms it says that ratios of durable sends are not to be judged.
+
+What is live has parts of its own, each with a fresh server: chat8's send and history beside
+message_store's (`--only chat8`), ten thousand idle WebSockets and a message to a thousand live
+ones (`sockets`), an upload of 50 MiB (`upload`), and rooms over TCP with up to a thousand clients
+(`room`).
 """
 
 
@@ -52,6 +61,7 @@ def markdown(results):
     core = results.get("core")
     if core:
         parts += [goals(core), *(cells(core, kind) for kind in TITLES), others(core)]
+    parts.append(live_report.markdown(results))
     return "\n".join(part for part in parts if part)
 
 
@@ -60,43 +70,8 @@ def measured_on(results):
     return text + f"medians of {results['runs']} runs of {results['seconds']:g} s a cell.\n"
 
 
-def table(header, rows):
-    """A Markdown table, aligned so that it reads in a terminal too; numbers to the right."""
-    rows = [[str(cell) for cell in row] for row in rows]
-    widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
-
-    def line(cells):
-        first = cells[0].ljust(widths[0])
-        rest = [cell.rjust(width) for cell, width in zip(cells[1:], widths[1:])]
-        return "| " + " | ".join([first, *rest]) + " |"
-
-    rule = "|" + "|".join(["-" * (widths[0] + 2), *("-" * (w + 1) + ":" for w in widths[1:])]) + "|"
-    return "\n".join([line(header), rule, *map(line, rows)]) + "\n"
-
-
-def cell(core, kind, connections, server, size):
-    return core["cells"].get(f"{kind} {connections} {server} {size}")
-
-
-def rate(core, kind, connections, server, size="small"):
-    report = cell(core, kind, connections, server, size)
-    return report["rate"] if report else None
-
-
 def connections_of(core, kind):
     return sorted({int(key.split()[1]) for key in core["cells"] if key.split()[0] == kind})
-
-
-def size_name(core, size):
-    return "10³" if size == "small" else power(core["large_messages"])
-
-
-def power(number):
-    """1000000 as 10⁶, where it is one."""
-    digits = str(number)
-    if digits.strip("0") == "1":
-        return "10" + "".join("⁰¹²³⁴⁵⁶⁷⁸⁹"[int(digit)] for digit in str(len(digits) - 1))
-    return f"{number:,}"
 
 
 def cells(core, kind):
@@ -187,20 +162,6 @@ def goal_rows(core, judged):
     yield goal(name, "<", 16, stream["growth_mib"], " MiB")
 
 
-def ratio(ours, theirs):
-    return ours / theirs if ours and theirs else None
-
-
-def goal(name, sign, bound, value, unit="", judged=True):
-    """A row of the goals' table; None when it was not measured."""
-    if value is None:
-        return None
-    met = value >= bound if sign == "≥" else value <= bound
-    verdict = ("yes" if met else "**no**") if judged else "not judged"
-    shown = f"{value:.2f}" if bound < 10 else f"{value:.1f}"
-    return [name, f"{sign} {bound:g}{unit}", shown + unit, verdict]
-
-
 def others(core):
     """Memory, start, logins beside sends."""
     rows = [
@@ -210,7 +171,9 @@ def others(core):
     for row in rows:
         if row[0] == "ceiling":
             row[1] = "–"
-    text = "## Memory and start\n\n" + table(["server", "store", "resident MiB after the load"], rows)
+    text = "## Memory and start\n\n" + table(
+        ["server", "store", "resident MiB after the load"], rows
+    )
     stream = core["stream"]
     text += (
         f"\n- Filling the store of {size_name(core, 'large')} through the API: "

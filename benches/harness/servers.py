@@ -12,7 +12,8 @@ from . import build, machine
 
 WORKERS = 3
 ADDRESS = re.compile(rb"http://(127\.0\.0\.1:\d+)")
-ROOM_ADDRESS = re.compile(rb"(?:tcp://|chat_room\D*)(127\.0\.0\.1:\d+)")
+# The chat room is the one listener that does not speak HTTP.
+ROOM_ADDRESS = re.compile(rb"(?<!http://)(127\.0\.0\.1:\d+)")
 
 
 class Server:

@@ -93,7 +93,7 @@ class Store:
         entries = []
         for user in self.users:
             sent = client.expect("GET", f"/messages/outbox?user_id={user}&limit=1000")["messages"]
-            for message in sent[:: 10]:
+            for message in sent[::10]:
                 target = self.rng.choice(self.users)
                 # The receiver has it already: sharing would change nothing.
                 if target in (user, message["receiver_id"]):

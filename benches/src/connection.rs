@@ -20,7 +20,18 @@ pub struct Connection {
 impl Connection {
     /// Connects, waiting for it, and watches the socket under `token`.
     pub fn open(address: SocketAddr, registry: &Registry, token: usize) -> io::Result<Self> {
-        let stream = TcpStream::connect(address)?;
+        Self::watch(TcpStream::connect(address)?, Vec::new(), registry, token)
+    }
+
+    /// Goes on with a blocking connection without blocking, and watches it under `token`.
+    ///
+    /// `held` has been read from it but not understood; it comes first with what is read next.
+    pub fn watch(
+        stream: TcpStream,
+        held: Vec<u8>,
+        registry: &Registry,
+        token: usize,
+    ) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         stream.set_nonblocking(true)?;
         let mut stream = mio::net::TcpStream::from_std(stream);
@@ -29,7 +40,7 @@ impl Connection {
         Ok(Self {
             stream,
             unsent: Vec::new(),
-            held: Vec::new(),
+            held,
         })
     }
 

@@ -246,9 +246,7 @@ def grant(message_id):
     with Session(engine) as session:
         message = message_to_share(session, message_id, user_id)
         target = user_by_name(session, target_id)
-        session.merge(
-            Permission(message_id=message.id, user_id=target.id, permission_type=kind)
-        )
+        session.merge(Permission(message_id=message.id, user_id=target.id, permission_type=kind))
         session.commit()
     return jsonify(message="Permission granted successfully", status="success")
 

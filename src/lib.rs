@@ -1,1 +1,24 @@
-//! x
+//! sealpost: a small, durable store for end-to-end-encrypted messages, behind published APIs.
+//!
+//! Modules in reading order, each depending only on those below it (ARCHITECTURE.md has the map):
+//! the APIs and what they share ([`api`]); the nouns with their use cases and queries ([`users`],
+//! [`messages`]); what is opened once ([`app`]); the database and live delivery ([`db`], [`hub`],
+//! [`presence`]); and the words for it all ([`model`], [`error`], [`config`]).
+
+pub mod api;
+pub mod check;
+
+pub mod messages;
+pub mod users;
+
+pub mod app;
+
+pub mod db;
+pub mod hub;
+pub mod presence;
+mod throttle;
+
+pub mod config;
+pub mod error;
+pub mod model;
+mod schema;

@@ -1,1 +1,280 @@
-fn main(){}
+//! The command line: one call, one exit code.
+
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+use sealpost::api::{self, Listening};
+use sealpost::app::{self, App};
+use sealpost::config::{self, Auth, Config, LogFormat};
+use sealpost::error::{Error, Result};
+use sealpost::{check, db};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// A small, durable store for end-to-end-encrypted messages.
+///
+/// Without a command it serves: http://127.0.0.1:5000, data in ./data. Every setting can also
+/// stand in Rocket.toml or in ROCKET_* variables; docs/configuration.md lists them.
+#[derive(Parser)]
+#[command(version, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: Serve,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve every API (the default)
+    Serve(Serve),
+    /// Copy the database, while it is in use, into FILE
+    Backup {
+        /// The copy; appears only once it is complete and checked
+        file: PathBuf,
+        #[command(flatten)]
+        data: DataDir,
+    },
+    /// Put a backup in the place of the database (the server must be stopped)
+    Restore {
+        /// A file made by `backup`
+        file: PathBuf,
+        #[command(flatten)]
+        data: DataDir,
+    },
+    /// Look for what is wrong with the data, its files, the port and the disk
+    Check(Serve),
+    /// Print the OpenAPI document of every HTTP API
+    Openapi {
+        /// Print what is mounted instead, one `METHOD /path` a line
+        #[arg(long, hide = true)]
+        mounted: bool,
+    },
+    /// Print a completion script for a shell
+    Completions {
+        /// bash, zsh, fish, elvish or powershell
+        shell: Shell,
+    },
+}
+
+#[derive(Args, Default)]
+struct DataDir {
+    /// Where the database, keys and uploads are [default: ./data]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+}
+
+#[derive(Args, Default)]
+struct Serve {
+    #[command(flatten)]
+    data: DataDir,
+    /// The address to listen on [default: 127.0.0.1]
+    #[arg(long, value_name = "IP")]
+    address: Option<std::net::IpAddr>,
+    /// An HTTP port; may be repeated, 0 takes a free one [default: 5000]
+    #[arg(long, value_name = "PORT")]
+    port: Vec<u16>,
+    /// Use a PostgreSQL server: postgres://user:password@host/database
+    #[arg(long, value_name = "URL", hide_env_values = true)]
+    database_url: Option<String>,
+    /// The port of the TCP protocol chat_room, 0 for a free one [default: 8888]
+    #[arg(long, value_name = "PORT")]
+    chat_room_port: Option<u16>,
+    /// Do not serve chat_room
+    #[arg(long)]
+    no_chat_room: bool,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match cli.command.unwrap_or(Command::Serve(cli.serve)) {
+        Command::Serve(flags) => serve(&flags),
+        Command::Backup { file, data } => backup(&file, &data),
+        Command::Restore { file, data } => restore(&file, &data),
+        Command::Check(flags) => check(&flags),
+        Command::Openapi { mounted } => openapi(mounted),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "sealpost", &mut std::io::stdout());
+            Ok(())
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(cause) => {
+            say_error(&format!("sealpost: {cause}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Settings from every source, the command line last.
+fn settings(flags: &Serve) -> Result<Config> {
+    let mut sources = config::sources();
+    if let Some(data_dir) = &flags.data.data_dir {
+        sources = sources.merge(("data_dir", data_dir));
+    }
+    if let Some(address) = flags.address {
+        sources = sources.merge(("address", address));
+    }
+    if !flags.port.is_empty() {
+        sources = sources.merge(("ports", &flags.port));
+    }
+    if let Some(url) = &flags.database_url {
+        sources = sources.merge(("database_url", url));
+    }
+    if let Some(port) = flags.chat_room_port {
+        sources = sources.merge(("chat_room.port", port));
+    }
+    if flags.no_chat_room {
+        sources = sources.merge(("chat_room.enabled", false));
+    }
+    Config::load(&sources)
+}
+
+fn serve(flags: &Serve) -> Result<()> {
+    let config = settings(flags)?;
+    let _log_writer = start_log(&config);
+    if config.auth == Auth::Open {
+        tracing::warn!("auth = \"open\": everybody who reaches the server may act as anybody");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(config.workers)
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let app = App::open(config)?;
+        stop_on_signal(app.clone());
+        api::serve(app.clone(), |listening| greet(&app, listening)).await
+    })
+}
+
+/// Says where it listens, where the data is, and what guards it.
+fn greet(app: &App, listening: &Listening) {
+    let mut text = String::new();
+    for address in &listening.http {
+        text += &format!("sealpost listens on http://{address}  (documentation: http://{address}/docs)\n");
+    }
+    let data = &app.config.data_dir;
+    let place = if app.config.database_url.is_some() { "PostgreSQL; keys and uploads in " } else { "" };
+    text += &format!("data: {place}{}\n", data.canonicalize().unwrap_or_else(|_| data.clone()).display());
+    text += match app.config.auth {
+        Auth::Protected => "protected: calls without a token are served to this machine only\n",
+        Auth::Token => "every call needs its user's token\n",
+        Auth::Open => "WARNING: open, everybody may act as anybody\n",
+    };
+    say(&text);
+}
+
+fn stop_on_signal(app: Arc<App>) {
+    use tokio::signal::unix::{SignalKind, signal};
+    tokio::spawn(async move {
+        let (Ok(mut terminate), Ok(mut interrupt)) =
+            (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+        else {
+            tracing::error!("signals cannot be handled");
+            return;
+        };
+        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        app.shutdown.cancel();
+    });
+}
+
+/// Log lines go to standard error through a thread of their own; when it cannot keep up, lines
+/// are dropped rather than requests held.
+fn start_log(config: &Config) -> Option<tracing_appender::non_blocking::WorkerGuard> {
+    let is_terminal = std::io::stderr().is_terminal();
+    let format = config.log_format.unwrap_or(if is_terminal { LogFormat::Text } else { LogFormat::Json });
+    if format == LogFormat::Off {
+        return None;
+    }
+    let (writer, guard) = tracing_appender::non_blocking(std::io::stderr());
+    let filter = tracing_subscriber::EnvFilter::new(&config.log_filter);
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_target(false);
+    match format {
+        LogFormat::Json => subscriber.json().flatten_event(true).with_current_span(false).init(),
+        _ => subscriber.with_ansi(false).init(),
+    }
+    Some(guard)
+}
+
+fn backup(file: &Path, data: &DataDir) -> Result<()> {
+    let config = settings(&Serve { data: DataDir { data_dir: data.data_dir.clone() }, ..Serve::default() })?;
+    let source = sqlite_file(&config)?;
+    progress(&format!("copying and checking {} …", source.display()));
+    db::backup(&source, file)?;
+    say(&format!("backup complete: {}\n", file.display()));
+    Ok(())
+}
+
+fn restore(file: &Path, data: &DataDir) -> Result<()> {
+    let config = settings(&Serve { data: DataDir { data_dir: data.data_dir.clone() }, ..Serve::default() })?;
+    let target = sqlite_file(&config)?;
+    std::fs::create_dir_all(&config.data_dir)?;
+    let _lock = app::lock_directory(&config.data_dir)?;
+    progress(&format!("checking and copying {} …", file.display()));
+    db::restore(file, &target)?;
+    say(&format!("restored into {}\n", target.display()));
+    Ok(())
+}
+
+/// The database file; PostgreSQL has tools of its own.
+fn sqlite_file(config: &Config) -> Result<PathBuf> {
+    match config.database_url {
+        None => Ok(db::file_in(&config.data_dir)),
+        Some(_) => Err(Error::Internal("the data is in PostgreSQL; use pg_dump and pg_restore".into())),
+    }
+}
+
+fn check(flags: &Serve) -> Result<()> {
+    let config = settings(flags)?;
+    progress("checking …");
+    let findings = check::run(&config);
+    let mut problems = 0;
+    for finding in &findings {
+        problems += usize::from(finding.advice.is_some());
+        let advice = finding.advice.as_ref().map(|advice| format!("\n        -> {advice}")).unwrap_or_default();
+        let mark = if finding.advice.is_some() { "PROBLEM" } else { "ok     " };
+        say(&format!("{mark} {}{advice}\n", finding.text));
+    }
+    match problems {
+        0 => Ok(()),
+        1 => Err(Error::Internal("1 problem".into())),
+        more => Err(Error::Internal(format!("{more} problems"))),
+    }
+}
+
+fn openapi(mounted: bool) -> Result<()> {
+    if !mounted {
+        let document = serde_json::to_string_pretty(&api::openapi());
+        say(&document.map_err(|cause| Error::Internal(cause.to_string()))?);
+        say("\n");
+        return Ok(());
+    }
+    for route in api::routes() {
+        let path = route.uri.path().replace('<', "{").replace("..>", "}").replace('>', "}");
+        say(&format!("{} {path}\n", route.method));
+    }
+    Ok(())
+}
+
+/// To standard output; a reader that has gone away needs nothing more.
+fn say(text: &str) {
+    let mut out = std::io::stdout();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+fn say_error(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// To standard error, for what takes long, when somebody watches.
+fn progress(text: &str) {
+    if std::io::stderr().is_terminal() {
+        say_error(text);
+    }
+}

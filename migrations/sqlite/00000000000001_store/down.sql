@@ -1,0 +1,11 @@
+DROP TABLE uploads;
+DROP TABLE pair_keys;
+DROP TABLE correspondents;
+DROP TABLE permissions;
+DROP TABLE messages;
+DROP TABLE room_members;
+DROP TABLE rooms;
+DROP TABLE friend_requests;
+DROP TABLE contacts;
+DROP TABLE sessions;
+DROP TABLE users;

@@ -1,0 +1,323 @@
+//! Mechanics that the HTTP APIs share. Holds no word that any API publishes.
+
+use std::io::Cursor;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use rocket::data::{Data, FromData, Outcome as DataOutcome, ToByteUnit};
+use rocket::http::uri::Host;
+use rocket::http::{ContentType, Header, Method, Status};
+use rocket::request::{FromRequest, Outcome, Request};
+use rocket::response::{self, Responder, Response};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::app::App;
+use crate::users::tokens::{self, Session};
+use crate::error::{Error, Result};
+
+/// The application, as Rocket hands it to routes.
+pub(crate) type AppState = rocket::State<Arc<App>>;
+
+/// A complete answer: status, headers, body. Sent in one piece: Rocket would cut a streamed body
+/// into 4 KiB chunks, which halves the rate of answers of some 10 KiB.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    status: Status,
+    content_type: ContentType,
+    headers: Vec<Header<'static>>,
+    body: Vec<u8>,
+}
+
+impl Reply {
+    /// A JSON answer.
+    pub(crate) fn json(status: Status, body: &impl Serialize) -> Self {
+        let body = serde_json::to_vec(body).expect("replies are made of plain data");
+        Reply::raw(status, ContentType::JSON, body)
+    }
+
+    /// Any answer.
+    pub(crate) fn raw(status: Status, content_type: ContentType, body: Vec<u8>) -> Self {
+        Reply { status, content_type, headers: Vec::new(), body }
+    }
+
+    /// An answer without a body.
+    pub(crate) fn empty(status: Status) -> Self {
+        Reply::raw(status, ContentType::JSON, Vec::new())
+    }
+
+    /// Adds a header.
+    #[must_use]
+    pub(crate) fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push(Header::new(name, value.into()));
+        self
+    }
+
+    /// Adds `Retry-After` for the errors that have one.
+    #[must_use]
+    pub(crate) fn with_retry_after(self, error: &Error) -> Self {
+        match error {
+            Error::Busy { retry_after_secs } | Error::TooManyAttempts { retry_after_secs } => {
+                self.with_header("Retry-After", retry_after_secs.to_string())
+            }
+            Error::ReadOnly => self.with_header("Retry-After", "5"),
+            _ => self,
+        }
+    }
+}
+
+impl<'r> Responder<'r, 'static> for Reply {
+    fn respond_to(self, _: &'r Request<'_>) -> response::Result<'static> {
+        let mut response = Response::build();
+        response.status(self.status);
+        if self.status != Status::NoContent {
+            response.header(self.content_type);
+        }
+        for header in self.headers {
+            response.header(header);
+        }
+        let length = self.body.len();
+        response.max_chunk_size(length.max(1)).sized_body(length, Cursor::new(self.body)).ok()
+    }
+}
+
+/// Logs what is our fault, once, where the reply is made.
+pub(crate) fn log_if_internal(error: &Error) {
+    if error.is_internal() {
+        tracing::error!(cause = %error, "a request failed");
+    }
+}
+
+/// A request body, whatever its Content-Type says; bounded.
+pub(crate) struct Body(Result<Vec<u8>, BodyProblem>);
+
+/// What is wrong with a body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum BodyProblem {
+    /// Larger than anything that could be valid.
+    TooLarge {
+        /// The most that is read.
+        limit_bytes: u64,
+    },
+    /// It ended early.
+    Broken,
+    /// Not JSON, or not UTF-8; the text says where.
+    Unreadable(String),
+    /// JSON, but a field is missing or of a wrong type.
+    Field {
+        /// Its name, or a path into the document; empty for the document itself.
+        field: String,
+        /// What is wrong with it, to be read after the name.
+        problem: String,
+        /// It is not there at all.
+        is_missing: bool,
+    },
+}
+
+impl Body {
+    /// The bytes as they came.
+    pub(crate) fn bytes(self) -> Result<Vec<u8>, BodyProblem> {
+        self.0
+    }
+
+    /// Reads JSON; unknown fields are ignored, of repeated ones none is taken.
+    pub(crate) fn json<T: DeserializeOwned>(self) -> Result<T, BodyProblem> {
+        parse_json(&self.0?)
+    }
+}
+
+#[rocket::async_trait]
+impl<'r> FromData<'r> for Body {
+    type Error = std::convert::Infallible;
+
+    async fn from_data(request: &'r Request<'_>, data: Data<'r>) -> DataOutcome<'r, Self> {
+        let app = request.rocket().state::<Arc<App>>().expect("every server has its App");
+        // JSON may take six bytes for one and usually up to three (`\u4f60`).
+        let limit_bytes = app.config.max_content_bytes * 3 + (64 << 10);
+        let read = data.open(limit_bytes.bytes()).into_bytes().await;
+        DataOutcome::Success(Body(match read {
+            Ok(bytes) if bytes.is_complete() => Ok(bytes.into_inner()),
+            Ok(_) => Err(BodyProblem::TooLarge { limit_bytes }),
+            Err(_) => Err(BodyProblem::Broken),
+        }))
+    }
+}
+
+/// Reads JSON and says which field is wrong.
+pub(crate) fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, BodyProblem> {
+    // The plain way first: finding the field costs a second reading, and few requests need it.
+    let cause = match serde_json::from_slice(bytes) {
+        Ok(value) => return Ok(value),
+        Err(cause) => cause,
+    };
+    if !cause.is_data() {
+        return Err(BodyProblem::Unreadable(cause.to_string()));
+    }
+    let deserializer = &mut serde_json::Deserializer::from_slice(bytes);
+    let Err(located) = serde_path_to_error::deserialize::<_, T>(deserializer) else {
+        return Err(BodyProblem::Unreadable(cause.to_string()));
+    };
+    let path = located.path().to_string();
+    let text = located.inner().to_string();
+    let text = text.split(" at line ").next().unwrap_or_default();
+    Err(match text.strip_prefix("missing field `").and_then(|rest| rest.split_once('`')) {
+        Some((field, _)) => {
+            BodyProblem::Field { field: field.into(), problem: "is missing".into(), is_missing: true }
+        }
+        None => BodyProblem::Field {
+            field: if path == "." { String::new() } else { path },
+            problem: format!("has a wrong value: {text}"),
+            is_missing: false,
+        },
+    })
+}
+
+/// Where a request comes from.
+#[derive(Clone, Debug)]
+pub(crate) struct Peer {
+    /// The client's address; a trusted proxy's word for it counts.
+    pub(crate) ip: Option<IpAddr>,
+    /// The client's TCP source port.
+    pub(crate) port: Option<u16>,
+    /// From this machine itself, not forwarded, and not sent by some web page: what protected
+    /// mode trusts without a token.
+    pub(crate) is_local: bool,
+}
+
+const FORWARDING_HEADERS: [&str; 3] = ["X-Forwarded-For", "Forwarded", "X-Real-IP"];
+
+#[rocket::async_trait]
+impl<'r> FromRequest<'r> for Peer {
+    type Error = std::convert::Infallible;
+
+    async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Self::Error> {
+        let app = request.rocket().state::<Arc<App>>().expect("every server has its App");
+        let remote = request.remote();
+        let direct = remote.map(|address| address.ip());
+        let headers = request.headers();
+        let is_forwarded = FORWARDING_HEADERS.iter().any(|name| headers.contains(*name));
+        let is_from_page = headers.contains("Origin") && !is_origin_allowed(app, request);
+        Outcome::Success(Peer {
+            ip: forwarded_for(app, request, direct).or(direct),
+            port: remote.map(|address| address.port()),
+            is_local: direct.is_some_and(is_loopback)
+                && !is_forwarded
+                && !is_from_page
+                && request.host().is_none_or(is_local_name),
+        })
+    }
+}
+
+/// The last address of `X-Forwarded-For` that is not a trusted proxy's, if one of those told it.
+fn forwarded_for(app: &App, request: &Request<'_>, direct: Option<IpAddr>) -> Option<IpAddr> {
+    let trusted = &app.config.trusted_proxies;
+    direct.filter(|ip| trusted.contains(ip))?;
+    let hops: Vec<&str> = request.headers().get("X-Forwarded-For").flat_map(|value| value.split(',')).collect();
+    hops.iter().rev().filter_map(|hop| hop.trim().parse().ok()).find(|ip| !trusted.contains(ip))
+}
+
+fn is_loopback(ip: IpAddr) -> bool {
+    ip.to_canonical().is_loopback()
+}
+
+/// A name that no foreign web site can make point here (DNS rebinding).
+fn is_local_name(host: &Host<'_>) -> bool {
+    let name = host.domain().as_str();
+    let is_address = name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+    is_address || name.eq_ignore_ascii_case("localhost") || name.ends_with(".localhost")
+}
+
+/// Whether a browser's page of this origin may call: it is our own, or configured. Requests
+/// without `Origin` come from no page.
+pub(crate) fn is_origin_allowed(app: &App, request: &Request<'_>) -> bool {
+    let Some(origin) = request.headers().get_one("Origin") else { return true };
+    let is_own = request.headers().get_one("Host").is_some_and(|host| {
+        origin.split_once("://").is_some_and(|(_, authority)| authority.eq_ignore_ascii_case(host))
+    });
+    is_own || app.config.allowed_origins.iter().any(|allowed| allowed == "*" || allowed == origin)
+}
+
+/// A token as it was sent, not yet checked.
+#[derive(Clone, Debug)]
+pub(crate) struct Bearer(pub(crate) Option<String>);
+
+#[rocket::async_trait]
+impl<'r> FromRequest<'r> for Bearer {
+    type Error = std::convert::Infallible;
+
+    async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Self::Error> {
+        let header = request.headers().get_one("Authorization");
+        let token = header.map(|header| match header.split_once(' ') {
+            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim().to_owned(),
+            // Any other scheme is a credential that is not ours: sent, hence checked, hence refused.
+            _ => String::new(),
+        });
+        Outcome::Success(Bearer(token))
+    }
+}
+
+impl Bearer {
+    /// The session behind the token. Errors: [`Error::NoToken`] and those of [`tokens::check`].
+    pub(crate) fn session(&self, app: &App) -> Result<Session> {
+        tokens::check(app, self.0.as_deref().ok_or(Error::NoToken)?)
+    }
+}
+
+/// The other methods that some route has for the path of a request that no route took.
+pub(crate) fn other_methods(request: &Request<'_>) -> Vec<Method> {
+    let path: Vec<&str> = request.uri().path().as_str().split('/').filter(|part| !part.is_empty()).collect();
+    let mut methods: Vec<Method> = request
+        .rocket()
+        .routes()
+        .filter(|route| route.method != request.method() && is_match(route.uri.path(), &path))
+        .map(|route| route.method)
+        .collect();
+    methods.sort_by_key(|method| method.as_str());
+    methods.dedup();
+    methods
+}
+
+/// Whether a route's path, with `<parameters>`, matches a path's segments.
+fn is_match(route: &str, path: &[&str]) -> bool {
+    let route: Vec<&str> = route.split('/').filter(|part| !part.is_empty()).collect();
+    let is_rest = |part: &str| part.starts_with('<') && part.ends_with("..>");
+    match route.last() {
+        Some(last) if is_rest(last) => {
+            path.len() + 1 >= route.len() && route.iter().zip(path).all(|(r, p)| r.starts_with('<') || r == p)
+        }
+        _ => route.len() == path.len() && route.iter().zip(path).all(|(r, p)| r.starts_with('<') || r == p),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, PartialEq, serde::Deserialize)]
+    struct Letter {
+        to: String,
+        text: String,
+    }
+
+    fn problem(json: &str) -> BodyProblem {
+        parse_json::<Letter>(json.as_bytes()).expect_err("it is wrong")
+    }
+
+    #[test]
+    fn the_field_that_is_wrong_is_named() {
+        let missing = problem(r#"{"to": "bob"}"#);
+        assert!(matches!(missing, BodyProblem::Field { field, is_missing: true, .. } if field == "text"));
+        let mistyped = problem(r#"{"to": 5, "text": "hi"}"#);
+        assert!(matches!(mistyped, BodyProblem::Field { field, is_missing: false, .. } if field == "to"));
+        assert!(matches!(problem("[1]"), BodyProblem::Field { .. }));
+        assert!(matches!(problem(r#"{"to""#), BodyProblem::Unreadable(_)));
+        assert!(matches!(problem("\u{0}"), BodyProblem::Unreadable(_)));
+    }
+
+    #[test]
+    fn a_route_matches_by_its_segments() {
+        assert!(is_match("/messages/message/<id>", &["messages", "message", "7"]));
+        assert!(!is_match("/messages/message/<id>", &["messages", "message"]));
+        assert!(is_match("/docs/<path..>", &["docs", "a", "b"]));
+    }
+}

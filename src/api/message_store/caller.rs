@@ -1,0 +1,72 @@
+//! Who calls, and as whom they may act (contract §Who may call).
+
+use rocket::http::Status;
+use rocket::request::{FromRequest, Outcome, Request};
+
+use super::Failure;
+use crate::api::http::{Bearer, Peer};
+use crate::app::App;
+use crate::config::Auth;
+use crate::error::{Error, Result};
+use crate::model::UserId;
+use crate::users::tokens::{self, Session};
+use crate::users;
+
+/// What a request says of its sender; nothing is checked yet.
+#[derive(Clone, Debug)]
+pub(super) struct Caller {
+    pub(super) peer: Peer,
+    pub(super) token: Option<String>,
+}
+
+#[rocket::async_trait]
+impl<'r> FromRequest<'r> for Caller {
+    type Error = std::convert::Infallible;
+
+    async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Self::Error> {
+        let (Outcome::Success(peer), Outcome::Success(Bearer(token))) =
+            (request.guard::<Peer>().await, request.guard::<Bearer>().await)
+        else {
+            return Outcome::Forward(Status::InternalServerError);
+        };
+        Outcome::Success(Caller { peer, token })
+    }
+}
+
+/// A user on whose behalf a call may be made.
+#[derive(Clone, Debug)]
+pub(super) struct Actor {
+    pub(super) id: UserId,
+    pub(super) username: String,
+    /// Absent where no token was needed.
+    pub(super) session: Option<Session>,
+}
+
+impl Caller {
+    /// The session of the token, if one was sent; it is always checked.
+    pub(super) fn session(&self, app: &App) -> Result<Option<Session>> {
+        self.token.as_deref().map(|token| tokens::check(app, token)).transpose()
+    }
+
+    /// The user that the call names, if the caller may act as that user.
+    ///
+    /// Errors: [`Error::NoToken`] and those of [`tokens::check`], [`Error::UnknownUser`],
+    /// [`Error::Forbidden`] for another user's token.
+    pub(super) fn acting_as(&self, app: &App, user_id: &str) -> Result<Actor, Failure> {
+        let username = users::parse_username(user_id)?;
+        let session = self.session(app)?;
+        let is_trusted = match app.config.auth {
+            Auth::Open => true,
+            Auth::Protected => self.peer.is_local,
+            Auth::Token => false,
+        };
+        if session.is_none() && !is_trusted {
+            return Err(Error::NoToken.into());
+        }
+        let id = users::id_by_username(app, &username)?;
+        if session.is_some_and(|session| session.user != id) {
+            return Err(Error::Forbidden.into());
+        }
+        Ok(Actor { id, username, session })
+    }
+}

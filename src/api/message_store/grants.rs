@@ -1,0 +1,106 @@
+//! Granting and revoking (contract §Grants).
+
+use rocket::http::Status;
+use rocket::{delete, get, post};
+use serde::{Deserialize, Serialize};
+
+use super::caller::Caller;
+use super::letters::{from_query, optional};
+use super::{Answer, Failure, done, message_id};
+use crate::api::http::{AppState, Body, Reply};
+use crate::messages::permissions::{self, Grant};
+use crate::model::{Access, UserId};
+use crate::users;
+
+#[derive(Deserialize)]
+struct Granting {
+    user_id: String,
+    target_user_id: String,
+    permission_type: String,
+    encrypted_content: Option<String>,
+}
+
+/// message_store §8, with content sealed again for the grantee if there is some.
+#[post("/messages/message/<id>/permission", data = "<body>")]
+pub(super) async fn grant(app: &AppState, caller: Caller, id: &str, body: Body) -> Answer {
+    let id = message_id(id)?;
+    let Granting { user_id, target_user_id, permission_type, encrypted_content } = body.json()?;
+    let access = Access::parse(&permission_type)
+        .ok_or_else(|| Failure::bad_field("permission_type", "must be read, write or admin"))?;
+    let granter = caller.acting_as(app, &user_id)?;
+    permissions::check_may_share(app, granter.id, id)?;
+    let grant = Grant {
+        message: id,
+        granter: granter.id,
+        granter_name: granter.username,
+        grantee: target(app, &target_user_id)?,
+        access,
+        content: encrypted_content,
+    };
+    permissions::grant(app, grant).await?;
+    done("Permission granted successfully")
+}
+
+#[derive(Default, Deserialize)]
+struct Revoking {
+    user_id: Option<String>,
+    target_user_id: Option<String>,
+}
+
+/// message_store §9; the fields may also stand in the query, since proxies drop `DELETE` bodies.
+#[delete("/messages/message/<id>/permission?<user_id>&<target_user_id>", data = "<body>")]
+pub(super) async fn revoke(
+    app: &AppState,
+    caller: Caller,
+    id: &str,
+    user_id: Option<&str>,
+    target_user_id: Option<&str>,
+    body: Body,
+) -> Answer {
+    let id = message_id(id)?;
+    let in_body: Revoking = optional(body, user_id.is_some() || target_user_id.is_some())?;
+    let revoker = caller.acting_as(app, from_query(in_body.user_id.as_deref().or(user_id))?)?;
+    let holder = in_body.target_user_id.as_deref().or(target_user_id);
+    let holder = holder.ok_or_else(|| Failure::bad_field("target_user_id", "is missing"))?;
+    permissions::check_may_revoke(app, revoker.id, holder == revoker.username, id)?;
+    permissions::revoke(app, revoker.id, target(app, holder)?, id).await?;
+    done("Permission revoked successfully")
+}
+
+/// The user whose permission is meant.
+fn target(app: &AppState, user_id: &str) -> Result<UserId, Failure> {
+    let username = users::parse_username(user_id).map_err(|cause| match cause {
+        crate::error::Error::Invalid { problem, .. } => Failure::bad_field("target_user_id", &problem),
+        other => other.into(),
+    })?;
+    Ok(users::id_by_username(app, &username)?)
+}
+
+#[derive(Serialize)]
+struct Listed {
+    user_id: String,
+    permission_type: &'static str,
+    /// Absent for the recipient, to whom it was sent rather than granted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    granted_by: Option<String>,
+    granted_at: String,
+    received: bool,
+}
+
+/// Everybody's permissions on one message.
+#[get("/messages/message/<id>/permissions?<user_id>")]
+pub(super) fn list(app: &AppState, caller: Caller, id: &str, user_id: Option<&str>) -> Answer {
+    let id = message_id(id)?;
+    let reader = caller.acting_as(app, from_query(user_id)?)?;
+    let listed: Vec<Listed> = permissions::list(app, reader.id, id)?
+        .into_iter()
+        .map(|named| Listed {
+            user_id: named.holder,
+            permission_type: named.permission.kind.as_str(),
+            granted_by: named.granted_by,
+            granted_at: named.permission.granted_at.to_seconds_text(),
+            received: named.permission.received,
+        })
+        .collect();
+    Ok(Reply::json(Status::Ok, &serde_json::json!({ "status": "success", "permissions": listed })))
+}

@@ -1,0 +1,316 @@
+//! Inbox and outbox: everything, a page, or what came since.
+//!
+//! Whatever is asked for, memory stays bounded: what does not fit into one chunk is streamed,
+//! chunk by chunk, and no database connection is held meanwhile.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rocket::get;
+use rocket::http::{ContentType, Status};
+use rocket::request::Request;
+use rocket::response::stream::{ReaderStream, stream};
+use rocket::response::{Responder, Response};
+use serde::Serialize;
+
+use super::caller::{Actor, Caller};
+use super::letters::from_query;
+use super::Failure;
+use crate::api::http::{AppState, Reply, log_if_internal};
+use crate::app::App;
+use crate::error::Result;
+use crate::hub::{Channel, Event, Subscriber};
+use crate::messages::lists::{self, Chunk, Page, Posted, Received};
+use crate::model::{Access, Instant, Message, MessageId, UserId};
+
+/// How many messages are read at once where no page was asked for.
+const CHUNK: i64 = 500;
+const LARGEST_PAGE: i64 = 1_000;
+const LONGEST_WAIT_SECS: i64 = 60;
+
+/// What the query asks for.
+#[derive(Clone, Copy, Debug)]
+struct Ask {
+    page: Page,
+    /// How many at most; `None` for all.
+    limit: Option<i64>,
+}
+
+/// An inbox item, as published; `shared_by` and `permission` on granted ones only.
+#[derive(Serialize)]
+pub(super) struct InboxItem<'a> {
+    id: i64,
+    sender_id: &'a str,
+    encrypted_content: &'a str,
+    timestamp: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    edited_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shared_by: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    permission: Option<&'static str>,
+}
+
+impl<'a> InboxItem<'a> {
+    pub(super) fn new(message: &'a Received) -> Self {
+        InboxItem {
+            id: message.id.0,
+            sender_id: &message.sender,
+            encrypted_content: &message.content,
+            timestamp: message.sent_at.to_seconds_text(),
+            edited_at: message.edited_at.map(Instant::to_seconds_text),
+            shared_by: message.shared.as_ref().map(|(name, _)| name.as_str()),
+            permission: message.shared.as_ref().map(|(_, access)| access.as_str()),
+        }
+    }
+
+    /// The same from an event.
+    pub(super) fn live(message: &'a Message, sender: &'a str, shared: Option<(&'a str, Access)>) -> Self {
+        InboxItem {
+            id: message.id.0,
+            sender_id: sender,
+            encrypted_content: &message.content,
+            timestamp: message.sent_at.to_seconds_text(),
+            edited_at: message.edited_at.map(Instant::to_seconds_text),
+            shared_by: shared.map(|(name, _)| name),
+            permission: shared.map(|(_, access)| access.as_str()),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct OutboxItem<'a> {
+    id: i64,
+    receiver_id: &'a str,
+    encrypted_content: &'a str,
+    timestamp: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    edited_at: Option<String>,
+}
+
+/// message_store §6.
+#[get("/messages/inbox?<user_id>&<limit>&<before>&<after>&<wait>")]
+pub(super) async fn inbox(
+    app: &AppState,
+    caller: Caller,
+    user_id: Option<&str>,
+    limit: Option<&str>,
+    before: Option<&str>,
+    after: Option<&str>,
+    wait: Option<&str>,
+) -> Result<Listing, Failure> {
+    let reader = caller.acting_as(app, from_query(user_id)?)?;
+    let ask = Ask::parse(limit, before, after)?;
+    let wait = parse_number("wait", wait, 0, LONGEST_WAIT_SECS)?;
+    if let (Some(wait), Page::After(after, _)) = (wait, ask.page) {
+        wait_for_more(app, &reader, after, Duration::from_secs(wait.unsigned_abs())).await?;
+    } else if wait.is_some() {
+        return Err(Failure::bad_field("wait", "goes with after"));
+    }
+    let fetch = move |app: &App, page| lists::inbox(app, reader.id, page);
+    let write = |message: &Received, out: &mut Vec<u8>| {
+        put(out, &InboxItem::new(message));
+        message.id
+    };
+    Ok(Listing::new(app, ask, fetch, write)?)
+}
+
+/// message_store §7.
+#[get("/messages/outbox?<user_id>&<limit>&<before>&<after>")]
+pub(super) fn outbox(
+    app: &AppState,
+    caller: Caller,
+    user_id: Option<&str>,
+    limit: Option<&str>,
+    before: Option<&str>,
+    after: Option<&str>,
+) -> Result<Listing, Failure> {
+    let sender = caller.acting_as(app, from_query(user_id)?)?;
+    let ask = Ask::parse(limit, before, after)?;
+    let fetch = move |app: &App, page| lists::outbox(app, sender.id, page);
+    let write = |message: &Posted, out: &mut Vec<u8>| {
+        let item = OutboxItem {
+            id: message.id.0,
+            receiver_id: &message.recipient,
+            encrypted_content: &message.content,
+            timestamp: message.sent_at.to_seconds_text(),
+            edited_at: message.edited_at.map(Instant::to_seconds_text),
+        };
+        put(out, &item);
+        message.id
+    };
+    Ok(Listing::new(app, ask, fetch, write)?)
+}
+
+impl Ask {
+    fn parse(limit: Option<&str>, before: Option<&str>, after: Option<&str>) -> Result<Self, Failure> {
+        let limit = parse_number("limit", limit, 1, LARGEST_PAGE)?;
+        let before = parse_number("before", before, i64::MIN, i64::MAX)?.map(MessageId);
+        let after = parse_number("after", after, i64::MIN, i64::MAX)?.map(MessageId);
+        let page = match (before, after) {
+            (Some(_), Some(_)) => return Err(Failure::bad_field("before", "does not go with after")),
+            (before, None) => Page::Before(before, limit.unwrap_or(CHUNK)),
+            (None, Some(after)) => Page::After(after, limit.unwrap_or(CHUNK)),
+        };
+        Ok(Ask { page, limit })
+    }
+}
+
+fn parse_number(field: &str, text: Option<&str>, least: i64, most: i64) -> Result<Option<i64>, Failure> {
+    let Some(text) = text else { return Ok(None) };
+    match text.parse() {
+        Ok(number) if (least..=most).contains(&number) => Ok(Some(number)),
+        _ if most == i64::MAX => Err(Failure::bad_field(field, "must be a message id")),
+        _ => Err(Failure::bad_field(field, &format!("must be an integer from {least} to {most}"))),
+    }
+}
+
+/// Holds the request until something is there after `after`, or the time is up.
+async fn wait_for_more(app: &AppState, reader: &Actor, after: MessageId, wait: Duration) -> Result<()> {
+    let mut subscription = app.hub.subscribe(Subscriber {
+        user: reader.id,
+        username: reader.username.clone(),
+        session: reader.session.map(|session| session.id),
+        channel: Channel::MessageStore,
+        room: None,
+    });
+    if !lists::inbox(app, reader.id, Page::After(after, 1))?.rows.is_empty() {
+        return Ok(());
+    }
+    let is_meant = |event: &Event| match event {
+        Event::Sent { message, .. } | Event::Shared { message, .. } => message.id > after,
+        _ => false,
+    };
+    let arrival = async { while subscription.next().await.is_ok_and(|event| !is_meant(&event)) {} };
+    // The end of the time, of the session or of the server: the answer is what there is.
+    let _ = tokio::time::timeout(wait, arrival).await;
+    Ok(())
+}
+
+fn put(out: &mut Vec<u8>, item: &impl Serialize) {
+    serde_json::to_writer(out, item).expect("items are made of plain data");
+}
+
+/// A list, as published: complete if it is small, streamed otherwise.
+pub(super) enum Listing {
+    Whole(Reply),
+    Streamed(std::pin::Pin<Box<dyn rocket::futures::Stream<Item = std::io::Cursor<Vec<u8>>> + Send>>),
+}
+
+impl Listing {
+    /// Reads the first chunk; goes on streaming if there is more.
+    fn new<T: Send + 'static>(
+        app: &Arc<App>,
+        ask: Ask,
+        fetch: impl Fn(&App, Page) -> Result<Chunk<T>> + Send + 'static,
+        write: impl Fn(&T, &mut Vec<u8>) -> MessageId + Send + 'static,
+    ) -> Result<Self> {
+        let mut cursor = Progress::new(ask);
+        let mut body = b"{\"messages\":[".to_vec();
+        cursor.advance(&fetch(app, cursor.page)?, &write, &mut body);
+        if cursor.is_done {
+            cursor.finish(&mut body);
+            return Ok(Listing::Whole(Reply::raw(Status::Ok, ContentType::JSON, body)));
+        }
+        let app = app.clone();
+        Ok(Listing::Streamed(Box::pin(stream! {
+            yield std::io::Cursor::new(body);
+            while !cursor.is_done {
+                let mut body = Vec::new();
+                match fetch(&app, cursor.page) {
+                    Ok(chunk) => cursor.advance(&chunk, &write, &mut body),
+                    Err(cause) => {
+                        // The answer has begun; all that is left is to end it early, as invalid JSON.
+                        log_if_internal(&cause);
+                        return;
+                    }
+                }
+                yield std::io::Cursor::new(body);
+            }
+            let mut body = Vec::new();
+            cursor.finish(&mut body);
+            yield std::io::Cursor::new(body);
+        })))
+    }
+}
+
+/// How far a list has been written.
+struct Progress {
+    page: Page,
+    /// How many are still wanted; `None` for all.
+    wanted: Option<i64>,
+    is_paged: bool,
+    is_done: bool,
+    is_first: bool,
+    last: Option<MessageId>,
+}
+
+impl Progress {
+    fn new(ask: Ask) -> Self {
+        Progress {
+            page: ask.page,
+            wanted: ask.limit,
+            is_paged: ask.limit.is_some(),
+            is_done: false,
+            is_first: true,
+            last: None,
+        }
+    }
+
+    fn advance<T>(&mut self, chunk: &Chunk<T>, write: impl Fn(&T, &mut Vec<u8>) -> MessageId, out: &mut Vec<u8>) {
+        for row in &chunk.rows {
+            if !std::mem::take(&mut self.is_first) {
+                out.push(b',');
+            }
+            self.last = Some(write(row, out));
+        }
+        let read = i64::try_from(chunk.rows.len()).unwrap_or(i64::MAX);
+        let (Page::Before(_, asked) | Page::After(_, asked)) = self.page;
+        let is_exhausted = !chunk.is_cut && read < asked;
+        self.wanted = self.wanted.map(|wanted| wanted - read);
+        let is_satisfied = self.wanted.is_some_and(|wanted| wanted <= 0);
+        self.is_done = is_exhausted || is_satisfied;
+        if is_exhausted && matches!(self.page, Page::Before(..)) {
+            self.last = None;
+        }
+        let next = self.wanted.unwrap_or(CHUNK);
+        self.page = match (self.page, self.last) {
+            (Page::Before(..), Some(last)) => Page::Before(Some(last), next),
+            (Page::After(..), Some(last)) => Page::After(last, next),
+            (page, None) => page,
+        };
+    }
+
+    /// Closes the list. `next` is the cursor for the following page: for `before`, null at the
+    /// end; for `after`, where to go on asking, even if nothing came this time.
+    fn finish(self, out: &mut Vec<u8>) {
+        out.push(b']');
+        if self.is_paged {
+            let next = match self.page {
+                Page::Before(..) => self.last,
+                Page::After(after, _) => Some(self.last.unwrap_or(after)),
+            };
+            out.extend_from_slice(b",\"next\":");
+            put(out, &next);
+        }
+        out.extend_from_slice(b",\"status\":\"success\"}");
+    }
+}
+
+impl<'r> Responder<'r, 'static> for Listing {
+    fn respond_to(self, request: &'r Request<'_>) -> rocket::response::Result<'static> {
+        match self {
+            Listing::Whole(reply) => reply.respond_to(request),
+            Listing::Streamed(chunks) => Response::build()
+                .header(ContentType::JSON)
+                .max_chunk_size(64 << 10)
+                .streamed_body(ReaderStream::from(chunks))
+                .ok(),
+        }
+    }
+}
+
+/// For callers that only have a reader's id.
+pub(super) fn items_after(app: &App, reader: UserId, after: MessageId) -> Result<Chunk<Received>> {
+    lists::inbox(app, reader, Page::After(after, CHUNK))
+}

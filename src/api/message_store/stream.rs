@@ -1,0 +1,99 @@
+//! `GET /messages/stream`: server-sent events, one for each message that is new in the inbox.
+//!
+//! `id:` is the message's id, so a client that reconnects with `Last-Event-ID` misses nothing:
+//! what came meanwhile is read from the inbox first. What is granted on an older message comes
+//! live only; it stands in the inbox all the same.
+
+use rocket::get;
+use rocket::request::{FromRequest, Outcome, Request};
+use rocket::response::stream::{Event as Sse, EventStream, stream};
+use rocket::futures::Stream;
+
+use super::Failure;
+use super::caller::Caller;
+use super::letters::from_query;
+use super::listing::{InboxItem, items_after};
+use crate::api::http::{AppState, log_if_internal};
+use crate::api::socket::until;
+use crate::hub::{Channel, Event, Subscriber};
+use crate::model::MessageId;
+
+/// The last message that the client has seen, if it says so.
+pub(super) struct LastEventId(Option<MessageId>);
+
+#[rocket::async_trait]
+impl<'r> FromRequest<'r> for LastEventId {
+    type Error = std::convert::Infallible;
+
+    async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Self::Error> {
+        let header = request.headers().get_one("Last-Event-ID");
+        Outcome::Success(LastEventId(header.and_then(|id| id.trim().parse().ok()).map(MessageId)))
+    }
+}
+
+/// New and newly granted messages as they come. Browsers cannot set headers here, so the token
+/// may also stand in the query.
+#[get("/messages/stream?<user_id>&<token>")]
+pub(super) fn stream(
+    app: &AppState,
+    mut caller: Caller,
+    user_id: Option<&str>,
+    token: Option<String>,
+    last_seen: LastEventId,
+) -> Result<EventStream<impl Stream<Item = Sse> + use<>>, Failure> {
+    caller.token = caller.token.or(token);
+    let reader = caller.acting_as(app, from_query(user_id)?)?;
+    let mut subscription = app.hub.subscribe(Subscriber {
+        user: reader.id,
+        username: reader.username,
+        session: reader.session.map(|session| session.id),
+        channel: Channel::MessageStore,
+        room: None,
+    });
+    let app = (*app).clone();
+    let lifetime = reader.session.map(|session| until(session.expires_at));
+    let events = stream! {
+        // Tells the client at once that it is heard, and proxies to pass things on.
+        yield Sse::comment("connected");
+        let mut last = last_seen.0;
+        while let Some(after) = last {
+            let chunk = match items_after(&app, reader.id, after) {
+                Ok(chunk) => chunk,
+                Err(cause) => {
+                    log_if_internal(&cause);
+                    return;
+                }
+            };
+            let Some(newest) = chunk.rows.last().map(|message| message.id) else { break };
+            for message in &chunk.rows {
+                yield Sse::json(&InboxItem::new(message)).id(message.id.0.to_string());
+            }
+            last = Some(newest);
+        }
+        while let Ok(event) = subscription.next().await {
+            match &*event {
+                Event::Sent { message, .. } if last.is_some_and(|last| message.id <= last) => {}
+                Event::Sent { message, sender } => {
+                    yield Sse::json(&InboxItem::live(message, sender, None)).id(message.id.0.to_string());
+                }
+                Event::Shared { message, sender, shared_by, access } => {
+                    let item = InboxItem::live(message, sender, Some((shared_by, *access)));
+                    yield Sse::json(&item).id(message.id.0.to_string());
+                }
+                _ => {}
+            }
+        }
+    };
+    Ok(EventStream::from(until_expiry(events, lifetime)))
+}
+
+/// Ends a stream when its token does.
+fn until_expiry<S: Stream>(events: S, lifetime: Option<std::time::Duration>) -> impl Stream<Item = S::Item> {
+    let expiry = async move {
+        match lifetime {
+            Some(lifetime) => tokio::time::sleep(lifetime).await,
+            None => std::future::pending().await,
+        }
+    };
+    rocket::futures::StreamExt::take_until(events, Box::pin(expiry))
+}

@@ -1,0 +1,149 @@
+//! Serves everything: the HTTP APIs on every port, the TCP protocol, and their common end.
+//!
+//! Each folder below is one published API: parse, one call of a noun, reply. An API never looks
+//! at another one, never writes SQL, and words its own errors.
+
+mod docs;
+pub(crate) mod http;
+mod message_store;
+mod observe;
+pub(crate) mod socket;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use rocket::config::{LogLevel, Shutdown};
+use rocket::fairing::AdHoc;
+use rocket::http::uri::Origin;
+use rocket::{Build, Ignite, Rocket, Route};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::app::App;
+use crate::error::{Error, Result};
+pub use docs::openapi;
+
+/// Where a server listens, once it does.
+#[derive(Clone, Debug, Default)]
+pub struct Listening {
+    /// HTTP, one for each port.
+    pub http: Vec<SocketAddr>,
+}
+
+/// Serves until `app.shutdown` is cancelled, then drains and returns.
+///
+/// `on_ready` is called once, when everything listens. Errors: an address that cannot be bound.
+pub async fn serve(app: Arc<App>, on_ready: impl FnOnce(&Listening)) -> Result<()> {
+    crate::messages::resume_clock(&app)?;
+    let metrics = observe::Metrics::new().map_err(|cause| Error::Internal(cause.to_string()))?;
+    let (lifted, mut bound) = mpsc::unbounded_channel();
+    let mut servers = JoinSet::new();
+    let mut listening = Listening::default();
+    for port in app.config.ports.clone() {
+        let rocket = http_server(app.clone(), metrics.clone(), port, lifted.clone()).ignite().await;
+        let rocket = rocket.map_err(|cause| Error::Internal(format!("the server cannot start: {cause}")))?;
+        servers.spawn(launch(rocket, app.clone(), port));
+        tokio::select! {
+            address = bound.recv() => listening.http.extend(address),
+            failed = servers.join_next() => {
+                app.shutdown.cancel();
+                return ended(failed);
+            }
+        }
+    }
+    on_ready(&listening);
+    app.shutdown.cancelled().await;
+    app.hub.shut_down();
+    while let Some(server) = servers.join_next().await {
+        ended(Some(server))?;
+    }
+    let closing = app.clone();
+    tokio::task::spawn_blocking(move || closing.db.close())
+        .await
+        .map_err(|cause| Error::Internal(cause.to_string()))
+}
+
+fn ended(server: Option<Result<Result<()>, tokio::task::JoinError>>) -> Result<()> {
+    match server {
+        Some(Ok(outcome)) => outcome,
+        Some(Err(cause)) => Err(Error::Internal(cause.to_string())),
+        None => Ok(()),
+    }
+}
+
+/// Every HTTP route of every API.
+pub fn routes() -> Vec<Route> {
+    [docs::routes(), observe::routes(), message_store::routes()].concat()
+}
+
+fn http_server(
+    app: Arc<App>,
+    metrics: observe::Metrics,
+    port: u16,
+    lifted: mpsc::UnboundedSender<SocketAddr>,
+) -> Rocket<Build> {
+    let config = rocket::Config {
+        address: app.config.address,
+        port,
+        workers: app.config.workers,
+        // Ours is one line a request without the query; theirs prints it, and tokens travel there.
+        log_level: LogLevel::Off,
+        ident: rocket::config::Ident::none(),
+        // The peer's own word for where it comes from counts only by `trusted_proxies`.
+        ip_header: None,
+        shutdown: Shutdown { ctrlc: false, signals: Default::default(), grace: 2, mercy: 2, ..Shutdown::default() },
+        ..rocket::Config::release_default()
+    };
+    rocket::custom(config)
+        .manage(app)
+        .manage(metrics.clone())
+        .manage(docs::Document::new())
+        .mount("/", routes())
+        .register("/", message_store::catchers())
+        .attach(AdHoc::on_request("optional final slash", |request, _| {
+            Box::pin(async move { drop_final_slash(request) })
+        }))
+        .attach(observe::Observer(metrics))
+        .attach(AdHoc::on_liftoff("tell where we listen", move |rocket| {
+            let config = rocket.config();
+            // Nobody waits for it any more if another port could not be bound.
+            let _ = lifted.send(SocketAddr::new(config.address, config.port));
+            Box::pin(std::future::ready(()))
+        }))
+}
+
+/// `/users/` and `/users` are the same (the router would tell them apart).
+fn drop_final_slash(request: &mut rocket::Request<'_>) {
+    let uri = request.uri();
+    let path = uri.path().as_str();
+    if path.len() > 1 && path.ends_with('/') {
+        let path = path.trim_end_matches('/');
+        let path = if path.is_empty() { "/" } else { path };
+        let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+        if let Ok(shorter) = Origin::parse_owned(format!("{path}{query}")) {
+            request.set_uri(shorter);
+        }
+    }
+}
+
+/// Runs one server until the common end.
+async fn launch(rocket: Rocket<Ignite>, app: Arc<App>, port: u16) -> Result<()> {
+    let stop = rocket.shutdown();
+    let shutdown = app.shutdown.clone();
+    let address = app.config.address;
+    tokio::spawn(async move {
+        shutdown.cancelled().await;
+        stop.notify();
+    });
+    let outcome = rocket.launch().await;
+    outcome.map(drop).map_err(|cause| {
+        // Rocket panics if its errors are dropped unseen.
+        let text = match cause.kind() {
+            rocket::error::ErrorKind::Bind(cause) => {
+                format!("cannot listen on {address}:{port}: {cause}; stop what uses it, or choose another --port")
+            }
+            other => format!("the server on port {port} failed: {other}"),
+        };
+        Error::Internal(text)
+    })
+}

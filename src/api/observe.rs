@@ -1,0 +1,155 @@
+//! What an operator sees: one log line a request, `/metrics`, `/healthz`, `/readyz`.
+
+use std::time::Instant;
+
+use prometheus::{Encoder, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder};
+use rocket::fairing::{Fairing, Info, Kind};
+use rocket::http::{ContentType, Status};
+use rocket::{Data, Request, Response, Route, get, routes};
+
+use super::http::{AppState, Reply};
+use crate::app::App;
+use crate::hub::Channel;
+
+/// Request figures by route template, method and status.
+#[derive(Clone)]
+pub(crate) struct Metrics {
+    registry: Registry,
+    requests: IntCounterVec,
+    seconds: HistogramVec,
+    /// Messages of the TCP protocol, by type.
+    pub(crate) room_messages: IntCounterVec,
+}
+
+impl Metrics {
+    /// Counters at zero.
+    pub(crate) fn new() -> Result<Self, prometheus::Error> {
+        let labels = ["method", "route", "status"];
+        let metrics = Metrics {
+            registry: Registry::new(),
+            requests: IntCounterVec::new(
+                Opts::new("sealpost_requests_total", "Answered HTTP requests."),
+                &labels,
+            )?,
+            seconds: HistogramVec::new(
+                HistogramOpts::new("sealpost_request_seconds", "Time from request to reply.")
+                    .buckets(vec![0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0]),
+                &labels[..2],
+            )?,
+            room_messages: IntCounterVec::new(
+                Opts::new("sealpost_chat_room_messages_total", "Lines received over TCP, by type."),
+                &["type"],
+            )?,
+        };
+        metrics.registry.register(Box::new(metrics.requests.clone()))?;
+        metrics.registry.register(Box::new(metrics.seconds.clone()))?;
+        metrics.registry.register(Box::new(metrics.room_messages.clone()))?;
+        Ok(metrics)
+    }
+}
+
+/// Counts and logs every request.
+pub(crate) struct Observer(pub(crate) Metrics);
+
+#[rocket::async_trait]
+impl Fairing for Observer {
+    fn info(&self) -> Info {
+        Info { name: "log and count requests", kind: Kind::Request | Kind::Response }
+    }
+
+    async fn on_request(&self, request: &mut Request<'_>, _: &mut Data<'_>) {
+        request.local_cache(Instant::now);
+    }
+
+    async fn on_response<'r>(&self, request: &'r Request<'_>, response: &mut Response<'r>) {
+        let elapsed = request.local_cache(Instant::now).elapsed();
+        let route = request.route().map_or("none", |route| route.uri.path());
+        let method = request.method().as_str();
+        let status = response.status().code;
+        let mut digits = [0; 3];
+        self.0.requests.with_label_values(&[method, route, three_digits(status, &mut digits)]).inc();
+        self.0.seconds.with_label_values(&[method, route]).observe(elapsed.as_secs_f64());
+        // Never the query: tokens travel there.
+        tracing::info!(
+            method,
+            path = request.uri().path().as_str(),
+            status,
+            micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
+            "request"
+        );
+    }
+}
+
+fn three_digits(status: u16, digits: &mut [u8; 3]) -> &str {
+    for (digit, power) in digits.iter_mut().zip([100, 10, 1]) {
+        *digit = b'0' + u8::try_from(status / power % 10).unwrap_or(0);
+    }
+    std::str::from_utf8(digits).unwrap_or("000")
+}
+
+/// `/healthz`, `/readyz`, `/metrics`.
+pub(crate) fn routes() -> Vec<Route> {
+    routes![healthz, readyz, metrics]
+}
+
+/// The process answers.
+#[get("/healthz")]
+fn healthz() -> Reply {
+    Reply::json(Status::Ok, &serde_json::json!({ "status": "ok" }))
+}
+
+/// The store takes writes.
+#[get("/readyz")]
+async fn readyz(app: &AppState) -> Reply {
+    if app.db.is_writable().await {
+        Reply::json(Status::Ok, &serde_json::json!({ "status": "ok" }))
+    } else {
+        let body = serde_json::json!({ "status": "error", "message": "the store takes no writes now" });
+        Reply::json(Status::ServiceUnavailable, &body).with_header("Retry-After", "5")
+    }
+}
+
+/// Figures in Prometheus' text format.
+#[get("/metrics")]
+fn metrics(app: &AppState, metrics: &rocket::State<Metrics>) -> Reply {
+    let mut body = Vec::new();
+    if let Err(cause) = TextEncoder::new().encode(&metrics.registry.gather(), &mut body) {
+        tracing::error!(%cause, "metrics could not be written");
+    }
+    body.extend_from_slice(gauges(app).as_bytes());
+    Reply::raw(Status::Ok, ContentType::new("text", "plain").with_params(("version", "0.0.4")), body)
+}
+
+/// What is read from the application rather than counted along the way.
+fn gauges(app: &App) -> String {
+    use std::fmt::Write;
+    use std::sync::atomic::Ordering::Relaxed;
+    let mut text = String::new();
+    let mut line = |name: &str, kind: &str, help: &str, value: u64| {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}");
+    };
+    if let Some(figures) = app.db.writer_figures() {
+        line("sealpost_writer_commits_total", "counter", "Synced commits.", figures.commits.load(Relaxed));
+        line("sealpost_writer_jobs_total", "counter", "Writes in them.", figures.jobs.load(Relaxed));
+        line("sealpost_writer_waiting", "gauge", "Writes that wait now.", figures.waiting.load(Relaxed));
+    }
+    line("sealpost_database_bytes", "gauge", "Database file and log.", app.db.size_bytes());
+    let sessions = crate::users::tokens::count(app).unwrap_or(0);
+    line("sealpost_sessions", "gauge", "Logins that are alive.", sessions);
+    let _ = writeln!(text, "# HELP sealpost_live Live connections.\n# TYPE sealpost_live gauge");
+    for (channel, count) in app.hub.counts() {
+        let _ = writeln!(text, "sealpost_live{{channel=\"{}\"}} {count}", channel_name(channel));
+    }
+    text
+}
+
+fn channel_name(channel: Channel) -> &'static str {
+    match channel {
+        Channel::MessageStore => "message_store",
+        Channel::SecureIm => "secure_im",
+        Channel::Chat8 => "chat8",
+        Channel::ChatRoom => "chat_room",
+        Channel::Relay => "encommunication",
+    }
+}

@@ -1,0 +1,162 @@
+//! The application: everything that is opened once and shared. `&App` comes first everywhere.
+
+use std::fs;
+use std::io::Write;
+use std::net::IpAddr;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fs4::fs_std::FileExt;
+use quick_cache::sync::Cache;
+use rand::RngCore;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::db::{self, Db, Location};
+use crate::error::{Error, Result};
+use crate::hub::Hub;
+use crate::model::{Clock, Instant, SessionId, UserId};
+use crate::presence::Presence;
+use crate::throttle::Throttle;
+
+/// How many usernames, sessions and pairs are remembered, each.
+const CACHE_ENTRIES: usize = 100_000;
+
+/// What every part of the server works with.
+pub struct App {
+    /// The settings, checked.
+    pub config: Config,
+    /// The database.
+    pub db: Db,
+    /// Live delivery.
+    pub hub: Hub,
+    /// Who is online.
+    pub presence: Presence,
+    /// Gives out the instants of messages.
+    pub(crate) clock: Clock,
+    /// Signs tokens.
+    pub(crate) secret: Vec<u8>,
+    /// As many as there are processors: each password hash takes 19 MiB and a whole processor.
+    pub(crate) hashing: Semaphore,
+    /// Failed logins by account.
+    pub(crate) account_throttle: Throttle<String>,
+    /// Failed logins by address.
+    pub(crate) address_throttle: Throttle<IpAddr>,
+    /// What is asked for with each request; empty where another node could change it.
+    pub(crate) caches: Caches,
+    /// Cancelled once, when the server is to stop.
+    pub shutdown: CancellationToken,
+    /// Holds the data directory for this process.
+    _lock: fs::File,
+}
+
+/// Small memories of rows that hardly ever change. Writers forget what they change.
+pub(crate) struct Caches {
+    /// Ids by username.
+    pub(crate) ids: Cache<String, UserId>,
+    /// Live sessions.
+    pub(crate) sessions: Cache<SessionId, (UserId, Instant)>,
+    /// Pairs known to be in `correspondents`.
+    pub(crate) correspondents: Cache<(UserId, UserId), ()>,
+}
+
+impl App {
+    /// Opens everything that `config` names, making what is missing.
+    ///
+    /// Errors: a directory that cannot be written, data in use by another process, a database
+    /// that is newer than this program.
+    pub fn open(config: Config) -> Result<Arc<App>> {
+        make_private_dir(&config.data_dir)?;
+        make_private_dir(&config.uploads_dir())?;
+        let lock = lock_directory(&config.data_dir)?;
+        let location = match &config.database_url {
+            Some(url) => Location::Server(url.clone()),
+            None => Location::File(db::file_in(&config.data_dir)),
+        };
+        let entries = if config.database_url.is_some() { 0 } else { CACHE_ENTRIES };
+        let settings = db::Settings {
+            location,
+            readers: u32::try_from(config.workers + 4).unwrap_or(16),
+            queue_capacity: config.queue_capacity,
+        };
+        let db = Db::open(&settings)?;
+        let secret = match &config.secret_key {
+            Some(key) => key.clone().into_bytes(),
+            None => read_or_make_secret(&config.key_file("token.key"))?,
+        };
+        let processors = std::thread::available_parallelism().map_or(1, Into::into);
+        Ok(Arc::new(App {
+            db,
+            secret,
+            hub: Hub::default(),
+            presence: Presence::default(),
+            clock: Clock::default(),
+            hashing: Semaphore::new(processors),
+            account_throttle: Throttle::new(config.login_failures_per_account, Duration::from_secs(6)),
+            address_throttle: Throttle::new(config.login_failures_per_address, Duration::from_secs(1)),
+            caches: Caches {
+                ids: Cache::new(entries),
+                sessions: Cache::new(entries),
+                correspondents: Cache::new(entries),
+            },
+            shutdown: CancellationToken::new(),
+            config,
+            _lock: lock,
+        }))
+    }
+}
+
+/// Makes a directory that only its owner may enter; one that is there already stays as it is.
+fn make_private_dir(path: &Path) -> Result<()> {
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|cause| Error::Internal(format!("cannot make the directory {}: {cause}", path.display())))
+}
+
+/// Holds a data directory for this process, until the file is dropped.
+///
+/// Errors: another process holds it, or it cannot be written.
+pub fn lock_directory(data_dir: &Path) -> Result<fs::File> {
+    let path = data_dir.join("lock");
+    let file = fs::OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
+    let file = file.map_err(|cause| {
+        Error::Internal(format!("cannot write to the data directory {}: {cause}", data_dir.display()))
+    })?;
+    match file.try_lock_exclusive() {
+        Ok(true) => Ok(file),
+        Ok(false) => Err(Error::Internal(format!(
+            "another process uses the data directory {}; stop it, or name another --data-dir",
+            data_dir.display()
+        ))),
+        Err(cause) => Err(cause.into()),
+    }
+}
+
+/// 32 random bytes that stay the same from the first start on; only the owner may read them.
+fn read_or_make_secret(path: &Path) -> Result<Vec<u8>> {
+    if let Ok(secret) = fs::read(path)
+        && secret.len() >= 32
+    {
+        return Ok(secret);
+    }
+    let mut secret = vec![0; 32];
+    rand::rngs::OsRng.fill_bytes(&mut secret);
+    write_private_file(path, &secret)?;
+    Ok(secret)
+}
+
+/// Writes a file that only its owner may read, whole or not at all, and syncs it.
+pub(crate) fn write_private_file(path: &Path, bytes: &[u8]) -> Result<()> {
+    let partial = path.with_extension("partial");
+    let mut file =
+        fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&partial)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&partial, path)?;
+    if let Some(parent) = path.parent() {
+        fs::File::open(parent)?.sync_all()?;
+    }
+    Ok(())
+}

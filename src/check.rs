@@ -1,0 +1,134 @@
+//! `sealpost check`: what could keep the server from working, and what to do about each.
+
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use crate::app;
+use crate::config::Config;
+use crate::db;
+
+/// Below this, a store that is in use will soon be full.
+const LITTLE_SPACE_BYTES: u64 = 256 << 20;
+
+/// One thing that was looked at.
+#[derive(Clone, Debug)]
+pub struct Finding {
+    /// What was found.
+    pub text: String,
+    /// What to do about it; absent if nothing is wrong.
+    pub advice: Option<String>,
+}
+
+fn ok(text: impl Into<String>) -> Finding {
+    Finding { text: text.into(), advice: None }
+}
+
+fn problem(text: impl Into<String>, advice: impl Into<String>) -> Finding {
+    Finding { text: text.into(), advice: Some(advice.into()) }
+}
+
+/// Looks at everything, and changes nothing.
+pub fn run(config: &Config) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if config.data_dir.is_dir() {
+        let is_running = lock(config, &mut findings);
+        database(config, &mut findings);
+        private_files(&config.data_dir, &mut findings);
+        disk(&config.data_dir, &mut findings);
+        if !is_running {
+            ports(config, &mut findings);
+        }
+    } else {
+        findings.push(ok(format!("no data yet: {} will be made by `serve`", config.data_dir.display())));
+        ports(config, &mut findings);
+    }
+    findings
+}
+
+/// Whether a server is running on this data.
+fn lock(config: &Config, findings: &mut Vec<Finding>) -> bool {
+    match app::lock_directory(&config.data_dir) {
+        Ok(_) => {
+            findings.push(ok("no server is running on this data"));
+            false
+        }
+        Err(cause) if cause.to_string().contains("another process") => {
+            findings.push(ok("a server is running on this data"));
+            true
+        }
+        Err(cause) => {
+            findings.push(problem(cause.to_string(), "give the directory to the user that runs sealpost"));
+            false
+        }
+    }
+}
+
+fn database(config: &Config, findings: &mut Vec<Finding>) {
+    if let Some(url) = &config.database_url {
+        findings.push(match db::is_reachable(url) {
+            Ok(()) => ok("PostgreSQL answers"),
+            Err(cause) => problem(format!("PostgreSQL: {cause}"), "check database_url and that the server runs"),
+        });
+        return;
+    }
+    let file = db::file_in(&config.data_dir);
+    if !file.exists() {
+        findings.push(ok("no database yet: `serve` will make it"));
+        return;
+    }
+    findings.push(match db::integrity_problems(&file) {
+        Ok(found) if found.is_empty() => ok("the database is sound"),
+        Ok(found) => problem(
+            format!("the database is damaged: {}", found.join("; ")),
+            "stop the server and `sealpost restore` the last backup; keep the damaged file",
+        ),
+        Err(cause) => problem(cause.to_string(), "check that the file is a database and readable"),
+    });
+    findings.push(match db::unknown_version(&file) {
+        Ok(None) => ok("the database is of this version or older"),
+        Ok(Some(newer)) => {
+            problem(format!("the database is of schema {newer}"), "use the newer sealpost that wrote it")
+        }
+        Err(cause) => problem(cause.to_string(), "check that the file is a sealpost database"),
+    });
+}
+
+/// Secrets that others on the machine could read.
+fn private_files(data_dir: &Path, findings: &mut Vec<Finding>) {
+    for name in ["token.key", "server.key", "sealpost.db"] {
+        let path = data_dir.join(name);
+        let Ok(meta) = path.metadata() else { continue };
+        let dir_mode = data_dir.metadata().map_or(0, |meta| meta.permissions().mode());
+        let is_open = meta.permissions().mode() & 0o077 != 0 && dir_mode & 0o077 != 0;
+        findings.push(if is_open {
+            let advice = format!("chmod 700 {} && chmod 600 {}", data_dir.display(), path.display());
+            problem(format!("{name} can be read by other users"), advice)
+        } else {
+            ok(format!("{name} is private"))
+        });
+    }
+}
+
+fn disk(data_dir: &Path, findings: &mut Vec<Finding>) {
+    findings.push(match rustix::fs::statvfs(data_dir) {
+        Ok(stat) => {
+            let free = stat.f_bavail * stat.f_frsize;
+            let text = format!("{} MiB of disk are free", free >> 20);
+            if free < LITTLE_SPACE_BYTES { problem(text, "free some space or move the data") } else { ok(text) }
+        }
+        Err(cause) => problem(format!("free space is unknown: {cause}"), "look with df"),
+    });
+}
+
+fn ports(config: &Config, findings: &mut Vec<Finding>) {
+    let room = config.chat_room.enabled.then_some((config.chat_room.address, config.chat_room.port));
+    for (address, port) in config.ports.iter().map(|port| (config.address, *port)).chain(room) {
+        findings.push(match TcpListener::bind((address, port)) {
+            Ok(_) => ok(format!("{address}:{port} is free")),
+            Err(cause) => {
+                problem(format!("{address}:{port}: {cause}"), "stop what uses it, or choose another port")
+            }
+        });
+    }
+}

@@ -1,0 +1,220 @@
+//! Every setting: its meaning, unit and default.
+//!
+//! Settings come, each overriding the ones before, from these defaults, `Rocket.toml` in the
+//! working directory (or `ROCKET_CONFIG`), `ROCKET_<NAME>` variables, and the command line.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
+
+use figment::Figment;
+use figment::providers::{Env, Format, Serialized, Toml};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// Who may call message_store without a token (contract §Who may call).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Auth {
+    /// Nobody but peers on a loopback address that no proxy forwarded.
+    Protected,
+    /// Nobody.
+    Token,
+    /// Everybody: for closed networks only.
+    Open,
+}
+
+/// Who may learn a user's address and port (secure_im).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ConnectionInfo {
+    /// Every logged-in user, as published.
+    Everyone,
+    /// Friends, and those whom the user has added.
+    Contacts,
+}
+
+/// How log lines are written to standard error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// One line of words, for people.
+    Text,
+    /// None at all.
+    Off,
+}
+
+/// All settings of `serve`, checked by [`Config::load`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Config {
+    /// The address that the HTTP ports bind to. Default 127.0.0.1.
+    pub address: IpAddr,
+    /// The HTTP ports; each serves everything. 0 takes a free one. Default `[5000]`.
+    pub ports: Vec<u16>,
+    /// Where the database, keys and uploads are. Default `./data`.
+    pub data_dir: PathBuf,
+    /// `postgres://…` to use a PostgreSQL server. Default: SQLite in the data directory.
+    pub database_url: Option<String>,
+    /// Who may call message_store without a token. Default `protected`.
+    pub auth: Auth,
+    /// Proxies whose `X-Forwarded-For` is believed. Default none.
+    pub trusted_proxies: Vec<IpAddr>,
+    /// Web origins that may call from a browser and open WebSockets; `*` for any. Default none:
+    /// only pages of the server's own origin.
+    pub allowed_origins: Vec<String>,
+    /// Who may learn a user's address (secure_im). Default `everyone`.
+    pub connection_info: ConnectionInfo,
+    /// The most bytes of one message's content. Default 8 MiB.
+    pub max_content_bytes: u64,
+    /// The most bytes of one uploaded file. Default 50 MiB.
+    pub max_upload_bytes: u64,
+    /// The most bytes of an avatar. Default 5 MiB.
+    pub max_avatar_bytes: u64,
+    /// How long a token lives, in seconds. Default 1,800.
+    pub token_lifetime_secs: i64,
+    /// The secret that signs tokens, at least 32 characters. Default: made at the first start and
+    /// kept in the data directory. Nodes that share a PostgreSQL server must share it.
+    pub secret_key: Option<String>,
+    /// Failed logins for one account until further ones wait. Default 10; one more each 6 s.
+    pub login_failures_per_account: u32,
+    /// Failed logins from one address until further ones wait. Default 100; one more each second.
+    pub login_failures_per_address: u32,
+    /// Threads that serve requests. Default: the number of processors.
+    pub workers: usize,
+    /// Writes that may wait; more are refused with 503. Default 8,192.
+    pub queue_capacity: usize,
+    /// Default `text` on a terminal, `json` elsewhere.
+    pub log_format: Option<LogFormat>,
+    /// Which log lines: `error`, `warn`, `info` (one line a request), `debug`. Default `info`.
+    pub log_filter: String,
+    /// The TCP protocol chat_room.
+    pub chat_room: ChatRoom,
+}
+
+/// Settings of the chat_room listener.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ChatRoom {
+    /// Whether it listens at all. Default true.
+    pub enabled: bool,
+    /// The address it binds to; passwords travel in clear unless `tls` is set. Default 127.0.0.1.
+    pub address: IpAddr,
+    /// Its port; 0 takes a free one. Default 8888.
+    pub port: u16,
+    /// The most connections at once. Default 4,096.
+    pub max_connections: usize,
+    /// The most bytes of one file. Default 100 MiB.
+    pub max_file_bytes: u64,
+    /// Certificate and key for TLS. Default none.
+    pub tls: Option<Tls>,
+}
+
+/// PEM files for TLS.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Tls {
+    /// The certificate chain.
+    pub certs: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            address: Ipv4Addr::LOCALHOST.into(),
+            ports: vec![5000],
+            data_dir: "data".into(),
+            database_url: None,
+            auth: Auth::Protected,
+            trusted_proxies: Vec::new(),
+            allowed_origins: Vec::new(),
+            connection_info: ConnectionInfo::Everyone,
+            max_content_bytes: 8 << 20,
+            max_upload_bytes: 50 << 20,
+            max_avatar_bytes: 5 << 20,
+            token_lifetime_secs: 1_800,
+            secret_key: None,
+            login_failures_per_account: 10,
+            login_failures_per_address: 100,
+            workers: std::thread::available_parallelism().map_or(2, Into::into),
+            queue_capacity: 8_192,
+            log_format: None,
+            log_filter: "info".into(),
+            chat_room: ChatRoom::default(),
+        }
+    }
+}
+
+impl Default for ChatRoom {
+    fn default() -> Self {
+        ChatRoom {
+            enabled: true,
+            address: Ipv4Addr::LOCALHOST.into(),
+            port: 8888,
+            max_connections: 4_096,
+            max_file_bytes: 100 << 20,
+            tls: None,
+        }
+    }
+}
+
+/// Where [`Config::load`] looks: the defaults, `Rocket.toml` and the environment, in this order.
+/// A single `port` counts as `ports` with one entry.
+pub fn sources() -> Figment {
+    let profile = Env::var_or("ROCKET_PROFILE", "default");
+    let file = Env::var_or("ROCKET_CONFIG", "Rocket.toml");
+    let figment = Figment::from(Serialized::defaults(Config::default()))
+        .merge(Toml::file(file).nested())
+        .merge(Env::prefixed("ROCKET_").ignore(&["PROFILE", "CONFIG"]).split("__").global())
+        .select(profile);
+    match figment.extract_inner::<u16>("port") {
+        Ok(port) => figment.merge(("ports", vec![port])),
+        Err(_) => figment,
+    }
+}
+
+impl Config {
+    /// Reads and checks the settings.
+    pub fn load(sources: &Figment) -> Result<Config> {
+        let config: Config = sources
+            .extract()
+            .map_err(|cause| Error::Internal(format!("configuration: {cause}")))?;
+        config.check().map_err(|problem| Error::Internal(format!("configuration: {problem}")))?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), &'static str> {
+        let is_postgres = |url: &str| url.starts_with("postgres://") || url.starts_with("postgresql://");
+        let rules = [
+            (!self.ports.is_empty(), "ports must name at least one port"),
+            (self.workers > 0, "workers must be at least 1"),
+            (self.queue_capacity > 0, "queue_capacity must be at least 1"),
+            (self.token_lifetime_secs > 0, "token_lifetime_secs must be positive"),
+            (self.login_failures_per_account > 0, "login_failures_per_account must be at least 1"),
+            (self.login_failures_per_address > 0, "login_failures_per_address must be at least 1"),
+            (self.max_content_bytes > 0, "max_content_bytes must be positive"),
+            (
+                self.secret_key.as_ref().is_none_or(|key| key.len() >= 32),
+                "secret_key must have at least 32 characters",
+            ),
+            (
+                self.database_url.as_deref().is_none_or(is_postgres),
+                "database_url must begin with postgres:// (SQLite needs none)",
+            ),
+        ];
+        rules.iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, problem)| Err(*problem))
+    }
+
+    /// Where uploaded bytes lie.
+    pub fn uploads_dir(&self) -> PathBuf {
+        self.data_dir.join("uploads")
+    }
+
+    /// Where the server's secrets lie.
+    pub fn key_file(&self, name: &str) -> PathBuf {
+        Path::new(&self.data_dir).join(name)
+    }
+}

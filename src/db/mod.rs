@@ -1,0 +1,224 @@
+//! The database: many readers, one writer, two back ends.
+//!
+//! [`Db::read`] lends a read connection for one short piece of work; [`Db::write`] hands a piece of
+//! work to the writer and returns only once it is on disk. Knows nothing of what is stored:
+//! the nouns bring their queries with them.
+
+mod postgres;
+mod sqlite;
+mod writer;
+
+pub use postgres::is_reachable;
+pub use sqlite::{backup, integrity_problems, restore, unknown_version};
+pub use writer::WriterFigures;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use diesel::prelude::*;
+
+use crate::error::{Error, Result};
+
+/// One connection to either back end. Most queries run on it as they are.
+#[derive(diesel::MultiConnection)]
+pub enum Conn {
+    /// Tried first, since SQLite would take any text for a file name.
+    Postgres(PgConnection),
+    /// The default.
+    Sqlite(SqliteConnection),
+}
+
+/// Runs the same typed query on whichever connection is inside: for what [`Conn`] itself
+/// does not support (upserts, batches), and for the hottest queries, which this spares a layer.
+macro_rules! on_inner {
+    ($connection:expr, $inner:ident => $query:expr) => {
+        match $connection {
+            $crate::db::Conn::Sqlite($inner) => $query,
+            $crate::db::Conn::Postgres($inner) => $query,
+        }
+    };
+}
+pub(crate) use on_inner;
+
+/// Where the data is.
+#[derive(Clone, Debug)]
+pub enum Location {
+    /// A SQLite file.
+    File(PathBuf),
+    /// A `postgres://` URL; holds a password, so it is never shown.
+    Server(String),
+}
+
+/// How the database is to be opened.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Which database.
+    pub location: Location,
+    /// How many read connections, at most.
+    pub readers: u32,
+    /// How many writes may wait; more are refused with [`Error::Busy`].
+    pub queue_capacity: usize,
+}
+
+/// An open database. Cheap to clone.
+#[derive(Clone)]
+pub struct Db {
+    readers: r2d2::Pool<Manager>,
+    writer: Writer,
+    location: Arc<Location>,
+}
+
+#[derive(Clone)]
+enum Writer {
+    /// One thread, one transaction for whatever is queued.
+    Grouped(writer::Queue),
+    /// The engine groups commits itself.
+    Pooled(r2d2::Pool<Manager>),
+}
+
+impl Db {
+    /// Opens the database, brings its schema up to date and starts the writer.
+    ///
+    /// Errors: a database newer than this program, one that cannot be opened.
+    pub fn open(settings: &Settings) -> Result<Db> {
+        let readers = |manager| {
+            r2d2::Pool::builder()
+                .max_size(settings.readers)
+                .min_idle(Some(1))
+                .test_on_check_out(false)
+                .connection_timeout(std::time::Duration::from_secs(5))
+                .build(manager)
+        };
+        let (writer, readers) = match &settings.location {
+            Location::File(path) => {
+                let connection = sqlite::open_for_writing(path)?;
+                let queue = writer::start(connection, settings.queue_capacity)?;
+                (Writer::Grouped(queue), readers(Manager::Reader(path.clone()))?)
+            }
+            Location::Server(url) => {
+                postgres::migrate(url)?;
+                let pool = readers(Manager::Server(url.clone()))?;
+                (Writer::Pooled(pool.clone()), pool)
+            }
+        };
+        Ok(Db { readers, writer, location: Arc::new(settings.location.clone()) })
+    }
+
+    /// Lends a read connection to `work`.
+    ///
+    /// On SQLite the work runs right here, since a page of a few rows costs less than a hop to
+    /// another thread; work that scans belongs into [`Db::scan`]. On PostgreSQL it waits for the
+    /// network, so the runtime is told.
+    pub fn read<T>(&self, work: impl FnOnce(&mut Conn) -> Result<T>) -> Result<T> {
+        match *self.location {
+            Location::File(_) => work(&mut *self.readers.get()?),
+            Location::Server(_) => self.scan(work),
+        }
+    }
+
+    /// Like [`Db::read`], for work that may take long: other tasks go on meanwhile.
+    pub fn scan<T>(&self, work: impl FnOnce(&mut Conn) -> Result<T>) -> Result<T> {
+        tokio::task::block_in_place(|| work(&mut *self.readers.get()?))
+    }
+
+    /// Runs `work` in a transaction and returns its result once that is on disk.
+    ///
+    /// An error of the work undoes the work and is returned. Errors beyond those of the work:
+    /// [`Error::Busy`] when too many writes wait, [`Error::ReadOnly`] when the commit failed.
+    pub async fn write<T, W>(&self, work: W) -> Result<T>
+    where
+        T: Send + 'static,
+        W: FnOnce(&mut Conn) -> Result<T> + Send + 'static,
+    {
+        self.write_then(work, |_| ()).await
+    }
+
+    /// Like [`Db::write`]; `after` is run once the work is on disk, before the caller hears of it.
+    ///
+    /// On SQLite it runs on the writer's own thread, so that what it publishes keeps the order of
+    /// the commits and happens even if the caller is gone. It must be quick and must not write.
+    pub async fn write_then<T, W, A>(&self, work: W, after: A) -> Result<T>
+    where
+        T: Send + 'static,
+        W: FnOnce(&mut Conn) -> Result<T> + Send + 'static,
+        A: FnOnce(&T) + Send + 'static,
+    {
+        match &self.writer {
+            Writer::Grouped(queue) => queue.write(work, after).await,
+            Writer::Pooled(pool) => {
+                let pool = pool.clone();
+                let job = move || postgres::write(&mut *pool.get()?, work, after);
+                let done = tokio::task::spawn_blocking(job).await;
+                done.map_err(|cause| Error::Internal(cause.to_string()))?
+            }
+        }
+    }
+
+    /// Whether a write would be taken now; makes one that changes nothing.
+    pub async fn is_writable(&self) -> bool {
+        self.write(|connection| postgres::or_sqlite_can_write(connection)).await.is_ok()
+    }
+
+    /// The size of the database in bytes.
+    pub fn size_bytes(&self) -> u64 {
+        match &*self.location {
+            Location::File(path) => sqlite::size_bytes(path),
+            Location::Server(_) => self.scan(postgres::size_bytes).unwrap_or(0),
+        }
+    }
+
+    /// What the writer has done so far; `None` on PostgreSQL.
+    pub fn writer_figures(&self) -> Option<&WriterFigures> {
+        match &self.writer {
+            Writer::Grouped(queue) => Some(queue.figures()),
+            Writer::Pooled(_) => None,
+        }
+    }
+
+    /// True if ids come out in the order of commits: then "everything after id X" misses nothing.
+    pub fn is_ordered(&self) -> bool {
+        matches!(*self.location, Location::File(_))
+    }
+
+    /// Takes no more writes, finishes those that wait, and puts everything into the one file.
+    /// Blocks until that is done.
+    pub fn close(&self) {
+        if let Writer::Grouped(queue) = &self.writer {
+            queue.close();
+        }
+    }
+}
+
+/// Makes connections for the pools.
+enum Manager {
+    Reader(PathBuf),
+    Server(String),
+}
+
+impl r2d2::ManageConnection for Manager {
+    type Connection = Conn;
+    type Error = diesel::ConnectionError;
+
+    fn connect(&self) -> Result<Conn, Self::Error> {
+        match self {
+            Manager::Reader(path) => sqlite::open_for_reading(path).map(Conn::Sqlite),
+            Manager::Server(url) => PgConnection::establish(url).map(Conn::Postgres),
+        }
+    }
+
+    fn is_valid(&self, _: &mut Conn) -> Result<(), Self::Error> {
+        Ok(())
+    }
+
+    fn has_broken(&self, connection: &mut Conn) -> bool {
+        match connection {
+            Conn::Sqlite(_) => std::thread::panicking(),
+            Conn::Postgres(inner) => diesel::r2d2::R2D2Connection::is_broken(inner),
+        }
+    }
+}
+
+/// The database file inside a data directory.
+pub fn file_in(data_dir: &Path) -> PathBuf {
+    data_dir.join("sealpost.db")
+}

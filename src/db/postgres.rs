@@ -1,0 +1,53 @@
+//! PostgreSQL: each write is a transaction on a pooled connection; the engine groups commits.
+
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+use diesel_migrations::{EmbeddedMigrations, embed_migrations};
+
+use super::Conn;
+use crate::error::{Error, Result};
+
+const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/postgres");
+
+/// Any number that nobody else on the server uses for an advisory lock.
+const MIGRATION_LOCK: i64 = 0x5ea1_9057;
+
+/// Brings the schema up to date; several nodes that start at once wait for one another.
+pub(super) fn migrate(url: &str) -> Result<()> {
+    let mut connection =
+        PgConnection::establish(url).map_err(|cause| Error::Internal(cause.to_string()))?;
+    connection.batch_execute(&format!("SELECT pg_advisory_lock({MIGRATION_LOCK})"))?;
+    super::sqlite::run_migrations(&mut connection, MIGRATIONS)
+}
+
+/// Whether a server answers at this URL.
+pub fn is_reachable(url: &str) -> Result<()> {
+    PgConnection::establish(url).map(drop).map_err(|cause| Error::Internal(cause.to_string()))
+}
+
+/// See [`super::Db::write_then`].
+pub(super) fn write<T>(
+    connection: &mut Conn,
+    work: impl FnOnce(&mut Conn) -> Result<T>,
+    after: impl FnOnce(&T),
+) -> Result<T> {
+    let value = connection.transaction(work)?;
+    after(&value);
+    Ok(value)
+}
+
+/// A write that changes nothing. The statement updates no row, yet needs a writable database.
+pub(super) fn or_sqlite_can_write(connection: &mut Conn) -> Result<()> {
+    use crate::schema::sessions::dsl::{created_at, id, sessions};
+    diesel::update(sessions.filter(id.eq(-1_i64))).set(created_at.eq(0_i64)).execute(connection)?;
+    Ok(())
+}
+
+pub(super) fn size_bytes(connection: &mut Conn) -> Result<u64> {
+    let Conn::Postgres(inner) = connection else { return Ok(0) };
+    let size: i64 = diesel::select(diesel::dsl::sql::<diesel::sql_types::BigInt>(
+        "pg_database_size(current_database())",
+    ))
+    .get_result(inner)?;
+    Ok(size.unsigned_abs())
+}

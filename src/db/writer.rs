@@ -1,0 +1,225 @@
+//! The one writer of the SQLite file: group commit.
+//!
+//! Callers submit pieces of work. The writer opens a transaction, runs whatever is queued, each
+//! piece in a savepoint of its own so that one's failure undoes only itself, commits with a
+//! sync, and only then answers all of them. Under load one sync carries hundreds of sends;
+//! alone, a send waits for its own. Nothing is ever answered that is not on disk.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+use tokio::sync::oneshot;
+
+use super::Conn;
+use crate::error::{Error, Result};
+
+/// More would let one commit take long enough to be felt by those who wait for it.
+const MOST_PER_COMMIT: usize = 512;
+
+/// Runs the work; hands back what is to be done once the commit is known.
+type Job = Box<dyn FnOnce(&mut Conn) -> Ending + Send>;
+/// Told whether the commit succeeded, answers the caller.
+type Ending = Box<dyn FnOnce(bool) + Send>;
+
+/// What the writer has done since the start.
+#[derive(Debug, Default)]
+pub struct WriterFigures {
+    /// Commits that succeeded.
+    pub commits: AtomicU64,
+    /// Pieces of work in them; divided by `commits`, the batch size.
+    pub jobs: AtomicU64,
+    /// Pieces of work that wait now.
+    pub waiting: AtomicU64,
+}
+
+/// The way to the writer. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Queue(Arc<Shared>);
+
+struct Shared {
+    /// Emptied at the end, which ends the thread once the queue is drained.
+    jobs: Mutex<Option<SyncSender<Job>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    figures: Arc<WriterFigures>,
+    failed: Arc<AtomicBool>,
+}
+
+/// Starts the thread that owns `connection`.
+pub(super) fn start(connection: SqliteConnection, capacity: usize) -> Result<Queue> {
+    let (sender, receiver) = sync_channel(capacity);
+    let figures = Arc::new(WriterFigures::default());
+    let failed = Arc::new(AtomicBool::new(false));
+    let (its_figures, its_failed) = (figures.clone(), failed.clone());
+    let thread = std::thread::Builder::new().name("writer".into()).spawn(move || {
+        run(Conn::Sqlite(connection), &receiver, &its_figures, &its_failed);
+    })?;
+    Ok(Queue(Arc::new(Shared {
+        jobs: Mutex::new(Some(sender)),
+        thread: Mutex::new(Some(thread)),
+        figures,
+        failed,
+    })))
+}
+
+impl Queue {
+    /// See [`super::Db::write_then`].
+    pub(super) async fn write<T, W, A>(&self, work: W, after: A) -> Result<T>
+    where
+        T: Send + 'static,
+        W: FnOnce(&mut Conn) -> Result<T> + Send + 'static,
+        A: FnOnce(&T) + Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        let job: Job = Box::new(move |connection| {
+            let outcome = in_savepoint(connection, work);
+            Box::new(move |is_committed| {
+                let outcome = if is_committed { outcome } else { outcome.and(Err(Error::ReadOnly)) };
+                if let Ok(value) = &outcome {
+                    after(value);
+                }
+                // A caller that has gone needs no answer.
+                let _ = answer.send(outcome);
+            })
+        });
+        self.submit(job)?;
+        answered.await.unwrap_or(Err(Error::ReadOnly))
+    }
+
+    fn submit(&self, job: Job) -> Result<()> {
+        if self.0.failed.load(Ordering::Acquire) {
+            return Err(Error::ReadOnly);
+        }
+        let jobs = self.0.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        let sender = jobs.as_ref().ok_or(Error::ReadOnly)?;
+        self.0.figures.waiting.fetch_add(1, Ordering::Relaxed);
+        sender.try_send(job).map_err(|refused| {
+            self.0.figures.waiting.fetch_sub(1, Ordering::Relaxed);
+            match refused {
+                TrySendError::Full(_) => Error::Busy { retry_after_secs: 1 },
+                TrySendError::Disconnected(_) => Error::ReadOnly,
+            }
+        })
+    }
+
+    pub(super) fn figures(&self) -> &WriterFigures {
+        &self.0.figures
+    }
+
+    /// Ends the thread once it has drained the queue.
+    pub(super) fn close(&self) {
+        self.0.jobs.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let thread = self.0.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if thread.is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the writer had stopped");
+        }
+    }
+}
+
+/// The thread: until every sender is gone, batch after batch.
+fn run(mut connection: Conn, jobs: &Receiver<Job>, figures: &WriterFigures, failed: &AtomicBool) {
+    while let Ok(first) = jobs.recv() {
+        if failed.load(Ordering::Acquire) {
+            drop(first);
+            continue;
+        }
+        let mut endings = Vec::new();
+        let committed = commit(&mut connection, first, jobs, &mut endings);
+        figures.waiting.fetch_sub(endings.len() as u64, Ordering::Relaxed);
+        match &committed {
+            Ok(()) => {
+                figures.commits.fetch_add(1, Ordering::Relaxed);
+                figures.jobs.fetch_add(endings.len() as u64, Ordering::Relaxed);
+            }
+            Err(cause) => {
+                tracing::error!(%cause, "a commit failed; nothing in it was acknowledged");
+                // The file may or may not hold the batch after a failed sync: only a restart,
+                // which reads it anew, can tell. A full disk leaves no such doubt.
+                if !is_disk_full(cause) {
+                    failed.store(true, Ordering::Release);
+                }
+            }
+        }
+        for ending in endings {
+            ending(committed.is_ok());
+        }
+    }
+    super::sqlite::close(connection);
+}
+
+/// One transaction over `first` and whatever else is queued.
+fn commit(
+    connection: &mut Conn,
+    first: Job,
+    jobs: &Receiver<Job>,
+    endings: &mut Vec<Ending>,
+) -> QueryResult<()> {
+    let opened = execute(connection, Boundary::<BEGIN>);
+    if opened.is_err() {
+        // The work still has to be refused, one by one, by those who asked for it.
+        endings.push(first(connection));
+        return opened;
+    }
+    let mut next = Some(first);
+    while let Some(job) = next {
+        endings.push(job(connection));
+        next = if endings.len() < MOST_PER_COMMIT { jobs.try_recv().ok() } else { None };
+    }
+    let committed = execute(connection, Boundary::<COMMIT>);
+    if committed.is_err() {
+        // Fails if SQLite has rolled back by itself, which is as good.
+        let _ = connection.batch_execute("ROLLBACK");
+    }
+    committed
+}
+
+/// Runs `work`; if it fails, what it wrote is undone.
+fn in_savepoint<T>(
+    connection: &mut Conn,
+    work: impl FnOnce(&mut Conn) -> Result<T>,
+) -> Result<T> {
+    execute(connection, Boundary::<SAVEPOINT>)?;
+    let outcome = work(connection);
+    if outcome.is_err() {
+        execute(connection, Boundary::<UNDO>)?;
+    }
+    execute(connection, Boundary::<RELEASE>)?;
+    outcome
+}
+
+fn is_disk_full(cause: &diesel::result::Error) -> bool {
+    cause.to_string().contains("disk is full")
+}
+
+const BEGIN: u8 = 0;
+const COMMIT: u8 = 1;
+const SAVEPOINT: u8 = 2;
+const UNDO: u8 = 3;
+const RELEASE: u8 = 4;
+const SQL: [&str; 5] =
+    ["BEGIN IMMEDIATE", "COMMIT", "SAVEPOINT job", "ROLLBACK TO job", "RELEASE job"];
+
+/// A transaction boundary as a query of its own type, so that Diesel keeps its prepared statement;
+/// it would prepare the plain text anew each time, which costs more than running it.
+#[derive(diesel::query_builder::QueryId)]
+struct Boundary<const STEP: u8>;
+
+impl<const STEP: u8> diesel::query_builder::QueryFragment<diesel::sqlite::Sqlite> for Boundary<STEP> {
+    fn walk_ast<'b>(
+        &'b self,
+        mut out: diesel::query_builder::AstPass<'_, 'b, diesel::sqlite::Sqlite>,
+    ) -> QueryResult<()> {
+        out.push_sql(SQL[STEP as usize]);
+        Ok(())
+    }
+}
+
+fn execute<const STEP: u8>(connection: &mut Conn, step: Boundary<STEP>) -> QueryResult<()> {
+    match connection {
+        Conn::Sqlite(inner) => inner.execute_returning_count(&step).map(drop),
+        Conn::Postgres(_) => Ok(()),
+    }
+}

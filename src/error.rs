@@ -1,0 +1,159 @@
+//! What can go wrong, once for the whole domain.
+//!
+//! Nouns return these; each API maps every one of them to its own published shape in one
+//! exhaustive match, so that a new variant does not compile until all APIs have answered it.
+//! Texts are lower case, without full stop, and hold no secret. The internal variants
+//! ([`Error::is_internal`]) are logged where the reply is made; the peer sees a fixed text.
+
+use diesel::result::{DatabaseErrorKind, Error as DieselError};
+
+/// The result of anything in the domain.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Every failure of the domain.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A value breaks a rule; `field` is the domain's name for it.
+    #[error("{field} {problem}")]
+    Invalid {
+        /// Which value.
+        field: &'static str,
+        /// What is wrong with it, to be read after the field's name.
+        problem: String,
+    },
+    /// Content over the limit, in bytes.
+    #[error("content exceeds the limit of {limit_bytes} bytes")]
+    TooLarge {
+        /// The most that is taken.
+        limit_bytes: u64,
+    },
+    /// An upload whose content is not of a kind that is taken.
+    #[error("this type of file is not supported")]
+    UnsupportedType,
+
+    /// Unknown user or wrong secret; which of the two is not told.
+    #[error("wrong user or password")]
+    BadCredentials,
+    /// No token, where one is needed.
+    #[error("a bearer token is needed")]
+    NoToken,
+    /// A token that was never ours, or has been ended.
+    #[error("the token is not valid")]
+    InvalidToken,
+    /// A token past its time.
+    #[error("the token has expired")]
+    ExpiredToken,
+    /// Known, but not allowed.
+    #[error("not allowed")]
+    Forbidden,
+    /// Too many failed logins for this account or from this address.
+    #[error("too many failed attempts, try again in {retry_after_secs} s")]
+    TooManyAttempts {
+        /// When another attempt will be taken.
+        retry_after_secs: u64,
+    },
+
+    /// No user of that name or id.
+    #[error("unknown user")]
+    UnknownUser,
+    /// No such message.
+    #[error("unknown message")]
+    UnknownMessage,
+    /// That permission was never granted, or has been revoked.
+    #[error("no such permission")]
+    UnknownPermission,
+    /// No such contact or friend.
+    #[error("unknown contact")]
+    UnknownContact,
+    /// No pending friend request of that id, or not addressed to the caller.
+    #[error("unknown friend request")]
+    UnknownRequest,
+    /// No such room.
+    #[error("unknown room")]
+    UnknownRoom,
+    /// No such upload, or not for the caller.
+    #[error("unknown file")]
+    UnknownFile,
+    /// The user has stored no key.
+    #[error("no key is stored")]
+    UnknownKey,
+
+    /// The username belongs to somebody.
+    #[error("the username is taken")]
+    UsernameTaken,
+    /// The e-mail address belongs to somebody.
+    #[error("the e-mail address is taken")]
+    EmailTaken,
+    /// The room's name is in use.
+    #[error("the room name is taken")]
+    RoomNameTaken,
+    /// A request is pending between the two, or they are friends already.
+    #[error("a friend request is pending or accepted already")]
+    RequestExists,
+    /// Adding or asking oneself.
+    #[error("oneself cannot be a contact")]
+    SelfContact,
+    /// The caller is not in the room.
+    #[error("not a member of the room")]
+    NotAMember,
+    /// An idempotency key came again with another request.
+    #[error("the idempotency key was used for another request")]
+    KeyReused,
+
+    /// The store sheds load; nothing was written.
+    #[error("busy, try again in {retry_after_secs} s")]
+    Busy {
+        /// When to try again.
+        retry_after_secs: u64,
+    },
+    /// The store takes no writes (full disk, failed sync, shutting down); nothing was acknowledged.
+    #[error("the store takes no writes now")]
+    ReadOnly,
+
+    /// The database failed.
+    #[error("database: {0}")]
+    Db(DieselError),
+    /// No database connection could be had.
+    #[error("database connection: {0}")]
+    Pool(#[from] r2d2::Error),
+    /// A file could not be read or written.
+    #[error("file: {0}")]
+    Io(#[from] std::io::Error),
+    /// A library refused something that should always work.
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl Error {
+    /// Shorthand for [`Error::Invalid`].
+    pub fn invalid(field: &'static str, problem: impl Into<String>) -> Self {
+        Error::Invalid { field, problem: problem.into() }
+    }
+
+    /// True for what is our fault: to be logged, and answered with a fixed text.
+    pub fn is_internal(&self) -> bool {
+        matches!(self, Error::Db(_) | Error::Pool(_) | Error::Io(_) | Error::Internal(_))
+    }
+
+    /// The column whose uniqueness an insert or update broke, as `table.column`, if that is what
+    /// went wrong. SQLite names columns in its message, PostgreSQL names the constraint.
+    pub(crate) fn broken_uniqueness(&self) -> Option<String> {
+        let Error::Db(DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, info)) = self
+        else {
+            return None;
+        };
+        Some(match (info.table_name(), info.constraint_name()) {
+            (Some(table), Some(constraint)) => constraint
+                .strip_prefix(&format!("{table}_"))
+                .and_then(|rest| rest.strip_suffix("_key"))
+                .map_or_else(|| constraint.to_owned(), |column| format!("{table}.{column}")),
+            _ => info.message().rsplit(": ").next().unwrap_or_default().to_owned(),
+        })
+    }
+}
+
+impl From<DieselError> for Error {
+    fn from(cause: DieselError) -> Self {
+        Error::Db(cause)
+    }
+}

@@ -1,0 +1,109 @@
+//! What can happen, as told to those who listen.
+
+use crate::model::{Access, Message, RequestId, Status, UserId};
+
+/// Something that happened, already on disk if it is of a kind that is stored.
+#[derive(Debug)]
+pub enum Event {
+    /// A direct message was sent; for its recipient.
+    Sent {
+        /// As stored.
+        message: Message,
+        /// Its sender's name at that time.
+        sender: String,
+    },
+    /// A message was granted; for the grantee. The content is the one meant for them.
+    Shared {
+        /// As the grantee sees it.
+        message: Message,
+        /// Its sender's name.
+        sender: String,
+        /// Who granted it.
+        shared_by: String,
+        /// What they may do with it.
+        access: Access,
+    },
+    /// Something was said in a room (or a file put there); for members whose current room it is.
+    Said {
+        /// As stored.
+        message: Message,
+        /// Its sender's name.
+        sender: String,
+        /// The room's name.
+        room: String,
+    },
+    /// A user's visible status changed; for friends.
+    StatusChanged {
+        /// Who.
+        user: UserId,
+        /// Their name.
+        username: String,
+        /// What others now see.
+        status: Status,
+    },
+    /// Somebody asks to be a friend; for the addressee.
+    FriendRequested {
+        /// To be named in the answer.
+        request: RequestId,
+        /// Who asks.
+        from: UserId,
+        /// Their name.
+        username: String,
+        /// A word with it.
+        text: String,
+    },
+    /// A call is offered; for the callee. Not stored.
+    CallOffered {
+        /// With pictures.
+        is_video: bool,
+        /// The caller's name for the call.
+        call_id: String,
+        /// Who calls.
+        from: UserId,
+        /// Their name.
+        username: String,
+    },
+    /// A key for the messages to come (encommunication); for its receiver.
+    KeyOffered {
+        /// Whose.
+        from: UserId,
+        /// Sealed for the receiver.
+        aes_key: String,
+    },
+    /// Somebody's socket of a channel opened, as the user's first there; for that channel.
+    Joined {
+        /// Who.
+        user: UserId,
+        /// Their name.
+        username: String,
+    },
+    /// Somebody's last socket of a channel closed; for that channel.
+    Left {
+        /// Who.
+        user: UserId,
+        /// Their name.
+        username: String,
+    },
+    /// A word to everybody on a channel (secure_im's broadcast). Not stored.
+    Broadcast {
+        /// Who speaks.
+        user: UserId,
+        /// Their name.
+        username: String,
+        /// What they say.
+        text: String,
+    },
+}
+
+impl Event {
+    /// The size of what it carries, roughly.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Event::Sent { message, .. } | Event::Shared { message, .. } | Event::Said { message, .. } => {
+                message.content.len()
+            }
+            Event::Broadcast { text, .. } => text.len(),
+            _ => 0,
+        }
+    }
+}

@@ -1,0 +1,340 @@
+//! Live delivery, in memory: who listens, and what just happened.
+//!
+//! Nouns publish after the commit; each API encodes what its own clients understand. Queues are
+//! bounded in number and bytes: a reader that falls behind is dropped, and nobody waits for it.
+
+mod event;
+
+pub use event::Event;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::model::{RoomId, SessionId, UserId};
+
+/// How many events may wait for one reader.
+const QUEUE_EVENTS: usize = 256;
+/// How many bytes of content may wait for one reader; a single larger message still passes.
+const QUEUE_BYTES: usize = 16 << 20;
+
+/// The live part of an API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Channel {
+    /// Event streams and waiting inboxes of message_store.
+    MessageStore,
+    /// The broadcast socket of secure_im.
+    SecureIm,
+    /// The socket of chat8.
+    Chat8,
+    /// The TCP protocol.
+    ChatRoom,
+    /// The relay socket of encommunication.
+    Relay,
+}
+
+/// Why a subscription is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Logout, password change, or a newer login where only one may be.
+    SessionEnded,
+    /// The token's time is up.
+    Expired,
+    /// The reader fell behind.
+    Lagged,
+    /// The server stops.
+    Shutdown,
+}
+
+/// Who is about to listen.
+#[derive(Clone, Debug)]
+pub struct Subscriber {
+    /// Whose events.
+    pub user: UserId,
+    /// Their name, for [`Event::Joined`].
+    pub username: String,
+    /// The login it depends on, if there is one.
+    pub session: Option<SessionId>,
+    /// Which API's.
+    pub channel: Channel,
+    /// The room whose events it wants, if any (chat_room); see [`Hub::enter`].
+    pub room: Option<RoomId>,
+}
+
+struct Entry {
+    subscriber: Subscriber,
+    events: mpsc::Sender<Arc<Event>>,
+    waiting_bytes: Arc<AtomicUsize>,
+    ending: Arc<Ending>,
+}
+
+#[derive(Default)]
+struct Ending {
+    why: OnceLock<End>,
+    signal: CancellationToken,
+}
+
+impl Ending {
+    fn end(&self, why: End) {
+        // The first reason stays.
+        let _ = self.why.set(why);
+        self.signal.cancel();
+    }
+}
+
+/// A set of all who listen. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Hub(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    listeners: Mutex<Listeners>,
+    next: AtomicU64,
+    changes: OnceLock<mpsc::UnboundedSender<UserId>>,
+}
+
+#[derive(Default)]
+struct Listeners {
+    entries: HashMap<u64, Entry>,
+    by_user: HashMap<UserId, HashSet<u64>>,
+    by_room: HashMap<RoomId, HashSet<u64>>,
+    by_channel: HashMap<Channel, HashSet<u64>>,
+}
+
+/// A place in the hub; leaves it when dropped.
+pub struct Subscription {
+    id: u64,
+    hub: Hub,
+    events: mpsc::Receiver<Arc<Event>>,
+    waiting_bytes: Arc<AtomicUsize>,
+    ending: Arc<Ending>,
+}
+
+impl Hub {
+    /// Begins to listen. Announces [`Event::Joined`] to the channel's others if it is the user's
+    /// first there.
+    pub fn subscribe(&self, subscriber: Subscriber) -> Subscription {
+        let (sender, events) = mpsc::channel(QUEUE_EVENTS);
+        let id = self.0.next.fetch_add(1, Ordering::Relaxed);
+        let (waiting_bytes, ending) = (Arc::<AtomicUsize>::default(), Arc::<Ending>::default());
+        let Subscriber { user, ref username, channel, room, .. } = subscriber;
+        let username = username.clone();
+        let entry = Entry {
+            subscriber,
+            events: sender,
+            waiting_bytes: waiting_bytes.clone(),
+            ending: ending.clone(),
+        };
+        let mut listeners = self.listeners();
+        let is_first = !listeners.is_on(user, channel);
+        listeners.by_user.entry(user).or_default().insert(id);
+        listeners.by_channel.entry(channel).or_default().insert(id);
+        if let Some(room) = room {
+            listeners.by_room.entry(room).or_default().insert(id);
+        }
+        listeners.entries.insert(id, entry);
+        if is_first {
+            listeners.to_channel(channel, Some(user), &Arc::new(Event::Joined { user, username }));
+        }
+        drop(listeners);
+        self.note_change(user);
+        Subscription { id, hub: self.clone(), events, waiting_bytes, ending }
+    }
+
+    /// To every subscription of a user.
+    pub fn to_user(&self, user: UserId, event: Event) {
+        let listeners = self.listeners();
+        if let Some(ids) = listeners.by_user.get(&user) {
+            listeners.deliver(ids.iter(), &Arc::new(event));
+        }
+    }
+
+    /// To every subscription of several users.
+    pub fn to_users(&self, users: &[UserId], event: Event) {
+        let listeners = self.listeners();
+        let event = Arc::new(event);
+        let ids = users.iter().filter_map(|user| listeners.by_user.get(user)).flatten();
+        listeners.deliver(ids, &event);
+    }
+
+    /// To every subscription whose current room it is.
+    pub fn to_room(&self, room: RoomId, event: Event) {
+        let listeners = self.listeners();
+        if let Some(ids) = listeners.by_room.get(&room) {
+            listeners.deliver(ids.iter(), &Arc::new(event));
+        }
+    }
+
+    /// To everybody on a channel but one user.
+    pub fn to_channel(&self, channel: Channel, except: Option<UserId>, event: Event) {
+        self.listeners().to_channel(channel, except, &Arc::new(event));
+    }
+
+    /// Whether a user listens anywhere.
+    pub fn is_live(&self, user: UserId) -> bool {
+        self.listeners().by_user.contains_key(&user)
+    }
+
+    /// Everybody who listens on a channel, each once, by id.
+    pub fn users_on(&self, channel: Channel) -> Vec<(UserId, String)> {
+        let listeners = self.listeners();
+        let ids = listeners.by_channel.get(&channel).into_iter().flatten();
+        let mut users: Vec<_> = ids
+            .filter_map(|id| listeners.entries.get(id))
+            .map(|entry| (entry.subscriber.user, entry.subscriber.username.clone()))
+            .collect();
+        users.sort_by_key(|(user, _)| *user);
+        users.dedup_by_key(|(user, _)| *user);
+        users
+    }
+
+    /// How many subscriptions there are on each channel.
+    pub fn counts(&self) -> Vec<(Channel, usize)> {
+        self.listeners().by_channel.iter().map(|(channel, ids)| (*channel, ids.len())).collect()
+    }
+
+    /// Ends what depends on one login.
+    pub fn end_session(&self, session: SessionId) {
+        self.end_where(End::SessionEnded, |subscriber| subscriber.session == Some(session));
+    }
+
+    /// Ends all of a user's subscriptions but those of one login.
+    pub fn end_user(&self, user: UserId, except: Option<SessionId>) {
+        self.end_where(End::SessionEnded, |subscriber| {
+            subscriber.user == user && (except.is_none() || subscriber.session != except)
+        });
+    }
+
+    /// Ends everything, at the server's end.
+    pub fn shut_down(&self) {
+        self.end_where(End::Shutdown, |_| true);
+    }
+
+    /// Where the ids of users go whose presence may have changed; set once, at the start.
+    pub fn watch_changes(&self) -> Option<mpsc::UnboundedReceiver<UserId>> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        self.0.changes.set(sender).ok().map(|()| receiver)
+    }
+
+    /// Says that a user's presence may have changed.
+    pub fn note_change(&self, user: UserId) {
+        if let Some(changes) = self.0.changes.get() {
+            // Nobody watches any more at the server's end.
+            let _ = changes.send(user);
+        }
+    }
+
+    fn end_where(&self, why: End, is_meant: impl Fn(&Subscriber) -> bool) {
+        for entry in self.listeners().entries.values() {
+            if is_meant(&entry.subscriber) {
+                entry.ending.end(why);
+            }
+        }
+    }
+
+    fn listeners(&self) -> MutexGuard<'_, Listeners> {
+        self.0.listeners.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Listeners {
+    fn is_on(&self, user: UserId, channel: Channel) -> bool {
+        let ids = self.by_user.get(&user).into_iter().flatten();
+        ids.filter_map(|id| self.entries.get(id)).any(|entry| entry.subscriber.channel == channel)
+    }
+
+    fn deliver<'a>(&self, ids: impl Iterator<Item = &'a u64>, event: &Arc<Event>) {
+        for entry in ids.filter_map(|id| self.entries.get(id)) {
+            entry.push(event);
+        }
+    }
+
+    fn to_channel(&self, channel: Channel, except: Option<UserId>, event: &Arc<Event>) {
+        let ids = self.by_channel.get(&channel).into_iter().flatten();
+        for entry in ids.filter_map(|id| self.entries.get(id)) {
+            if Some(entry.subscriber.user) != except {
+                entry.push(event);
+            }
+        }
+    }
+}
+
+impl Entry {
+    fn push(&self, event: &Arc<Event>) {
+        let bytes = event.bytes();
+        let waiting = self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let is_over = waiting > 0 && waiting + bytes > QUEUE_BYTES;
+        if is_over || self.events.try_send(event.clone()).is_err() {
+            self.ending.end(End::Lagged);
+        }
+    }
+}
+
+impl Subscription {
+    /// The next event, or why there are no more.
+    pub async fn next(&mut self) -> Result<Arc<Event>, End> {
+        tokio::select! {
+            biased;
+            () = self.ending.signal.cancelled() => Err(self.end()),
+            event = self.events.recv() => {
+                let event = event.ok_or_else(|| self.end())?;
+                self.waiting_bytes.fetch_sub(event.bytes(), Ordering::Relaxed);
+                Ok(event)
+            }
+        }
+    }
+
+    /// Resolves when the subscription is over; a reader that is stuck in a send waits for this too.
+    pub async fn ended(&self) -> End {
+        self.ending.signal.cancelled().await;
+        self.end()
+    }
+
+    /// Changes which room's events come, if any.
+    pub fn enter(&self, room: Option<RoomId>) {
+        let mut listeners = self.hub.listeners();
+        let Listeners { entries, by_room, .. } = &mut *listeners;
+        let Some(entry) = entries.get_mut(&self.id) else { return };
+        let before = std::mem::replace(&mut entry.subscriber.room, room);
+        if let Some(before) = before {
+            remove(by_room, before, self.id);
+        }
+        if let Some(room) = room {
+            by_room.entry(room).or_default().insert(self.id);
+        }
+    }
+
+    fn end(&self) -> End {
+        self.ending.why.get().copied().unwrap_or(End::Shutdown)
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        let mut listeners = self.hub.listeners();
+        let Some(entry) = listeners.entries.remove(&self.id) else { return };
+        let Subscriber { user, username, channel, room, .. } = entry.subscriber;
+        remove(&mut listeners.by_user, user, self.id);
+        remove(&mut listeners.by_channel, channel, self.id);
+        if let Some(room) = room {
+            remove(&mut listeners.by_room, room, self.id);
+        }
+        if !listeners.is_on(user, channel) {
+            listeners.to_channel(channel, Some(user), &Arc::new(Event::Left { user, username }));
+        }
+        drop(listeners);
+        self.hub.note_change(user);
+    }
+}
+
+fn remove<K: std::hash::Hash + Eq>(index: &mut HashMap<K, HashSet<u64>>, key: K, id: u64) {
+    if let Some(ids) = index.get_mut(&key) {
+        ids.remove(&id);
+        if ids.is_empty() {
+            index.remove(&key);
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! Lists of messages: mailboxes, histories, what is unread.
+//!
+//! A page is found by key, newest first or oldest first, and costs the same from anywhere in a
+//! mailbox of any size. The shape of each query is deliberate; ARCHITECTURE.md has the figures.
+
+use diesel::connection::DefaultLoadingMode;
+use diesel::prelude::*;
+
+use super::pair;
+use super::permissions::{Action, may};
+use crate::app::App;
+use crate::db::{Conn, on_inner};
+use crate::error::{Error, Result};
+use crate::model::{Access, Instant, Message, MessageId, UserId};
+use crate::schema::{messages, permissions, users};
+
+diesel::alias!(permissions as mailbox: Mailbox);
+
+/// Which part of a list, by message id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Page {
+    /// Newest first, from below this id (or the very newest) on.
+    Before(Option<MessageId>, i64),
+    /// Oldest first, from above this id on.
+    After(MessageId, i64),
+}
+
+/// Rows of a page, as many as fit into memory that is worth spending on one request.
+#[derive(Clone, Debug)]
+pub struct Chunk<T> {
+    /// At least one, if there is any.
+    pub rows: Vec<T>,
+    /// The page goes on after these rows: ask again from the last one.
+    pub is_cut: bool,
+}
+
+/// Content can have 8 MiB, so a page is cut once it holds this much.
+const CHUNK_BYTES: usize = 1 << 20;
+
+fn cut<T>(rows: impl Iterator<Item = QueryResult<T>>, bytes: impl Fn(&T) -> usize) -> Result<Chunk<T>> {
+    let (mut chunk, mut total) = (Vec::new(), 0);
+    for row in rows {
+        let row = row?;
+        total += bytes(&row);
+        chunk.push(row);
+        if total > CHUNK_BYTES {
+            return Ok(Chunk { rows: chunk, is_cut: true });
+        }
+    }
+    Ok(Chunk { rows: chunk, is_cut: false })
+}
+
+/// A message in somebody's mailbox.
+#[derive(Clone, Debug, Queryable)]
+pub struct Received {
+    /// Its id.
+    pub id: MessageId,
+    /// Who sent it.
+    pub sender: String,
+    /// As it is meant for the reader.
+    pub content: String,
+    /// When it was sent.
+    pub sent_at: Instant,
+    /// When its content was last replaced.
+    pub edited_at: Option<Instant>,
+    /// Who shared it and what they allow; absent on what was sent to the reader directly.
+    pub shared: Option<(String, Access)>,
+}
+
+/// A message that somebody sent.
+#[derive(Clone, Debug, Queryable)]
+pub struct Posted {
+    /// Its id.
+    pub id: MessageId,
+    /// To whom.
+    pub recipient: String,
+    /// As sent, or as last replaced.
+    pub content: String,
+    /// When it was sent.
+    pub sent_at: Instant,
+    /// When its content was last replaced.
+    pub edited_at: Option<Instant>,
+}
+
+#[derive(Queryable)]
+struct MailboxRow {
+    id: MessageId,
+    content: String,
+    sent_at: Instant,
+    edited_at: Option<Instant>,
+    sender: String,
+    received: bool,
+    kind: String,
+    granted_by: Option<UserId>,
+    resealed: Option<String>,
+}
+
+/// The columns of [`MailboxRow`]. The inner select finds the page's keys in the mailbox, which is
+/// one range of one index; the outer one looks each message up by its id, without any sort.
+macro_rules! mailbox_page {
+    ($inner:expr, $reader:expr, $range:expr, $order:ident, $limit:expr) => {
+        messages::table
+            .inner_join(permissions::table.on(permissions::message_id
+                .eq(messages::id)
+                .and(permissions::user_id.eq($reader))))
+            .inner_join(users::table.on(users::id.eq(messages::sender_id)))
+            .filter(
+                messages::id.eq_any(
+                    mailbox
+                        .filter(mailbox.field(permissions::user_id).eq($reader))
+                        .filter($range)
+                        .order(mailbox.field(permissions::message_id).$order())
+                        .limit($limit)
+                        .select(mailbox.field(permissions::message_id)),
+                ),
+            )
+            .order(messages::id.$order())
+            .select((
+                messages::id,
+                messages::content,
+                messages::sent_at,
+                messages::edited_at,
+                users::username,
+                permissions::received,
+                permissions::kind,
+                permissions::granted_by,
+                permissions::content,
+            ))
+            .load_iter::<MailboxRow, DefaultLoadingMode>($inner)
+            .map_err(Error::from)
+            .and_then(|rows| cut(rows, |row| row.content.len()))
+    };
+}
+
+/// Messages that `reader` may see without having sent them: received and granted, each once.
+///
+/// Content is returned as stored, re-sealed copies in place of the original. Reading does not
+/// mark as read. Source: message_store §6.
+pub fn inbox(app: &App, reader: UserId, page: Page) -> Result<Chunk<Received>> {
+    app.db.read(|conn| {
+        let chunk = match page {
+            Page::Before(before, limit) => {
+                let below = before.map_or(i64::MAX, |id| id.0);
+                let range = mailbox.field(permissions::message_id).lt(below);
+                on_inner!(conn, inner => mailbox_page!(inner, reader, range, desc, limit))?
+            }
+            Page::After(after, limit) => {
+                let range = mailbox.field(permissions::message_id).gt(after);
+                on_inner!(conn, inner => mailbox_page!(inner, reader, range, asc, limit))?
+            }
+        };
+        Ok(Chunk { rows: received(conn, chunk.rows)?, is_cut: chunk.is_cut })
+    })
+}
+
+/// Adds the names of those who shared.
+fn received(conn: &mut Conn, rows: Vec<MailboxRow>) -> Result<Vec<Received>> {
+    let is_shared = |row: &MailboxRow| !row.received;
+    let sharers: Vec<UserId> = rows.iter().filter(|row| is_shared(row)).filter_map(|row| row.granted_by).collect();
+    let names: Vec<(UserId, String)> = if sharers.is_empty() {
+        Vec::new()
+    } else {
+        users::table.filter(users::id.eq_any(sharers)).select((users::id, users::username)).load(conn)?
+    };
+    let name_of = |id| names.iter().find(|(user, _)| Some(*user) == id).map(|(_, name)| name.clone());
+    Ok(rows
+        .into_iter()
+        .map(|row| Received {
+            shared: is_shared(&row).then(|| {
+                let access = Access::parse(&row.kind).unwrap_or(Access::Read);
+                (name_of(row.granted_by).unwrap_or_default(), access)
+            }),
+            id: row.id,
+            sender: row.sender,
+            content: row.resealed.unwrap_or(row.content),
+            sent_at: row.sent_at,
+            edited_at: row.edited_at,
+        })
+        .collect())
+}
+
+/// One message as its reader sees it, with its sender's name; the owner sees the original.
+///
+/// Errors: [`Error::UnknownMessage`](crate::error::Error::UnknownMessage),
+/// [`Error::Forbidden`](crate::error::Error::Forbidden).
+pub fn message_for(app: &App, reader: UserId, id: MessageId) -> Result<(Message, String)> {
+    app.db.read(|conn| {
+        let mut message = may(conn, reader, Action::Read, id)?;
+        let resealed = permissions::table.find((reader, id)).select(permissions::content);
+        if let Some(content) = resealed.first::<Option<String>>(conn).optional()?.flatten() {
+            message.content = content;
+        }
+        let sender = users::table.find(message.sender_id).select(users::username).first(conn)?;
+        Ok((message, sender))
+    })
+}
+
+macro_rules! outbox_page {
+    ($inner:expr, $sender:expr, $range:expr, $order:ident, $limit:expr) => {
+        messages::table
+            .inner_join(users::table.on(users::id.nullable().eq(messages::recipient_id)))
+            .filter(messages::sender_id.eq($sender))
+            .filter(messages::recipient_id.is_not_null())
+            .filter($range)
+            .order(messages::id.$order())
+            .limit($limit)
+            .select((
+                messages::id,
+                users::username,
+                messages::content,
+                messages::sent_at,
+                messages::edited_at,
+            ))
+            .load_iter::<Posted, DefaultLoadingMode>($inner)
+            .map_err(Error::from)
+            .and_then(|rows| cut(rows, |row| row.content.len()))
+    };
+}
+
+/// Direct messages that `sender` sent. Source: message_store §7.
+pub fn outbox(app: &App, sender: UserId, page: Page) -> Result<Chunk<Posted>> {
+    app.db.read(|conn| {
+        match page {
+            Page::Before(before, limit) => {
+                let range = messages::id.lt(before.map_or(i64::MAX, |id| id.0));
+                on_inner!(conn, inner => outbox_page!(inner, sender, range, desc, limit))
+            }
+            Page::After(after, limit) => {
+                let range = messages::id.gt(after);
+                on_inner!(conn, inner => outbox_page!(inner, sender, range, asc, limit))
+            }
+        }
+    })
+}
+
+/// Direct messages between two users, both ways.
+pub fn history(app: &App, one: UserId, other: UserId, page: Page) -> Result<Vec<Message>> {
+    let both = messages::table.filter(messages::pair.eq(pair(one, other))).select(Message::as_select());
+    app.db.read(|conn| {
+        Ok(match page {
+            Page::Before(before, limit) => both
+                .filter(messages::id.lt(before.map_or(i64::MAX, |id| id.0)))
+                .order(messages::id.desc())
+                .limit(limit)
+                .load(conn)?,
+            Page::After(after, limit) => {
+                both.filter(messages::id.gt(after)).order(messages::id.asc()).limit(limit).load(conn)?
+            }
+        })
+    })
+}
+
+/// A numbered page of [`history`], newest first: skips `offset`; with the exact number of all.
+pub fn numbered_history(
+    app: &App,
+    one: UserId,
+    other: UserId,
+    offset: i64,
+    limit: i64,
+) -> Result<(Vec<Message>, i64)> {
+    let pair = pair(one, other);
+    app.db.read(|conn| {
+        let total = messages::table.filter(messages::pair.eq(pair)).count().get_result(conn)?;
+        let page = messages::table
+            .filter(messages::pair.eq(pair))
+            .order(messages::id.desc())
+            .offset(offset)
+            .limit(limit)
+            .select(Message::as_select())
+            .load(conn)?;
+        Ok((page, total))
+    })
+}
+
+/// Up to `limit` unread direct messages for `reader`, oldest first; leaves them unread.
+pub fn unread(app: &App, reader: UserId, limit: i64) -> Result<Vec<Message>> {
+    app.db.read(|conn| unread_in(conn, reader, limit))
+}
+
+/// Like [`unread`], and marks them as read before they are returned; racing callers never get the
+/// same message twice.
+pub async fn take_unread(app: &App, reader: UserId, limit: i64) -> Result<Vec<Message>> {
+    app.db
+        .write(move |conn| {
+            let found = unread_in(conn, reader, limit)?;
+            let mut taken = Vec::with_capacity(found.len());
+            for message in found {
+                // Another node may have been quicker; on SQLite there is only this writer.
+                let row = messages::table.find(message.id).filter(messages::read_at.is_null());
+                if diesel::update(row).set(messages::read_at.eq(Instant::now())).execute(conn)? == 1 {
+                    taken.push(message);
+                }
+            }
+            Ok(taken)
+        })
+        .await
+}
+
+/// Marks everything unread for `reader` up to and including `last` as read; returns how many.
+pub async fn mark_read_up_to(app: &App, reader: UserId, last: MessageId) -> Result<usize> {
+    app.db
+        .write(move |conn| {
+            let unread = messages::table
+                .filter(messages::recipient_id.eq(reader))
+                .filter(messages::read_at.is_null())
+                .filter(messages::id.le(last));
+            Ok(diesel::update(unread).set(messages::read_at.eq(Instant::now())).execute(conn)?)
+        })
+        .await
+}
+
+fn unread_in(conn: &mut Conn, reader: UserId, limit: i64) -> Result<Vec<Message>> {
+    Ok(messages::table
+        .filter(messages::recipient_id.eq(reader))
+        .filter(messages::read_at.is_null())
+        .order(messages::id.asc())
+        .limit(limit)
+        .select(Message::as_select())
+        .load(conn)?)
+}

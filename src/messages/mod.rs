@@ -1,0 +1,360 @@
+//! Messages: send, list, read, replace, delete. One pool for every API.
+//!
+//! Content is opaque: nothing here can open it. Who may do what is decided in [`permissions`];
+//! how lists are read from the tables is in [`lists`]. Room messages are sent here too, but
+//! belong to `rooms`: nothing below hands one out as a direct message.
+
+pub mod lists;
+pub mod permissions;
+
+use std::sync::Arc;
+
+use diesel::prelude::*;
+use sha2::{Digest, Sha256};
+
+use crate::app::App;
+use crate::db::{Conn, on_inner};
+use crate::error::{Error, Result};
+use crate::hub::Event;
+use crate::model::{Access, Instant, Kind, Message, MessageId, RoomId, UserId};
+use crate::schema::{correspondents, messages, pair_keys, permissions as grants};
+use permissions::{Action, may};
+
+/// The longest idempotency key, in characters (message_store §Messages).
+pub const LONGEST_CLIENT_KEY: usize = 255;
+
+/// To whom a message goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum To {
+    /// One person.
+    User(UserId),
+    /// Everybody in a room; `name` is for those who hear of it.
+    Room {
+        /// Which.
+        id: RoomId,
+        /// Its name.
+        name: String,
+    },
+}
+
+/// A message to be sent.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    /// Who sends it.
+    pub sender: UserId,
+    /// Their name, for those who hear of it.
+    pub sender_name: String,
+    /// To whom.
+    pub to: To,
+    /// What the content is.
+    pub kind: Kind,
+    /// 1 byte to `limit_bytes`, no NUL.
+    pub content: String,
+    /// As the sender says.
+    pub is_encrypted: bool,
+    /// The AES key that goes with it (encommunication).
+    pub sender_key: Option<String>,
+    /// Makes a retry safe: the same key again is the same message again.
+    pub client_key: Option<String>,
+    /// The most bytes of content that the API takes.
+    pub limit_bytes: u64,
+}
+
+impl Draft {
+    /// A direct text message without further ado.
+    pub fn direct(app: &App, sender: UserId, sender_name: String, to: UserId, content: String) -> Self {
+        Draft {
+            sender,
+            sender_name,
+            to: To::User(to),
+            kind: Kind::Text,
+            content,
+            is_encrypted: true,
+            sender_key: None,
+            client_key: None,
+            limit_bytes: app.config.max_content_bytes,
+        }
+    }
+
+    fn check(&self) -> Result<()> {
+        check_content(&self.content, self.limit_bytes)?;
+        match &self.client_key {
+            Some(key) if key.is_empty() || key.chars().count() > LONGEST_CLIENT_KEY => {
+                let problem = format!("must have 1 to {LONGEST_CLIENT_KEY} characters");
+                Err(Error::invalid("Idempotency-Key", problem))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What must be the same for a retry to be a retry.
+    fn digest(&self) -> Vec<u8> {
+        let to = match &self.to {
+            To::User(user) => format!("user {}", user.0),
+            To::Room { id, .. } => format!("room {}", id.0),
+        };
+        let head = format!("{to}\n{}\n{}\n", self.kind.as_str(), self.is_encrypted);
+        Sha256::new().chain_update(head).chain_update(&self.content).finalize().to_vec()
+    }
+}
+
+/// Both parties of a direct message in one number, the same from either side. User ids stay
+/// below 2^31, so two of them fit.
+pub(crate) fn pair(one: UserId, other: UserId) -> i64 {
+    let (low, high) = (one.0.min(other.0), one.0.max(other.0));
+    low << 31 | high
+}
+
+/// Stores a message; returns it once it is on disk. Its hearers hear of it right after.
+///
+/// With a client key seen before from the same sender, the message of then is returned and
+/// nothing is sent. Both users (or the room and the membership) are the caller's to check.
+/// Errors: [`Error::Invalid`], [`Error::TooLarge`], [`Error::KeyReused`], [`Error::Busy`].
+pub async fn send(app: &Arc<App>, draft: Draft) -> Result<Message> {
+    draft.check()?;
+    let sender_name = draft.sender_name.clone();
+    let room_name = match &draft.to {
+        To::Room { name, .. } => name.clone(),
+        To::User(_) => String::new(),
+    };
+    let (its_app, hub) = (app.clone(), app.clone());
+    let work = move |conn: &mut Conn| match repeated(conn, &draft)? {
+        Some(message) => Ok((message, false)),
+        None => insert(&its_app, conn, draft).map(|message| (message, true)),
+    };
+    let tell = move |(message, is_new): &(Message, bool)| {
+        if *is_new {
+            announce(&hub, message, sender_name, room_name);
+        }
+    };
+    app.db.write_then(work, tell).await.map(|(message, _)| message)
+}
+
+/// The message that an idempotency key already stands for.
+fn repeated(conn: &mut Conn, draft: &Draft) -> Result<Option<Message>> {
+    let Some(key) = &draft.client_key else { return Ok(None) };
+    let found = messages::table
+        .filter(messages::sender_id.eq(draft.sender))
+        .filter(messages::client_key.eq(key))
+        .select((Message::as_select(), messages::client_digest))
+        .first::<(Message, Option<Vec<u8>>)>(conn)
+        .optional()?;
+    match found {
+        Some((_, digest)) if digest.as_deref() != Some(&draft.digest()) => Err(Error::KeyReused),
+        found => Ok(found.map(|(message, _)| message)),
+    }
+}
+
+fn insert(app: &App, conn: &mut Conn, draft: Draft) -> Result<Message> {
+    let (recipient_id, room_id) = match draft.to {
+        To::User(user) => (Some(user), None),
+        To::Room { id, .. } => (None, Some(id)),
+    };
+    let recipient_key = match (&draft.sender_key, recipient_id) {
+        (Some(_), Some(recipient)) => last_key(conn, recipient, draft.sender)?,
+        _ => None,
+    };
+    let sent_at = app.clock.tick();
+    let row = (
+        messages::sender_id.eq(draft.sender),
+        messages::recipient_id.eq(recipient_id),
+        messages::room_id.eq(room_id),
+        messages::pair.eq(recipient_id.map(|recipient| pair(draft.sender, recipient))),
+        messages::kind.eq(draft.kind.as_str()),
+        messages::content.eq(&draft.content),
+        messages::is_encrypted.eq(draft.is_encrypted),
+        messages::sender_key.eq(&draft.sender_key),
+        messages::recipient_key.eq(&recipient_key),
+        messages::client_key.eq(&draft.client_key),
+        messages::client_digest.eq(draft.client_key.as_ref().map(|_| draft.digest())),
+        messages::sent_at.eq(sent_at),
+    );
+    let insert = diesel::insert_into(messages::table).values(row);
+    let id: MessageId = on_inner!(conn, inner => insert.returning(messages::id).get_result(inner))?;
+    if let Some(recipient) = recipient_id {
+        receive(conn, id, recipient, sent_at)?;
+        note_correspondents(app, conn, draft.sender, recipient)?;
+        if let Some(key) = &draft.sender_key {
+            remember_key(conn, draft.sender, recipient, key)?;
+        }
+    }
+    Ok(Message {
+        id,
+        sender_id: draft.sender,
+        recipient_id,
+        room_id,
+        kind: draft.kind,
+        content: draft.content,
+        is_encrypted: draft.is_encrypted,
+        sender_key: draft.sender_key,
+        recipient_key,
+        sent_at,
+        edited_at: None,
+        read_at: None,
+    })
+}
+
+/// Puts a message into its recipient's mailbox.
+fn receive(conn: &mut Conn, message: MessageId, recipient: UserId, at: Instant) -> Result<()> {
+    let row = (
+        grants::user_id.eq(recipient),
+        grants::message_id.eq(message),
+        grants::kind.eq(Access::Read.as_str()),
+        grants::received.eq(true),
+        grants::granted_at.eq(at),
+    );
+    let insert = diesel::insert_into(grants::table).values(row);
+    on_inner!(conn, inner => insert.execute(inner))?;
+    Ok(())
+}
+
+fn note_correspondents(app: &App, conn: &mut Conn, one: UserId, other: UserId) -> Result<()> {
+    let known = (one.min(other), one.max(other));
+    if app.caches.correspondents.get(&known).is_some() {
+        return Ok(());
+    }
+    let rows = [(one, other), (other, one)]
+        .map(|(user, peer)| (correspondents::user_id.eq(user), correspondents::peer_id.eq(peer)));
+    for row in rows {
+        let insert = diesel::insert_into(correspondents::table).values(row).on_conflict_do_nothing();
+        on_inner!(conn, inner => insert.execute(inner))?;
+    }
+    Ok(())
+}
+
+/// Tells those who listen.
+fn announce(app: &App, message: &Message, sender: String, room: String) {
+    if let Some(recipient) = message.recipient_id {
+        let known = (message.sender_id.min(recipient), message.sender_id.max(recipient));
+        app.caches.correspondents.insert(known, ());
+        if app.hub.is_live(recipient) {
+            app.hub.to_user(recipient, Event::Sent { message: message.clone(), sender });
+        }
+    } else if let Some(id) = message.room_id {
+        app.hub.to_room(id, Event::Said { message: message.clone(), sender, room });
+    }
+}
+
+/// How many people a user has exchanged direct messages with.
+pub fn count_correspondents(app: &App, user: UserId) -> Result<i64> {
+    app.db.read(|conn| {
+        Ok(correspondents::table.filter(correspondents::user_id.eq(user)).count().get_result(conn)?)
+    })
+}
+
+/// Those with whom a user has exchanged direct messages.
+pub fn list_correspondents(app: &App, user: UserId) -> Result<Vec<UserId>> {
+    app.db.read(|conn| {
+        let rows = correspondents::table.filter(correspondents::user_id.eq(user));
+        Ok(rows.select(correspondents::peer_id).load(conn)?)
+    })
+}
+
+/// Keeps the last AES key that one user sent another, without any message, and passes it on.
+/// It is on disk before it is passed on, so that no message can overtake it.
+pub async fn offer_key(app: &Arc<App>, from: UserId, to: UserId, aes_key: String) -> Result<()> {
+    let hub = app.hub.clone();
+    let event_key = aes_key.clone();
+    app.db
+        .write_then(
+            move |conn| remember_key(conn, from, to, &aes_key),
+            move |()| hub.to_user(to, Event::KeyOffered { from, aes_key: event_key }),
+        )
+        .await
+}
+
+fn remember_key(conn: &mut Conn, from: UserId, to: UserId, aes_key: &str) -> Result<()> {
+    let columns = (pair_keys::aes_key.eq(aes_key), pair_keys::updated_at.eq(Instant::now()));
+    let row = (pair_keys::from_id.eq(from), pair_keys::to_id.eq(to), columns);
+    let insert = diesel::insert_into(pair_keys::table)
+        .values(row)
+        .on_conflict((pair_keys::from_id, pair_keys::to_id))
+        .do_update()
+        .set(columns);
+    on_inner!(conn, inner => insert.execute(inner))?;
+    Ok(())
+}
+
+fn last_key(conn: &mut Conn, from: UserId, to: UserId) -> Result<Option<String>> {
+    Ok(pair_keys::table.find((from, to)).select(pair_keys::aes_key).first(conn).optional()?)
+}
+
+/// Replaces the content; re-sealed copies of it are dropped, since they are stale.
+///
+/// Errors: [`Error::UnknownMessage`], [`Error::Forbidden`], [`Error::Invalid`], [`Error::TooLarge`].
+pub async fn replace(app: &App, user: UserId, id: MessageId, content: String) -> Result<Message> {
+    check_content(&content, app.config.max_content_bytes)?;
+    app.db
+        .write(move |conn| {
+            let mut message = may(conn, user, Action::Replace, id)?;
+            let edited_at = Some(Instant::now());
+            diesel::update(messages::table.find(id))
+                .set((messages::content.eq(&content), messages::edited_at.eq(edited_at)))
+                .execute(conn)?;
+            diesel::update(grants::table.filter(grants::message_id.eq(id)))
+                .set(grants::content.eq(None::<String>))
+                .execute(conn)?;
+            message.content = content;
+            message.edited_at = edited_at;
+            Ok(message)
+        })
+        .await
+}
+
+/// Deletes a message and every permission on it; returns it as it was.
+///
+/// `action` is what the API asks for: [`Action::Delete`] (owner or admin) or
+/// [`Action::Withdraw`] (owner only). Errors: [`Error::UnknownMessage`], [`Error::Forbidden`].
+pub async fn delete(app: &App, user: UserId, action: Action, id: MessageId) -> Result<Message> {
+    app.db
+        .write(move |conn| {
+            let message = may(conn, user, action, id)?;
+            diesel::delete(messages::table.find(id)).execute(conn)?;
+            Ok(message)
+        })
+        .await
+}
+
+/// Marks a message as read by its recipient, in every API; again is no error.
+///
+/// Errors: [`Error::UnknownMessage`], [`Error::Forbidden`] for everybody but the recipient.
+pub async fn mark_read(app: &App, user: UserId, id: MessageId) -> Result<()> {
+    app.db
+        .write(move |conn| {
+            let message = may(conn, user, Action::MarkRead, id)?;
+            if message.read_at.is_none() {
+                diesel::update(messages::table.find(id))
+                    .set(messages::read_at.eq(Instant::now()))
+                    .execute(conn)?;
+            }
+            Ok(())
+        })
+        .await
+}
+
+/// Starts the clock where the newest message left it, so that the order by instant stays the
+/// order by id even if the machine's clock was set back meanwhile.
+pub fn resume_clock(app: &App) -> Result<()> {
+    let newest = app.db.read(|conn| {
+        let newest = messages::table.order(messages::id.desc()).select(messages::sent_at);
+        Ok(newest.first::<Instant>(conn).optional()?)
+    })?;
+    if let Some(newest) = newest {
+        app.clock.not_before(newest);
+    }
+    Ok(())
+}
+
+/// Refuses content that is empty, too long or has NUL characters, which PostgreSQL cannot keep.
+fn check_content(content: &str, limit_bytes: u64) -> Result<()> {
+    if content.is_empty() {
+        return Err(Error::invalid("content", "must not be empty"));
+    }
+    if content.len() as u64 > limit_bytes {
+        return Err(Error::TooLarge { limit_bytes });
+    }
+    if content.contains('\0') {
+        return Err(Error::invalid("content", "must not have NUL characters"));
+    }
+    Ok(())
+}

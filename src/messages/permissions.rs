@@ -1,0 +1,195 @@
+//! Who may do what with a message: grants, revocations, and the one function that decides.
+//!
+//! The sender owns the message: no row says so and none can take it away. Everybody else's rights
+//! are one row of `permissions`, which is at the same time the message's place in their mailbox.
+
+use std::sync::Arc;
+
+use diesel::prelude::*;
+
+use crate::app::App;
+use crate::db::{Conn, on_inner};
+use crate::error::{Error, Result};
+use crate::hub::Event;
+use crate::model::{Access, Instant, Message, MessageId, Permission, UserId};
+use crate::schema::{messages, permissions, users};
+
+/// What somebody wants to do with a direct message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// See it: owner, recipient, everybody with a grant.
+    Read,
+    /// Replace the content: owner, `write`, `admin`.
+    Replace,
+    /// Grant, revoke, list grants: owner, `admin`.
+    Share,
+    /// Delete it: owner, `admin`.
+    Delete,
+    /// Take it back: owner only (chat8).
+    Withdraw,
+    /// Mark it as read: recipient only.
+    MarkRead,
+}
+
+/// Decides whether `user` may do `action`, and hands out the message if so.
+///
+/// Errors: [`Error::UnknownMessage`] (room messages are not direct ones), [`Error::Forbidden`].
+pub(crate) fn may(conn: &mut Conn, user: UserId, action: Action, id: MessageId) -> Result<Message> {
+    let found = messages::table.find(id).select(Message::as_select()).first(conn).optional()?;
+    let message = found.filter(|message| message.room_id.is_none()).ok_or(Error::UnknownMessage)?;
+    let is_owner = message.sender_id == user;
+    let is_recipient = message.recipient_id == Some(user);
+    let needed = match action {
+        Action::Withdraw => return if is_owner { Ok(message) } else { Err(Error::Forbidden) },
+        Action::MarkRead => return if is_recipient { Ok(message) } else { Err(Error::Forbidden) },
+        Action::Read => Access::Read,
+        Action::Replace => Access::Write,
+        Action::Share | Action::Delete => Access::Admin,
+    };
+    if is_owner || find(conn, user, id)?.is_some_and(|permission| permission.kind >= needed) {
+        return Ok(message);
+    }
+    Err(Error::Forbidden)
+}
+
+/// Whether `user` may grant on a message: to be told before anything is said of the grantee.
+///
+/// Errors: [`Error::UnknownMessage`], [`Error::Forbidden`].
+pub fn check_may_share(app: &App, user: UserId, id: MessageId) -> Result<()> {
+    app.db.read(|conn| may(conn, user, Action::Share, id).map(drop))
+}
+
+/// Whether `user` may revoke on a message, their own permission or anybody's.
+///
+/// Errors: [`Error::UnknownMessage`], [`Error::Forbidden`].
+pub fn check_may_revoke(app: &App, user: UserId, is_own: bool, id: MessageId) -> Result<()> {
+    let needed = if is_own { Action::Read } else { Action::Share };
+    app.db.read(|conn| may(conn, user, needed, id).map(drop))
+}
+
+/// A grant to be made.
+#[derive(Clone, Debug)]
+pub struct Grant {
+    /// On which message.
+    pub message: MessageId,
+    /// Who grants.
+    pub granter: UserId,
+    /// Their name, for the grantee.
+    pub granter_name: String,
+    /// To whom.
+    pub grantee: UserId,
+    /// What.
+    pub access: Access,
+    /// The content sealed again for the grantee.
+    pub content: Option<String>,
+}
+
+/// Grants, or changes what was granted before. The grantee's listeners hear of it.
+///
+/// Errors: [`Error::UnknownMessage`], [`Error::Forbidden`], [`Error::Invalid`], [`Error::TooLarge`].
+pub async fn grant(app: &Arc<App>, grant: Grant) -> Result<()> {
+    if let Some(content) = &grant.content {
+        super::check_content(content, app.config.max_content_bytes)?;
+    }
+    let hub = app.hub.clone();
+    let (grantee, access, shared_by) = (grant.grantee, grant.access, grant.granter_name.clone());
+    let work = move |conn: &mut Conn| {
+        let mut message = may(conn, grant.granter, Action::Share, grant.message)?;
+        if message.sender_id == grant.grantee {
+            return Err(Error::invalid("target_user_id", "is the owner, who has every right already"));
+        }
+        let sender = users::table.find(message.sender_id).select(users::username).first(conn)?;
+        upsert(conn, &grant)?;
+        if let Some(content) = grant.content {
+            message.content = content;
+        }
+        Ok((message, sender))
+    };
+    let tell = move |(message, sender): &(Message, String)| {
+        if message.recipient_id != Some(grantee) {
+            let (message, sender) = (message.clone(), sender.clone());
+            hub.to_user(grantee, Event::Shared { message, sender, shared_by, access });
+        }
+    };
+    app.db.write_then(work, tell).await?;
+    Ok(())
+}
+
+fn upsert(conn: &mut Conn, grant: &Grant) -> Result<()> {
+    let columns = (
+        permissions::kind.eq(grant.access.as_str()),
+        permissions::granted_by.eq(Some(grant.granter)),
+        permissions::content.eq(&grant.content),
+        permissions::granted_at.eq(Instant::now()),
+    );
+    let key = (permissions::user_id.eq(grant.grantee), permissions::message_id.eq(grant.message));
+    let insert = diesel::insert_into(permissions::table)
+        .values((key, permissions::received.eq(false), columns))
+        .on_conflict((permissions::user_id, permissions::message_id))
+        .do_update()
+        .set(columns);
+    on_inner!(conn, inner => insert.execute(inner))?;
+    Ok(())
+}
+
+/// Revokes a grant. A message that the holder received directly stays theirs to read.
+///
+/// Owner and admins may revoke anybody's, holders their own.
+/// Errors: [`Error::UnknownMessage`], [`Error::Forbidden`], [`Error::UnknownPermission`].
+pub async fn revoke(app: &App, revoker: UserId, holder: UserId, id: MessageId) -> Result<()> {
+    app.db
+        .write(move |conn| {
+            let needed = if revoker == holder { Action::Read } else { Action::Share };
+            may(conn, revoker, needed, id)?;
+            let permission = find(conn, holder, id)?
+                .filter(|permission| permission.granted_by.is_some())
+                .ok_or(Error::UnknownPermission)?;
+            let row = permissions::table.find((holder, id));
+            if permission.received {
+                let as_received = (
+                    permissions::kind.eq(Access::Read.as_str()),
+                    permissions::granted_by.eq(None::<UserId>),
+                    permissions::content.eq(None::<String>),
+                );
+                diesel::update(row).set(as_received).execute(conn)?;
+            } else {
+                diesel::delete(row).execute(conn)?;
+            }
+            Ok(())
+        })
+        .await
+}
+
+/// A permission with the names that belong to it.
+#[derive(Clone, Debug)]
+pub struct NamedPermission {
+    /// The row.
+    pub permission: Permission,
+    /// Its holder.
+    pub holder: String,
+    /// Who granted it.
+    pub granted_by: Option<String>,
+}
+
+/// Everybody's permissions on a message, by holder. Errors: [`Error::UnknownMessage`],
+/// [`Error::Forbidden`].
+pub fn list(app: &App, user: UserId, id: MessageId) -> Result<Vec<NamedPermission>> {
+    app.db.read(|conn| {
+        may(conn, user, Action::Share, id)?;
+        let granters = diesel::alias!(users as granters);
+        let rows = permissions::table
+            .inner_join(users::table.on(users::id.eq(permissions::user_id)))
+            .left_join(granters.on(granters.field(users::id).nullable().eq(permissions::granted_by)))
+            .filter(permissions::message_id.eq(id))
+            .order(permissions::user_id)
+            .select((Permission::as_select(), users::username, granters.field(users::username).nullable()))
+            .load::<(Permission, String, Option<String>)>(conn)?;
+        let named = |(permission, holder, granted_by)| NamedPermission { permission, holder, granted_by };
+        Ok(rows.into_iter().map(named).collect())
+    })
+}
+
+fn find(conn: &mut Conn, user: UserId, message: MessageId) -> Result<Option<Permission>> {
+    let row = permissions::table.find((user, message)).select(Permission::as_select());
+    Ok(row.first(conn).optional()?)
+}

@@ -1,0 +1,313 @@
+//! Users: register, log in, change, find.
+//!
+//! One account serves every API. What an API calls a password or a password hash is turned into a
+//! secret by [`password::secret_of`] before it comes here.
+
+pub mod keys;
+pub mod password;
+pub mod tokens;
+
+use std::net::IpAddr;
+
+use diesel::prelude::*;
+use unicode_normalization::{UnicodeNormalization, is_nfc};
+
+use crate::app::App;
+use crate::db::{Conn, on_inner};
+use crate::error::{Error, Result};
+use crate::model::{Instant, Status, User, UserId};
+use crate::schema::users;
+use password::Verdict;
+
+/// The longest username, in characters.
+const LONGEST_USERNAME: usize = 128;
+
+/// What somebody brings who registers.
+#[derive(Clone, Debug)]
+pub struct Registration {
+    /// As typed; see [`parse_username`].
+    pub username: String,
+    /// If the API has one.
+    pub email: Option<String>,
+    /// What logs in later.
+    pub secret: String,
+    /// Opaque text.
+    pub public_key: Option<String>,
+}
+
+/// What a user changes about themselves; absent stays.
+#[derive(Clone, Debug, Default)]
+pub struct ProfileChange {
+    /// A new username.
+    pub username: Option<String>,
+    /// A new e-mail address.
+    pub email: Option<String>,
+    /// A new avatar path, or none.
+    pub avatar: Option<Option<String>>,
+    /// A new chosen status.
+    pub status: Option<Status>,
+}
+
+/// A username as it is kept: NFC, 1–128 characters, no control characters, otherwise exact.
+pub fn parse_username(text: &str) -> Result<String> {
+    let username: String = if is_nfc(text) { text.to_owned() } else { text.nfc().collect() };
+    if username.is_empty() {
+        return Err(Error::invalid("username", "must not be empty"));
+    }
+    if username.chars().count() > LONGEST_USERNAME {
+        return Err(Error::invalid("username", format!("must have at most {LONGEST_USERNAME} characters")));
+    }
+    if username.chars().any(char::is_control) {
+        return Err(Error::invalid("username", "must not have control characters"));
+    }
+    Ok(username)
+}
+
+/// An e-mail address as it is kept: lower case; one `@` between a name and a domain.
+pub fn parse_email(text: &str) -> Result<String> {
+    let email = text.trim().to_lowercase();
+    let is_plausible = email.len() <= 254
+        && !email.chars().any(|c| c.is_control() || c.is_whitespace())
+        && email.split_once('@').is_some_and(|(name, domain)| {
+            !name.is_empty()
+                && !domain.contains('@')
+                && !domain.starts_with('.')
+                && !domain.ends_with('.')
+                && domain.contains('.')
+                && !domain.contains("..")
+        });
+    if is_plausible { Ok(email) } else { Err(Error::invalid("email", "is not an e-mail address")) }
+}
+
+/// Makes an account.
+///
+/// Errors: [`Error::UsernameTaken`], [`Error::EmailTaken`], [`Error::Invalid`], [`Error::Busy`].
+pub async fn register(app: &App, registration: Registration) -> Result<User> {
+    let username = parse_username(&registration.username)?;
+    let email = registration.email.as_deref().map(parse_email).transpose()?;
+    keys::check_public_key(registration.public_key.as_deref())?;
+    // Before the costly hash; the insert decides all the same.
+    if find(app, &username)?.is_some() {
+        return Err(Error::UsernameTaken);
+    }
+    let verifier = password::hash(app, registration.secret).await?;
+    let public_key = registration.public_key;
+    app.db
+        .write(move |conn| {
+            let row = (
+                users::username_folded.eq(username.to_lowercase()),
+                users::username.eq(username),
+                users::email.eq(email),
+                users::verifier.eq(verifier),
+                users::public_key.eq(public_key),
+                users::created_at.eq(Instant::now()),
+            );
+            let insert = diesel::insert_into(users::table).values(row);
+            on_inner!(conn, inner => insert.returning(User::as_returning()).get_result(inner))
+                .map_err(taken)
+        })
+        .await
+}
+
+/// Which of the unique columns was taken.
+fn taken(cause: diesel::result::Error) -> Error {
+    let cause = Error::from(cause);
+    match cause.broken_uniqueness().as_deref() {
+        Some("users.username") => Error::UsernameTaken,
+        Some("users.email") => Error::EmailTaken,
+        _ => cause,
+    }
+}
+
+/// Checks a username and secret; the same cost and error whether the user exists or not.
+///
+/// Failures are counted by account and by address: [`Error::TooManyAttempts`] when there were too
+/// many. Other errors: [`Error::BadCredentials`], [`Error::Busy`].
+pub async fn authenticate(app: &App, username: &str, secret: String, ip: Option<IpAddr>) -> Result<User> {
+    let account = username.to_owned();
+    app.account_throttle.check(&account)?;
+    if let Some(ip) = ip {
+        app.address_throttle.check(&ip)?;
+    }
+    let found = app.db.read(|conn| {
+        let row = users::table.filter(users::username.eq(username));
+        Ok(row.select((User::as_select(), users::verifier)).first::<(User, String)>(conn).optional()?)
+    })?;
+    let (user, verifier) = found.unzip();
+    let verdict = password::verify(app, secret, verifier).await?;
+    let Some(user) = user.filter(|_| verdict != Verdict::Wrong) else {
+        app.account_throttle.note_failure(account);
+        if let Some(ip) = ip {
+            app.address_throttle.note_failure(ip);
+        }
+        return Err(Error::BadCredentials);
+    };
+    app.account_throttle.forgive(&account);
+    if let Verdict::Outdated(stronger) = verdict {
+        let id = user.id;
+        app.db
+            .write(move |conn| {
+                diesel::update(users::table.find(id)).set(users::verifier.eq(stronger)).execute(conn)?;
+                Ok(())
+            })
+            .await?;
+    }
+    Ok(user)
+}
+
+/// Authenticates and issues a token.
+pub async fn log_in(
+    app: &App,
+    username: &str,
+    secret: String,
+    ip: Option<IpAddr>,
+) -> Result<(User, tokens::Token)> {
+    let user = authenticate(app, username, secret, ip).await?;
+    let token = tokens::issue(app, user.id).await?;
+    Ok((user, token))
+}
+
+/// Replaces the secret, after a check of the current one, and ends every session but `kept`.
+pub async fn change_password(
+    app: &std::sync::Arc<App>,
+    username: &str,
+    current: String,
+    new: String,
+    kept: Option<tokens::Session>,
+    ip: Option<IpAddr>,
+) -> Result<()> {
+    let user = authenticate(app, username, current, ip).await?.id;
+    let verifier = password::hash(app, new).await?;
+    let kept = kept.filter(|session| session.user == user).map(|session| session.id);
+    let its_app = app.clone();
+    let work = move |conn: &mut Conn| {
+        diesel::update(users::table.find(user)).set(users::verifier.eq(verifier)).execute(conn)?;
+        tokens::end_all(conn, user, kept)
+    };
+    app.db.write_then(work, move |ended| tokens::forget(&its_app, user, ended, kept)).await?;
+    Ok(())
+}
+
+/// The id of a username, if there is such a user.
+///
+/// Remembered, since it is asked with every call. Ids never change; a rename forgets the name,
+/// and the second look keeps a rename from slipping in between look-up and remembering.
+pub fn find(app: &App, username: &str) -> Result<Option<UserId>> {
+    if let Some(id) = app.caches.ids.get(username) {
+        return Ok(Some(id));
+    }
+    let look_up = || {
+        app.db.read(|conn| {
+            let row = users::table.filter(users::username.eq(username)).select(users::id);
+            Ok(row.first::<UserId>(conn).optional()?)
+        })
+    };
+    let Some(id) = look_up()? else { return Ok(None) };
+    app.caches.ids.insert(username.to_owned(), id);
+    let found = look_up()?;
+    if found != Some(id) {
+        app.caches.ids.remove(username);
+    }
+    Ok(found)
+}
+
+/// The id of a username. Errors: [`Error::UnknownUser`].
+pub fn id_by_username(app: &App, username: &str) -> Result<UserId> {
+    find(app, username)?.ok_or(Error::UnknownUser)
+}
+
+/// A user by id. Errors: [`Error::UnknownUser`].
+pub fn user_by_id(app: &App, id: UserId) -> Result<User> {
+    app.db.read(|conn| user_in(conn, id))
+}
+
+/// A user by exact username. Errors: [`Error::UnknownUser`].
+pub fn user_by_username(app: &App, username: &str) -> Result<User> {
+    app.db.read(|conn| {
+        let row = users::table.filter(users::username.eq(username)).select(User::as_select());
+        row.first(conn).optional()?.ok_or(Error::UnknownUser)
+    })
+}
+
+/// Like [`user_by_id`], inside other work.
+pub(crate) fn user_in(conn: &mut Conn, id: UserId) -> Result<User> {
+    users::table.find(id).select(User::as_select()).first(conn).optional()?.ok_or(Error::UnknownUser)
+}
+
+/// Several users by id, in no order; unknown ids are left out.
+pub fn list_users(app: &App, ids: &[UserId]) -> Result<Vec<User>> {
+    app.db.read(|conn| {
+        Ok(users::table.filter(users::id.eq_any(ids.to_vec())).select(User::as_select()).load(conn)?)
+    })
+}
+
+/// Everybody, by username (chat_room lists them all). Scans.
+pub fn list_everybody(app: &App) -> Result<Vec<(UserId, String)>> {
+    app.db.scan(|conn| {
+        Ok(users::table.select((users::id, users::username)).order(users::username).load(conn)?)
+    })
+}
+
+/// How many users there are.
+pub fn count(app: &App) -> Result<i64> {
+    app.db.read(|conn| Ok(users::table.count().get_result(conn)?))
+}
+
+/// Users whose name contains `text`, whatever the case, or whose e-mail address it is exactly;
+/// never `except`; by username, at most `limit`. Wildcards of LIKE are literal text. Scans.
+pub fn search(app: &App, text: &str, except: UserId, limit: i64) -> Result<Vec<User>> {
+    let folded = text.to_lowercase();
+    let mut pattern = String::from("%");
+    for character in folded.chars() {
+        if matches!(character, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(character);
+    }
+    pattern.push('%');
+    app.db.scan(|conn| {
+        let is_match = users::username_folded.like(pattern).escape('\\').or(users::email.eq(folded));
+        Ok(users::table
+            .filter(users::id.ne(except))
+            .filter(is_match.assume_not_null())
+            .order(users::username)
+            .limit(limit)
+            .select(User::as_select())
+            .load(conn)?)
+    })
+}
+
+/// Changes what the user shows of themselves; returns them as they are then.
+///
+/// Errors: [`Error::UsernameTaken`], [`Error::EmailTaken`], [`Error::Invalid`].
+pub async fn change_profile(app: &std::sync::Arc<App>, id: UserId, change: ProfileChange) -> Result<User> {
+    let username = change.username.as_deref().map(parse_username).transpose()?;
+    let email = change.email.as_deref().map(parse_email).transpose()?;
+    let before = user_by_id(app, id)?;
+    let (its_app, old_name) = (app.clone(), before.username);
+    let work = move |conn: &mut Conn| {
+        let user = users::table.find(id);
+        if let Some(username) = username {
+            let folded = users::username_folded.eq(username.to_lowercase());
+            diesel::update(user).set((users::username.eq(username), folded)).execute(conn).map_err(taken)?;
+        }
+        if let Some(email) = email {
+            diesel::update(user).set(users::email.eq(email)).execute(conn).map_err(taken)?;
+        }
+        if let Some(avatar) = change.avatar {
+            diesel::update(user).set(users::avatar.eq(avatar)).execute(conn)?;
+        }
+        if let Some(status) = change.status {
+            diesel::update(user).set(users::status.eq(status.as_str())).execute(conn)?;
+        }
+        user_in(conn, id)
+    };
+    app.db
+        .write_then(work, move |user| {
+            if user.username != old_name {
+                its_app.caches.ids.remove(&old_name);
+            }
+            its_app.hub.note_change(id);
+        })
+        .await
+}

@@ -1,0 +1,166 @@
+//! Bearer tokens: JWT, HS256, one session row each.
+//!
+//! A token is only as good as its session: logout, a password change or expiry ends both at once,
+//! and with them every live socket that was opened with it.
+
+use diesel::prelude::*;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, errors::ErrorKind};
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+
+use crate::app::App;
+use crate::db::Conn;
+use crate::error::{Error, Result};
+use crate::model::{Instant, SessionId, UserId};
+use crate::schema::{sessions, users};
+
+/// A live login.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// Its id, also the token's `jti`.
+    pub id: SessionId,
+    /// Whose.
+    pub user: UserId,
+    /// When it ends by itself.
+    pub expires_at: Instant,
+}
+
+/// A token just issued.
+#[derive(Clone, Debug)]
+pub struct Token {
+    /// What the client sends back, as `Authorization: Bearer …`.
+    pub text: String,
+    /// How long it lives, in seconds.
+    pub expires_in_secs: i64,
+    /// The session behind it.
+    pub session: Session,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Claims {
+    sub: String,
+    jti: String,
+    iat: i64,
+    exp: i64,
+}
+
+/// A new session and its token. Ends what has expired, so that the table stays small.
+pub async fn issue(app: &App, user: UserId) -> Result<Token> {
+    let now = Instant::now();
+    let session = Session {
+        id: SessionId(rand::thread_rng().gen_range(1..i64::MAX)),
+        user,
+        expires_at: now.plus_secs(app.config.token_lifetime_secs),
+    };
+    app.db
+        .write(move |conn| {
+            diesel::delete(sessions::table.filter(sessions::expires_at.lt(now.0))).execute(conn)?;
+            let row = (
+                sessions::id.eq(session.id),
+                sessions::user_id.eq(user),
+                sessions::created_at.eq(now),
+                sessions::expires_at.eq(session.expires_at),
+            );
+            diesel::insert_into(sessions::table).values(row).execute(conn)?;
+            diesel::update(users::table.find(user)).set(users::last_login_at.eq(now)).execute(conn)?;
+            Ok(())
+        })
+        .await?;
+    app.caches.sessions.insert(session.id, (user, session.expires_at));
+    Ok(Token { text: encode(app, session, now)?, expires_in_secs: app.config.token_lifetime_secs, session })
+}
+
+/// The session of a token.
+///
+/// Errors: [`Error::ExpiredToken`], and [`Error::InvalidToken`] for everything else.
+pub fn check(app: &App, token: &str) -> Result<Session> {
+    let mut rules = Validation::new(Algorithm::HS256);
+    rules.leeway = 0;
+    let key = DecodingKey::from_secret(&app.secret);
+    let claims = jsonwebtoken::decode::<Claims>(token, &key, &rules)
+        .map_err(|cause| match cause.kind() {
+            ErrorKind::ExpiredSignature => Error::ExpiredToken,
+            _ => Error::InvalidToken,
+        })?
+        .claims;
+    let id = claims.jti.parse().map(SessionId).map_err(|_| Error::InvalidToken)?;
+    let (user, expires_at) = match app.caches.sessions.get(&id) {
+        Some(found) => found,
+        None => find(app, id)?.ok_or(Error::InvalidToken)?,
+    };
+    if expires_at <= Instant::now() {
+        return Err(Error::ExpiredToken);
+    }
+    if claims.sub != user.0.to_string() {
+        return Err(Error::InvalidToken);
+    }
+    Ok(Session { id, user, expires_at })
+}
+
+/// Ends one session: its token and its sockets.
+pub async fn end(app: &App, session: SessionId) -> Result<()> {
+    app.db
+        .write(move |conn| Ok(diesel::delete(sessions::table.find(session)).execute(conn)?))
+        .await?;
+    app.caches.sessions.remove(&session);
+    app.hub.end_session(session);
+    Ok(())
+}
+
+/// Ends every session of a user but one, inside a write; returns which, for [`forget`].
+pub(super) fn end_all(conn: &mut Conn, user: UserId, except: Option<SessionId>) -> Result<Vec<SessionId>> {
+    let kept = except.map_or(-1, |session| session.0);
+    let meant = || sessions::user_id.eq(user).and(sessions::id.ne(kept));
+    let ended = sessions::table.filter(meant()).select(sessions::id).load(conn)?;
+    diesel::delete(sessions::table.filter(meant())).execute(conn)?;
+    Ok(ended)
+}
+
+/// Forgets sessions that [`end_all`] has ended, once that is on disk.
+pub(super) fn forget(app: &App, user: UserId, ended: &[SessionId], except: Option<SessionId>) {
+    for session in ended {
+        app.caches.sessions.remove(session);
+    }
+    app.hub.end_user(user, except);
+}
+
+/// Looks a session up and remembers it.
+///
+/// A session that is ended between the look-up and the remembering would live on in memory, so
+/// it is looked up once more after it has been remembered.
+fn find(app: &App, id: SessionId) -> Result<Option<(UserId, Instant)>> {
+    let look_up = || {
+        app.db.read(|conn| {
+            let row = sessions::table.find(id).select((sessions::user_id, sessions::expires_at));
+            Ok(row.first::<(UserId, Instant)>(conn).optional()?)
+        })
+    };
+    let Some(found) = look_up()? else { return Ok(None) };
+    app.caches.sessions.insert(id, found);
+    let found = look_up()?;
+    if found.is_none() {
+        app.caches.sessions.remove(&id);
+    }
+    Ok(found)
+}
+
+fn encode(app: &App, session: Session, now: Instant) -> Result<String> {
+    let claims = Claims {
+        sub: session.user.0.to_string(),
+        jti: session.id.0.to_string(),
+        iat: now.0 / 1_000_000,
+        exp: session.expires_at.0 / 1_000_000,
+    };
+    let key = EncodingKey::from_secret(&app.secret);
+    jsonwebtoken::encode(&Header::default(), &claims, &key)
+        .map_err(|cause| Error::Internal(format!("jwt: {cause}")))
+}
+
+/// How many sessions are alive.
+pub fn count(app: &App) -> Result<u64> {
+    let now = Instant::now();
+    app.db.read(|conn| {
+        let live: i64 = sessions::table.filter(sessions::expires_at.gt(now)).count().get_result(conn)?;
+        Ok(live.unsigned_abs())
+    })
+}

@@ -10,7 +10,7 @@ from pathlib import Path
 from . import ab, build, chart, chat8, core, machine, report, room, servers
 
 CORE = list(core.KINDS)
-# Beyond the core, each with a server of its own, and what the server must have for it.
+# Beyond the core, each with a server of its own.
 SECTIONS = {
     "chat8": chat8.sends_and_histories,
     "sockets": chat8.sockets,
@@ -57,9 +57,9 @@ def served(options, directory):
     wanted = [name for name in SECTIONS if name in options.only]
     if not wanted:
         return []
-    has = {"chat8": chat8.is_served(directory)}
+    with servers.sealpost(directory / "probe") as server:
+        has = {"chat8": chat8.is_served(server), "room": server.has_room()}
     has["sockets"] = has["upload"] = has["chat8"]
-    has["room"] = servers.has_option(build.RELEASE / "sealpost", "--chat-room-port")
     for name in wanted:
         if not has[name]:
             core.say(f"{name}: not in this build, left out")

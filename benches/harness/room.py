@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import time
 
 from . import build, chat8, core, load, machine, requests, servers
 
@@ -20,10 +19,7 @@ def measure(options, directory):
     idle = 200 if options.quick else 2000
     ladders = {size: rates for size, rates in LADDERS.items() if size <= idle}
     with servers.sealpost(directory / "room") as server:
-        deadline = time.monotonic() + 5
-        while server.room_address is None and time.monotonic() < deadline:
-            time.sleep(0.01)
-        if server.room_address is None:
+        if not server.has_room():
             raise SystemExit("sealpost did not say where its chat room listens")
         users = register(server, directory, idle)
         core.say(f"{idle} clients log in")

@@ -53,6 +53,13 @@ class Server:
     def pid(self):
         return self.process.pid
 
+    def has_room(self):
+        """Whether it also said where its chat room listens, which it may do after the rest."""
+        deadline = time.monotonic() + 1
+        while self.room_address is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return self.room_address is not None
+
     def resident_mib(self):
         return machine.resident_kib(self.pid) / 1024
 

@@ -76,7 +76,11 @@ impl App {
             Some(url) => Location::Server(url.clone()),
             None => Location::File(db::file_in(&config.data_dir)),
         };
-        let entries = if config.database_url.is_some() { 0 } else { CACHE_ENTRIES };
+        let entries = if config.database_url.is_some() {
+            0
+        } else {
+            CACHE_ENTRIES
+        };
         let settings = db::Settings {
             location,
             readers: u32::try_from(config.workers + 4).unwrap_or(16),
@@ -95,8 +99,14 @@ impl App {
             presence: Presence::default(),
             clock: Clock::default(),
             hashing: Semaphore::new(processors),
-            account_throttle: Throttle::new(config.login_failures_per_account, Duration::from_secs(6)),
-            address_throttle: Throttle::new(config.login_failures_per_address, Duration::from_secs(1)),
+            account_throttle: Throttle::new(
+                config.login_failures_per_account,
+                Duration::from_secs(6),
+            ),
+            address_throttle: Throttle::new(
+                config.login_failures_per_address,
+                Duration::from_secs(1),
+            ),
             caches: Caches {
                 ids: Cache::new(entries),
                 sessions: Cache::new(entries),
@@ -111,8 +121,16 @@ impl App {
 
 /// Makes a directory that only its owner may enter; one that is there already stays as it is.
 fn make_private_dir(path: &Path) -> Result<()> {
-    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.map_err(|cause| Error::Internal(format!("cannot make the directory {}: {cause}", path.display())))
+    let made = fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path);
+    made.map_err(|cause| {
+        Error::Internal(format!(
+            "cannot make the directory {}: {cause}",
+            path.display()
+        ))
+    })
 }
 
 /// Holds a data directory for this process, until the file is dropped.
@@ -120,9 +138,17 @@ fn make_private_dir(path: &Path) -> Result<()> {
 /// Errors: another process holds it, or it cannot be written.
 pub fn lock_directory(data_dir: &Path) -> Result<fs::File> {
     let path = data_dir.join("lock");
-    let file = fs::OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
+    let file = fs::OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(&path);
     let file = file.map_err(|cause| {
-        Error::Internal(format!("cannot write to the data directory {}: {cause}", data_dir.display()))
+        Error::Internal(format!(
+            "cannot write to the data directory {}: {cause}",
+            data_dir.display()
+        ))
     })?;
     match file.try_lock_exclusive() {
         Ok(true) => Ok(file),
@@ -150,8 +176,12 @@ fn read_or_make_secret(path: &Path) -> Result<Vec<u8>> {
 /// Writes a file that only its owner may read, whole or not at all, and syncs it.
 pub(crate) fn write_private_file(path: &Path, bytes: &[u8]) -> Result<()> {
     let partial = path.with_extension("partial");
-    let mut file =
-        fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&partial)?;
+    let mut file = fs::OpenOptions::new()
+        .create(true)
+        .truncate(true)
+        .write(true)
+        .mode(0o600)
+        .open(&partial)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&partial, path)?;

@@ -21,11 +21,17 @@ pub struct Finding {
 }
 
 fn ok(text: impl Into<String>) -> Finding {
-    Finding { text: text.into(), advice: None }
+    Finding {
+        text: text.into(),
+        advice: None,
+    }
 }
 
 fn problem(text: impl Into<String>, advice: impl Into<String>) -> Finding {
-    Finding { text: text.into(), advice: Some(advice.into()) }
+    Finding {
+        text: text.into(),
+        advice: Some(advice.into()),
+    }
 }
 
 /// Looks at everything, and changes nothing.
@@ -40,7 +46,10 @@ pub fn run(config: &Config) -> Vec<Finding> {
             ports(config, &mut findings);
         }
     } else {
-        findings.push(ok(format!("no data yet: {} will be made by `serve`", config.data_dir.display())));
+        findings.push(ok(format!(
+            "no data yet: {} will be made by `serve`",
+            config.data_dir.display()
+        )));
         ports(config, &mut findings);
     }
     findings
@@ -58,7 +67,10 @@ fn lock(config: &Config, findings: &mut Vec<Finding>) -> bool {
             true
         }
         Err(cause) => {
-            findings.push(problem(cause.to_string(), "give the directory to the user that runs sealpost"));
+            findings.push(problem(
+                cause.to_string(),
+                "give the directory to the user that runs sealpost",
+            ));
             false
         }
     }
@@ -68,7 +80,10 @@ fn database(config: &Config, findings: &mut Vec<Finding>) {
     if let Some(url) = &config.database_url {
         findings.push(match db::is_reachable(url) {
             Ok(()) => ok("PostgreSQL answers"),
-            Err(cause) => problem(format!("PostgreSQL: {cause}"), "check database_url and that the server runs"),
+            Err(cause) => problem(
+                format!("PostgreSQL: {cause}"),
+                "check database_url and that the server runs",
+            ),
         });
         return;
     }
@@ -83,14 +98,21 @@ fn database(config: &Config, findings: &mut Vec<Finding>) {
             format!("the database is damaged: {}", found.join("; ")),
             "stop the server and `sealpost restore` the last backup; keep the damaged file",
         ),
-        Err(cause) => problem(cause.to_string(), "check that the file is a database and readable"),
+        Err(cause) => problem(
+            cause.to_string(),
+            "check that the file is a database and readable",
+        ),
     });
     findings.push(match db::unknown_version(&file) {
         Ok(None) => ok("the database is of this version or older"),
-        Ok(Some(newer)) => {
-            problem(format!("the database is of schema {newer}"), "use the newer sealpost that wrote it")
-        }
-        Err(cause) => problem(cause.to_string(), "check that the file is a sealpost database"),
+        Ok(Some(newer)) => problem(
+            format!("the database is of schema {newer}"),
+            "use the newer sealpost that wrote it",
+        ),
+        Err(cause) => problem(
+            cause.to_string(),
+            "check that the file is a sealpost database",
+        ),
     });
 }
 
@@ -99,10 +121,16 @@ fn private_files(data_dir: &Path, findings: &mut Vec<Finding>) {
     for name in ["token.key", "server.key", "sealpost.db"] {
         let path = data_dir.join(name);
         let Ok(meta) = path.metadata() else { continue };
-        let dir_mode = data_dir.metadata().map_or(0, |meta| meta.permissions().mode());
+        let dir_mode = data_dir
+            .metadata()
+            .map_or(0, |meta| meta.permissions().mode());
         let is_open = meta.permissions().mode() & 0o077 != 0 && dir_mode & 0o077 != 0;
         findings.push(if is_open {
-            let advice = format!("chmod 700 {} && chmod 600 {}", data_dir.display(), path.display());
+            let advice = format!(
+                "chmod 700 {} && chmod 600 {}",
+                data_dir.display(),
+                path.display()
+            );
             problem(format!("{name} can be read by other users"), advice)
         } else {
             ok(format!("{name} is private"))
@@ -115,20 +143,33 @@ fn disk(data_dir: &Path, findings: &mut Vec<Finding>) {
         Ok(stat) => {
             let free = stat.f_bavail * stat.f_frsize;
             let text = format!("{} MiB of disk are free", free >> 20);
-            if free < LITTLE_SPACE_BYTES { problem(text, "free some space or move the data") } else { ok(text) }
+            if free < LITTLE_SPACE_BYTES {
+                problem(text, "free some space or move the data")
+            } else {
+                ok(text)
+            }
         }
         Err(cause) => problem(format!("free space is unknown: {cause}"), "look with df"),
     });
 }
 
 fn ports(config: &Config, findings: &mut Vec<Finding>) {
-    let room = config.chat_room.enabled.then_some((config.chat_room.address, config.chat_room.port));
-    for (address, port) in config.ports.iter().map(|port| (config.address, *port)).chain(room) {
+    let room = config
+        .chat_room
+        .enabled
+        .then_some((config.chat_room.address, config.chat_room.port));
+    for (address, port) in config
+        .ports
+        .iter()
+        .map(|port| (config.address, *port))
+        .chain(room)
+    {
         findings.push(match TcpListener::bind((address, port)) {
             Ok(_) => ok(format!("{address}:{port} is free")),
-            Err(cause) => {
-                problem(format!("{address}:{port}: {cause}"), "stop what uses it, or choose another port")
-            }
+            Err(cause) => problem(
+                format!("{address}:{port}: {cause}"),
+                "stop what uses it, or choose another port",
+            ),
         });
     }
 }

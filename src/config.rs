@@ -168,7 +168,12 @@ pub fn sources() -> Figment {
     let file = Env::var_or("ROCKET_CONFIG", "Rocket.toml");
     let figment = Figment::from(Serialized::defaults(Config::default()))
         .merge(Toml::file(file).nested())
-        .merge(Env::prefixed("ROCKET_").ignore(&["PROFILE", "CONFIG"]).split("__").global())
+        .merge(
+            Env::prefixed("ROCKET_")
+                .ignore(&["PROFILE", "CONFIG"])
+                .split("__")
+                .global(),
+        )
         .select(profile);
     match figment.extract_inner::<u16>("port") {
         Ok(port) => figment.merge(("ports", vec![port])),
@@ -182,20 +187,35 @@ impl Config {
         let config: Config = sources
             .extract()
             .map_err(|cause| Error::Internal(format!("configuration: {cause}")))?;
-        config.check().map_err(|problem| Error::Internal(format!("configuration: {problem}")))?;
+        config
+            .check()
+            .map_err(|problem| Error::Internal(format!("configuration: {problem}")))?;
         Ok(config)
     }
 
     fn check(&self) -> Result<(), &'static str> {
-        let is_postgres = |url: &str| url.starts_with("postgres://") || url.starts_with("postgresql://");
+        let is_postgres =
+            |url: &str| url.starts_with("postgres://") || url.starts_with("postgresql://");
         let rules = [
             (!self.ports.is_empty(), "ports must name at least one port"),
             (self.workers > 0, "workers must be at least 1"),
             (self.queue_capacity > 0, "queue_capacity must be at least 1"),
-            (self.token_lifetime_secs > 0, "token_lifetime_secs must be positive"),
-            (self.login_failures_per_account > 0, "login_failures_per_account must be at least 1"),
-            (self.login_failures_per_address > 0, "login_failures_per_address must be at least 1"),
-            (self.max_content_bytes > 0, "max_content_bytes must be positive"),
+            (
+                self.token_lifetime_secs > 0,
+                "token_lifetime_secs must be positive",
+            ),
+            (
+                self.login_failures_per_account > 0,
+                "login_failures_per_account must be at least 1",
+            ),
+            (
+                self.login_failures_per_address > 0,
+                "login_failures_per_address must be at least 1",
+            ),
+            (
+                self.max_content_bytes > 0,
+                "max_content_bytes must be positive",
+            ),
             (
                 self.secret_key.as_ref().is_none_or(|key| key.len() >= 32),
                 "secret_key must have at least 32 characters",
@@ -205,7 +225,10 @@ impl Config {
                 "database_url must begin with postgres:// (SQLite needs none)",
             ),
         ];
-        rules.iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, problem)| Err(*problem))
+        rules
+            .iter()
+            .find(|(holds, _)| !holds)
+            .map_or(Ok(()), |(_, problem)| Err(*problem))
     }
 
     /// Where uploaded bytes lie.

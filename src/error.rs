@@ -127,12 +127,29 @@ pub enum Error {
 impl Error {
     /// Shorthand for [`Error::Invalid`].
     pub fn invalid(field: &'static str, problem: impl Into<String>) -> Self {
-        Error::Invalid { field, problem: problem.into() }
+        Error::Invalid {
+            field,
+            problem: problem.into(),
+        }
     }
 
     /// True for what is our fault: to be logged, and answered with a fixed text.
     pub fn is_internal(&self) -> bool {
-        matches!(self, Error::Db(_) | Error::Pool(_) | Error::Io(_) | Error::Internal(_))
+        matches!(
+            self,
+            Error::Db(_) | Error::Pool(_) | Error::Io(_) | Error::Internal(_)
+        )
+    }
+
+    /// When the peer should try again, for the errors that pass.
+    pub fn retry_after_secs(&self) -> Option<u64> {
+        match self {
+            Error::Busy { retry_after_secs } | Error::TooManyAttempts { retry_after_secs } => {
+                Some(*retry_after_secs)
+            }
+            Error::ReadOnly => Some(5),
+            _ => None,
+        }
     }
 
     /// The column whose uniqueness an insert or update broke, as `table.column`, if that is what
@@ -146,8 +163,16 @@ impl Error {
             (Some(table), Some(constraint)) => constraint
                 .strip_prefix(&format!("{table}_"))
                 .and_then(|rest| rest.strip_suffix("_key"))
-                .map_or_else(|| constraint.to_owned(), |column| format!("{table}.{column}")),
-            _ => info.message().rsplit(": ").next().unwrap_or_default().to_owned(),
+                .map_or_else(
+                    || constraint.to_owned(),
+                    |column| format!("{table}.{column}"),
+                ),
+            _ => info
+                .message()
+                .rsplit(": ")
+                .next()
+                .unwrap_or_default()
+                .to_owned(),
         })
     }
 }

@@ -18,7 +18,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// A small, durable store for end-to-end-encrypted messages.
 ///
-/// Without a command it serves: http://127.0.0.1:5000, data in ./data. Every setting can also
+/// Without a command it serves on <http://127.0.0.1:5000>, with its data in ./data. Every setting can also
 /// stand in Rocket.toml or in ROCKET_* variables; docs/configuration.md lists them.
 #[derive(Parser)]
 #[command(version, args_conflicts_with_subcommands = true)]
@@ -79,8 +79,8 @@ struct Serve {
     /// An HTTP port; may be repeated, 0 takes a free one [default: 5000]
     #[arg(long, value_name = "PORT")]
     port: Vec<u16>,
-    /// Use a PostgreSQL server: postgres://user:password@host/database
-    #[arg(long, value_name = "URL", hide_env_values = true)]
+    /// Use a PostgreSQL server: `postgres://user:password@host/database`
+    #[arg(long, value_name = "URL")]
     database_url: Option<String>,
     /// The port of the TCP protocol chat_room, 0 for a free one [default: 8888]
     #[arg(long, value_name = "PORT")]
@@ -99,7 +99,12 @@ fn main() -> ExitCode {
         Command::Check(flags) => check(&flags),
         Command::Openapi { mounted } => openapi(mounted),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "sealpost", &mut std::io::stdout());
+            clap_complete::generate(
+                shell,
+                &mut Cli::command(),
+                "sealpost",
+                &mut std::io::stdout(),
+            );
             Ok(())
         }
     };
@@ -155,27 +160,32 @@ fn serve(flags: &Serve) -> Result<()> {
 
 /// Says where it listens, where the data is, and what guards it.
 fn greet(app: &App, listening: &Listening) {
-    let mut text = String::new();
     for address in &listening.http {
-        text += &format!("sealpost listens on http://{address}  (documentation: http://{address}/docs)\n");
+        say(&format!(
+            "sealpost listens on http://{address}  (documentation: http://{address}/docs)\n"
+        ));
     }
     let data = &app.config.data_dir;
-    let place = if app.config.database_url.is_some() { "PostgreSQL; keys and uploads in " } else { "" };
-    text += &format!("data: {place}{}\n", data.canonicalize().unwrap_or_else(|_| data.clone()).display());
-    text += match app.config.auth {
+    let data = data.canonicalize().unwrap_or_else(|_| data.clone());
+    let place = match app.config.database_url {
+        Some(_) => "PostgreSQL; keys and uploads in ",
+        None => "",
+    };
+    say(&format!("data: {place}{}\n", data.display()));
+    say(match app.config.auth {
         Auth::Protected => "protected: calls without a token are served to this machine only\n",
         Auth::Token => "every call needs its user's token\n",
         Auth::Open => "WARNING: open, everybody may act as anybody\n",
-    };
-    say(&text);
+    });
 }
 
 fn stop_on_signal(app: Arc<App>) {
     use tokio::signal::unix::{SignalKind, signal};
     tokio::spawn(async move {
-        let (Ok(mut terminate), Ok(mut interrupt)) =
-            (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-        else {
+        let (Ok(mut terminate), Ok(mut interrupt)) = (
+            signal(SignalKind::terminate()),
+            signal(SignalKind::interrupt()),
+        ) else {
             tracing::error!("signals cannot be handled");
             return;
         };
@@ -188,22 +198,38 @@ fn stop_on_signal(app: Arc<App>) {
 /// are dropped rather than requests held.
 fn start_log(config: &Config) -> Option<tracing_appender::non_blocking::WorkerGuard> {
     let is_terminal = std::io::stderr().is_terminal();
-    let format = config.log_format.unwrap_or(if is_terminal { LogFormat::Text } else { LogFormat::Json });
+    let format = config.log_format.unwrap_or(if is_terminal {
+        LogFormat::Text
+    } else {
+        LogFormat::Json
+    });
     if format == LogFormat::Off {
         return None;
     }
     let (writer, guard) = tracing_appender::non_blocking(std::io::stderr());
     let filter = tracing_subscriber::EnvFilter::new(&config.log_filter);
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_target(false);
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(writer)
+        .with_target(false);
     match format {
-        LogFormat::Json => subscriber.json().flatten_event(true).with_current_span(false).init(),
+        LogFormat::Json => subscriber
+            .json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .init(),
         _ => subscriber.with_ansi(false).init(),
     }
     Some(guard)
 }
 
 fn backup(file: &Path, data: &DataDir) -> Result<()> {
-    let config = settings(&Serve { data: DataDir { data_dir: data.data_dir.clone() }, ..Serve::default() })?;
+    let config = settings(&Serve {
+        data: DataDir {
+            data_dir: data.data_dir.clone(),
+        },
+        ..Serve::default()
+    })?;
     let source = sqlite_file(&config)?;
     progress(&format!("copying and checking {} …", source.display()));
     db::backup(&source, file)?;
@@ -212,7 +238,12 @@ fn backup(file: &Path, data: &DataDir) -> Result<()> {
 }
 
 fn restore(file: &Path, data: &DataDir) -> Result<()> {
-    let config = settings(&Serve { data: DataDir { data_dir: data.data_dir.clone() }, ..Serve::default() })?;
+    let config = settings(&Serve {
+        data: DataDir {
+            data_dir: data.data_dir.clone(),
+        },
+        ..Serve::default()
+    })?;
     let target = sqlite_file(&config)?;
     std::fs::create_dir_all(&config.data_dir)?;
     let _lock = app::lock_directory(&config.data_dir)?;
@@ -226,7 +257,9 @@ fn restore(file: &Path, data: &DataDir) -> Result<()> {
 fn sqlite_file(config: &Config) -> Result<PathBuf> {
     match config.database_url {
         None => Ok(db::file_in(&config.data_dir)),
-        Some(_) => Err(Error::Internal("the data is in PostgreSQL; use pg_dump and pg_restore".into())),
+        Some(_) => Err(Error::Internal(
+            "the data is in PostgreSQL; use pg_dump and pg_restore".into(),
+        )),
     }
 }
 
@@ -237,8 +270,16 @@ fn check(flags: &Serve) -> Result<()> {
     let mut problems = 0;
     for finding in &findings {
         problems += usize::from(finding.advice.is_some());
-        let advice = finding.advice.as_ref().map(|advice| format!("\n        -> {advice}")).unwrap_or_default();
-        let mark = if finding.advice.is_some() { "PROBLEM" } else { "ok     " };
+        let advice = finding
+            .advice
+            .as_ref()
+            .map(|advice| format!("\n        -> {advice}"))
+            .unwrap_or_default();
+        let mark = if finding.advice.is_some() {
+            "PROBLEM"
+        } else {
+            "ok     "
+        };
         say(&format!("{mark} {}{advice}\n", finding.text));
     }
     match problems {
@@ -256,7 +297,12 @@ fn openapi(mounted: bool) -> Result<()> {
         return Ok(());
     }
     for route in api::routes() {
-        let path = route.uri.path().replace('<', "{").replace("..>", "}").replace('>', "}");
+        let path = route
+            .uri
+            .path()
+            .replace('<', "{")
+            .replace("..>", "}")
+            .replace('>', "}");
         say(&format!("{} {path}\n", route.method));
     }
     Ok(())

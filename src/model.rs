@@ -295,7 +295,12 @@ mod tests {
 
     #[test]
     fn an_instant_is_written_to_the_second_in_utc() {
-        for micros in [0, 1_704_110_400_000_000, 1_795_194_807_816_217, 951_827_696_999_999] {
+        for micros in [
+            0,
+            1_704_110_400_000_000,
+            1_795_194_807_816_217,
+            951_827_696_999_999,
+        ] {
             let instant = Instant(micros);
             let expected = instant.to_utc().format("%Y-%m-%dT%H:%M:%S").to_string();
             assert_eq!(instant.to_seconds_text(), expected);

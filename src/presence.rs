@@ -35,13 +35,21 @@ pub struct Presence(Mutex<HashMap<UserId, Seen>>);
 impl Presence {
     /// Notes a login or heartbeat.
     pub fn note(&self, user: UserId, session: SessionId, endpoint: Endpoint) {
-        self.seen().insert(user, Seen { at: Instant::now(), endpoint, session });
+        self.seen().insert(
+            user,
+            Seen {
+                at: Instant::now(),
+                endpoint,
+                session,
+            },
+        );
     }
 
     /// Forgets a user's address and recent login; of one session only, if one is named.
     pub fn forget(&self, user: UserId, session: Option<SessionId>) {
         let mut seen = self.seen();
-        if session.is_none_or(|session| seen.get(&user).is_some_and(|seen| seen.session == session)) {
+        if session.is_none_or(|session| seen.get(&user).is_some_and(|seen| seen.session == session))
+        {
             seen.remove(&user);
         }
     }
@@ -53,12 +61,20 @@ impl Presence {
 
     /// Whether a user is online.
     pub fn is_online(&self, hub: &Hub, user: UserId) -> bool {
-        hub.is_live(user) || self.seen().get(&user).is_some_and(|seen| seen.at.elapsed() < RECENT)
+        hub.is_live(user)
+            || self
+                .seen()
+                .get(&user)
+                .is_some_and(|seen| seen.at.elapsed() < RECENT)
     }
 
     /// What others see: the chosen status while online, `Offline` otherwise.
     pub fn visible_status(&self, hub: &Hub, user: &User) -> Status {
-        if self.is_online(hub, user.id) { user.status } else { Status::Offline }
+        if self.is_online(hub, user.id) {
+            user.status
+        } else {
+            Status::Offline
+        }
     }
 
     fn seen(&self) -> MutexGuard<'_, HashMap<UserId, Seen>> {

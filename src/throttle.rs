@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 const MOST_KEYS: usize = 100_000;
 
 /// Buckets of failures by key.
-pub struct Throttle<K> {
+pub(crate) struct Throttle<K> {
     burst: u32,
     refill: Duration,
     /// For each key, when its bucket will be full again. A full bucket needs no entry.
@@ -22,24 +22,32 @@ pub struct Throttle<K> {
 
 impl<K: Hash + Eq> Throttle<K> {
     /// `burst` failures at once, then one more each `refill`.
-    pub fn new(burst: u32, refill: Duration) -> Self {
-        Throttle { burst, refill, full_at: Mutex::default() }
+    pub(crate) fn new(burst: u32, refill: Duration) -> Self {
+        Throttle {
+            burst,
+            refill,
+            full_at: Mutex::default(),
+        }
     }
 
     /// Refuses a key whose bucket is empty.
-    pub fn check(&self, key: &K) -> Result<()> {
+    pub(crate) fn check(&self, key: &K) -> Result<()> {
         let full_at = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(full_at) = full_at.get(key) else { return Ok(()) };
+        let Some(full_at) = full_at.get(key) else {
+            return Ok(());
+        };
         let missing = full_at.saturating_duration_since(Instant::now());
         let wait = (missing + self.refill).saturating_sub(self.refill * self.burst);
         if wait.is_zero() {
             return Ok(());
         }
-        Err(Error::TooManyAttempts { retry_after_secs: wait.as_secs() + 1 })
+        Err(Error::TooManyAttempts {
+            retry_after_secs: wait.as_secs() + 1,
+        })
     }
 
     /// Takes one failure out of a key's bucket.
-    pub fn note_failure(&self, key: K) {
+    pub(crate) fn note_failure(&self, key: K) {
         let now = Instant::now();
         let mut full_at = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
         if full_at.len() >= MOST_KEYS {
@@ -50,8 +58,11 @@ impl<K: Hash + Eq> Throttle<K> {
     }
 
     /// Fills a key's bucket.
-    pub fn forgive(&self, key: &K) {
-        self.full_at.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+    pub(crate) fn forgive(&self, key: &K) {
+        self.full_at
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(key);
     }
 }
 
@@ -68,7 +79,9 @@ mod tests {
         }
         assert!(matches!(
             throttle.check(&"a"),
-            Err(Error::TooManyAttempts { retry_after_secs: 1..=60 })
+            Err(Error::TooManyAttempts {
+                retry_after_secs: 1..=60
+            })
         ));
         assert!(throttle.check(&"b").is_ok());
         throttle.forgive(&"a");

@@ -16,6 +16,9 @@ const PARTS: &[&str] = &[include_str!("openapi.json"), super::message_store::OPE
 pub(crate) struct Document(Vec<u8>);
 
 /// OpenAPI 3.1 over everything that is mounted.
+///
+/// # Panics
+/// If a document in the binary is not JSON, which the tests exclude.
 pub fn openapi() -> Value {
     let mut tags = Vec::new();
     let (mut paths, mut schemas, mut responses) = (Map::new(), Map::new(), Map::new());
@@ -76,8 +79,14 @@ fn document(document: &State<Document>) -> Reply {
 fn swagger_page() -> Reply {
     // Relative links in the page need the final slash, which the router takes away.
     let page = swagger("index.html");
-    let body = String::from_utf8_lossy(&page.1).replace("href=\"", "href=\"docs/").replace("src=\"./", "src=\"docs/");
-    Reply::raw(Status::Ok, ContentType::HTML, body.replace("docs/./", "docs/").into_bytes())
+    let body = String::from_utf8_lossy(&page.1)
+        .replace("href=\"", "href=\"docs/")
+        .replace("src=\"./", "src=\"docs/");
+    Reply::raw(
+        Status::Ok,
+        ContentType::HTML,
+        body.replace("docs/./", "docs/").into_bytes(),
+    )
 }
 
 #[get("/docs/<file>")]

@@ -13,8 +13,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::app::App;
-use crate::users::tokens::{self, Session};
 use crate::error::{Error, Result};
+use crate::users::tokens::{self, Session};
 
 /// The application, as Rocket hands it to routes.
 pub(crate) type AppState = rocket::State<Arc<App>>;
@@ -38,7 +38,12 @@ impl Reply {
 
     /// Any answer.
     pub(crate) fn raw(status: Status, content_type: ContentType, body: Vec<u8>) -> Self {
-        Reply { status, content_type, headers: Vec::new(), body }
+        Reply {
+            status,
+            content_type,
+            headers: Vec::new(),
+            body,
+        }
     }
 
     /// An answer without a body.
@@ -51,18 +56,6 @@ impl Reply {
     pub(crate) fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push(Header::new(name, value.into()));
         self
-    }
-
-    /// Adds `Retry-After` for the errors that have one.
-    #[must_use]
-    pub(crate) fn with_retry_after(self, error: &Error) -> Self {
-        match error {
-            Error::Busy { retry_after_secs } | Error::TooManyAttempts { retry_after_secs } => {
-                self.with_header("Retry-After", retry_after_secs.to_string())
-            }
-            Error::ReadOnly => self.with_header("Retry-After", "5"),
-            _ => self,
-        }
     }
 }
 
@@ -77,7 +70,10 @@ impl<'r> Responder<'r, 'static> for Reply {
             response.header(header);
         }
         let length = self.body.len();
-        response.max_chunk_size(length.max(1)).sized_body(length, Cursor::new(self.body)).ok()
+        response
+            .max_chunk_size(length.max(1))
+            .sized_body(length, Cursor::new(self.body))
+            .ok()
     }
 }
 
@@ -131,7 +127,10 @@ impl<'r> FromData<'r> for Body {
     type Error = std::convert::Infallible;
 
     async fn from_data(request: &'r Request<'_>, data: Data<'r>) -> DataOutcome<'r, Self> {
-        let app = request.rocket().state::<Arc<App>>().expect("every server has its App");
+        let app = request
+            .rocket()
+            .state::<Arc<App>>()
+            .expect("every server has its App");
         // JSON may take six bytes for one and usually up to three (`\u4f60`).
         let limit_bytes = app.config.max_content_bytes * 3 + (64 << 10);
         let read = data.open(limit_bytes.bytes()).into_bytes().await;
@@ -160,16 +159,23 @@ pub(crate) fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, BodyPro
     let path = located.path().to_string();
     let text = located.inner().to_string();
     let text = text.split(" at line ").next().unwrap_or_default();
-    Err(match text.strip_prefix("missing field `").and_then(|rest| rest.split_once('`')) {
-        Some((field, _)) => {
-            BodyProblem::Field { field: field.into(), problem: "is missing".into(), is_missing: true }
-        }
-        None => BodyProblem::Field {
-            field: if path == "." { String::new() } else { path },
-            problem: format!("has a wrong value: {text}"),
-            is_missing: false,
+    Err(
+        match text
+            .strip_prefix("missing field `")
+            .and_then(|rest| rest.split_once('`'))
+        {
+            Some((field, _)) => BodyProblem::Field {
+                field: field.into(),
+                problem: "is missing".into(),
+                is_missing: true,
+            },
+            None => BodyProblem::Field {
+                field: if path == "." { String::new() } else { path },
+                problem: format!("has a wrong value: {text}"),
+                is_missing: false,
+            },
         },
-    })
+    )
 }
 
 /// Where a request comes from.
@@ -191,11 +197,16 @@ impl<'r> FromRequest<'r> for Peer {
     type Error = std::convert::Infallible;
 
     async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Self::Error> {
-        let app = request.rocket().state::<Arc<App>>().expect("every server has its App");
+        let app = request
+            .rocket()
+            .state::<Arc<App>>()
+            .expect("every server has its App");
         let remote = request.remote();
         let direct = remote.map(|address| address.ip());
         let headers = request.headers();
-        let is_forwarded = FORWARDING_HEADERS.iter().any(|name| headers.contains(*name));
+        let is_forwarded = FORWARDING_HEADERS
+            .iter()
+            .any(|name| headers.contains(*name));
         let is_from_page = headers.contains("Origin") && !is_origin_allowed(app, request);
         Outcome::Success(Peer {
             ip: forwarded_for(app, request, direct).or(direct),
@@ -212,8 +223,15 @@ impl<'r> FromRequest<'r> for Peer {
 fn forwarded_for(app: &App, request: &Request<'_>, direct: Option<IpAddr>) -> Option<IpAddr> {
     let trusted = &app.config.trusted_proxies;
     direct.filter(|ip| trusted.contains(ip))?;
-    let hops: Vec<&str> = request.headers().get("X-Forwarded-For").flat_map(|value| value.split(',')).collect();
-    hops.iter().rev().filter_map(|hop| hop.trim().parse().ok()).find(|ip| !trusted.contains(ip))
+    let hops: Vec<&str> = request
+        .headers()
+        .get("X-Forwarded-For")
+        .flat_map(|value| value.split(','))
+        .collect();
+    hops.iter()
+        .rev()
+        .filter_map(|hop| hop.trim().parse().ok())
+        .find(|ip| !trusted.contains(ip))
 }
 
 fn is_loopback(ip: IpAddr) -> bool {
@@ -230,11 +248,20 @@ fn is_local_name(host: &Host<'_>) -> bool {
 /// Whether a browser's page of this origin may call: it is our own, or configured. Requests
 /// without `Origin` come from no page.
 pub(crate) fn is_origin_allowed(app: &App, request: &Request<'_>) -> bool {
-    let Some(origin) = request.headers().get_one("Origin") else { return true };
+    let Some(origin) = request.headers().get_one("Origin") else {
+        return true;
+    };
     let is_own = request.headers().get_one("Host").is_some_and(|host| {
-        origin.split_once("://").is_some_and(|(_, authority)| authority.eq_ignore_ascii_case(host))
+        origin
+            .split_once("://")
+            .is_some_and(|(_, authority)| authority.eq_ignore_ascii_case(host))
     });
-    is_own || app.config.allowed_origins.iter().any(|allowed| allowed == "*" || allowed == origin)
+    is_own
+        || app
+            .config
+            .allowed_origins
+            .iter()
+            .any(|allowed| allowed == "*" || allowed == origin)
 }
 
 /// A token as it was sent, not yet checked.
@@ -248,7 +275,9 @@ impl<'r> FromRequest<'r> for Bearer {
     async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Self::Error> {
         let header = request.headers().get_one("Authorization");
         let token = header.map(|header| match header.split_once(' ') {
-            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim().to_owned(),
+            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
+                token.trim().to_owned()
+            }
             // Any other scheme is a credential that is not ours: sent, hence checked, hence refused.
             _ => String::new(),
         });
@@ -265,7 +294,13 @@ impl Bearer {
 
 /// The other methods that some route has for the path of a request that no route took.
 pub(crate) fn other_methods(request: &Request<'_>) -> Vec<Method> {
-    let path: Vec<&str> = request.uri().path().as_str().split('/').filter(|part| !part.is_empty()).collect();
+    let path: Vec<&str> = request
+        .uri()
+        .path()
+        .as_str()
+        .split('/')
+        .filter(|part| !part.is_empty())
+        .collect();
     let mut methods: Vec<Method> = request
         .rocket()
         .routes()
@@ -283,9 +318,19 @@ fn is_match(route: &str, path: &[&str]) -> bool {
     let is_rest = |part: &str| part.starts_with('<') && part.ends_with("..>");
     match route.last() {
         Some(last) if is_rest(last) => {
-            path.len() + 1 >= route.len() && route.iter().zip(path).all(|(r, p)| r.starts_with('<') || r == p)
+            path.len() + 1 >= route.len()
+                && route
+                    .iter()
+                    .zip(path)
+                    .all(|(r, p)| r.starts_with('<') || r == p)
         }
-        _ => route.len() == path.len() && route.iter().zip(path).all(|(r, p)| r.starts_with('<') || r == p),
+        _ => {
+            route.len() == path.len()
+                && route
+                    .iter()
+                    .zip(path)
+                    .all(|(r, p)| r.starts_with('<') || r == p)
+        }
     }
 }
 
@@ -306,9 +351,13 @@ mod tests {
     #[test]
     fn the_field_that_is_wrong_is_named() {
         let missing = problem(r#"{"to": "bob"}"#);
-        assert!(matches!(missing, BodyProblem::Field { field, is_missing: true, .. } if field == "text"));
+        assert!(
+            matches!(missing, BodyProblem::Field { field, is_missing: true, .. } if field == "text")
+        );
         let mistyped = problem(r#"{"to": 5, "text": "hi"}"#);
-        assert!(matches!(mistyped, BodyProblem::Field { field, is_missing: false, .. } if field == "to"));
+        assert!(
+            matches!(mistyped, BodyProblem::Field { field, is_missing: false, .. } if field == "to")
+        );
         assert!(matches!(problem("[1]"), BodyProblem::Field { .. }));
         assert!(matches!(problem(r#"{"to""#), BodyProblem::Unreadable(_)));
         assert!(matches!(problem("\u{0}"), BodyProblem::Unreadable(_)));
@@ -316,8 +365,14 @@ mod tests {
 
     #[test]
     fn a_route_matches_by_its_segments() {
-        assert!(is_match("/messages/message/<id>", &["messages", "message", "7"]));
-        assert!(!is_match("/messages/message/<id>", &["messages", "message"]));
+        assert!(is_match(
+            "/messages/message/<id>",
+            &["messages", "message", "7"]
+        ));
+        assert!(!is_match(
+            "/messages/message/<id>",
+            &["messages", "message"]
+        ));
         assert!(is_match("/docs/<path..>", &["docs", "a", "b"]));
     }
 }

@@ -9,6 +9,7 @@ mod message_store;
 mod observe;
 pub(crate) mod socket;
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -40,8 +41,11 @@ pub async fn serve(app: Arc<App>, on_ready: impl FnOnce(&Listening)) -> Result<(
     let mut servers = JoinSet::new();
     let mut listening = Listening::default();
     for port in app.config.ports.clone() {
-        let rocket = http_server(app.clone(), metrics.clone(), port, lifted.clone()).ignite().await;
-        let rocket = rocket.map_err(|cause| Error::Internal(format!("the server cannot start: {cause}")))?;
+        let rocket = http_server(app.clone(), metrics.clone(), port, lifted.clone())
+            .ignite()
+            .await;
+        let rocket =
+            rocket.map_err(|cause| Error::Internal(format!("the server cannot start: {cause}")))?;
         servers.spawn(launch(rocket, app.clone(), port));
         tokio::select! {
             address = bound.recv() => listening.http.extend(address),
@@ -91,7 +95,13 @@ fn http_server(
         ident: rocket::config::Ident::none(),
         // The peer's own word for where it comes from counts only by `trusted_proxies`.
         ip_header: None,
-        shutdown: Shutdown { ctrlc: false, signals: Default::default(), grace: 2, mercy: 2, ..Shutdown::default() },
+        shutdown: Shutdown {
+            ctrlc: false,
+            signals: HashSet::default(),
+            grace: 2,
+            mercy: 2,
+            ..Shutdown::default()
+        },
         ..rocket::Config::release_default()
     };
     rocket::custom(config)
@@ -119,7 +129,10 @@ fn drop_final_slash(request: &mut rocket::Request<'_>) {
     if path.len() > 1 && path.ends_with('/') {
         let path = path.trim_end_matches('/');
         let path = if path.is_empty() { "/" } else { path };
-        let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+        let query = uri
+            .query()
+            .map(|query| format!("?{query}"))
+            .unwrap_or_default();
         if let Ok(shorter) = Origin::parse_owned(format!("{path}{query}")) {
             request.set_uri(shorter);
         }

@@ -2,7 +2,9 @@
 
 use std::time::Instant;
 
-use prometheus::{Encoder, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder};
+use prometheus::{
+    Encoder, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder,
+};
 use rocket::fairing::{Fairing, Info, Kind};
 use rocket::http::{ContentType, Status};
 use rocket::{Data, Request, Response, Route, get, routes};
@@ -33,17 +35,28 @@ impl Metrics {
             )?,
             seconds: HistogramVec::new(
                 HistogramOpts::new("sealpost_request_seconds", "Time from request to reply.")
-                    .buckets(vec![0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0]),
+                    .buckets(vec![
+                        0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0,
+                    ]),
                 &labels[..2],
             )?,
             room_messages: IntCounterVec::new(
-                Opts::new("sealpost_chat_room_messages_total", "Lines received over TCP, by type."),
+                Opts::new(
+                    "sealpost_chat_room_messages_total",
+                    "Lines received over TCP, by type.",
+                ),
                 &["type"],
             )?,
         };
-        metrics.registry.register(Box::new(metrics.requests.clone()))?;
-        metrics.registry.register(Box::new(metrics.seconds.clone()))?;
-        metrics.registry.register(Box::new(metrics.room_messages.clone()))?;
+        metrics
+            .registry
+            .register(Box::new(metrics.requests.clone()))?;
+        metrics
+            .registry
+            .register(Box::new(metrics.seconds.clone()))?;
+        metrics
+            .registry
+            .register(Box::new(metrics.room_messages.clone()))?;
         Ok(metrics)
     }
 }
@@ -54,7 +67,10 @@ pub(crate) struct Observer(pub(crate) Metrics);
 #[rocket::async_trait]
 impl Fairing for Observer {
     fn info(&self) -> Info {
-        Info { name: "log and count requests", kind: Kind::Request | Kind::Response }
+        Info {
+            name: "log and count requests",
+            kind: Kind::Request | Kind::Response,
+        }
     }
 
     async fn on_request(&self, request: &mut Request<'_>, _: &mut Data<'_>) {
@@ -67,8 +83,14 @@ impl Fairing for Observer {
         let method = request.method().as_str();
         let status = response.status().code;
         let mut digits = [0; 3];
-        self.0.requests.with_label_values(&[method, route, three_digits(status, &mut digits)]).inc();
-        self.0.seconds.with_label_values(&[method, route]).observe(elapsed.as_secs_f64());
+        self.0
+            .requests
+            .with_label_values(&[method, route, three_digits(status, &mut digits)])
+            .inc();
+        self.0
+            .seconds
+            .with_label_values(&[method, route])
+            .observe(elapsed.as_secs_f64());
         // Never the query: tokens travel there.
         tracing::info!(
             method,
@@ -104,7 +126,8 @@ async fn readyz(app: &AppState) -> Reply {
     if app.db.is_writable().await {
         Reply::json(Status::Ok, &serde_json::json!({ "status": "ok" }))
     } else {
-        let body = serde_json::json!({ "status": "error", "message": "the store takes no writes now" });
+        let body =
+            serde_json::json!({ "status": "error", "message": "the store takes no writes now" });
         Reply::json(Status::ServiceUnavailable, &body).with_header("Retry-After", "5")
     }
 }
@@ -117,7 +140,11 @@ fn metrics(app: &AppState, metrics: &rocket::State<Metrics>) -> Reply {
         tracing::error!(%cause, "metrics could not be written");
     }
     body.extend_from_slice(gauges(app).as_bytes());
-    Reply::raw(Status::Ok, ContentType::new("text", "plain").with_params(("version", "0.0.4")), body)
+    Reply::raw(
+        Status::Ok,
+        ContentType::new("text", "plain").with_params(("version", "0.0.4")),
+        body,
+    )
 }
 
 /// What is read from the application rather than counted along the way.
@@ -127,19 +154,54 @@ fn gauges(app: &App) -> String {
     let mut text = String::new();
     let mut line = |name: &str, kind: &str, help: &str, value: u64| {
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}");
+        let _ = writeln!(
+            text,
+            "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}"
+        );
     };
     if let Some(figures) = app.db.writer_figures() {
-        line("sealpost_writer_commits_total", "counter", "Synced commits.", figures.commits.load(Relaxed));
-        line("sealpost_writer_jobs_total", "counter", "Writes in them.", figures.jobs.load(Relaxed));
-        line("sealpost_writer_waiting", "gauge", "Writes that wait now.", figures.waiting.load(Relaxed));
+        line(
+            "sealpost_writer_commits_total",
+            "counter",
+            "Synced commits.",
+            figures.commits.load(Relaxed),
+        );
+        line(
+            "sealpost_writer_jobs_total",
+            "counter",
+            "Writes in them.",
+            figures.jobs.load(Relaxed),
+        );
+        line(
+            "sealpost_writer_waiting",
+            "gauge",
+            "Writes that wait now.",
+            figures.waiting.load(Relaxed),
+        );
     }
-    line("sealpost_database_bytes", "gauge", "Database file and log.", app.db.size_bytes());
+    line(
+        "sealpost_database_bytes",
+        "gauge",
+        "Database file and log.",
+        app.db.size_bytes(),
+    );
     let sessions = crate::users::tokens::count(app).unwrap_or(0);
-    line("sealpost_sessions", "gauge", "Logins that are alive.", sessions);
-    let _ = writeln!(text, "# HELP sealpost_live Live connections.\n# TYPE sealpost_live gauge");
+    line(
+        "sealpost_sessions",
+        "gauge",
+        "Logins that are alive.",
+        sessions,
+    );
+    let _ = writeln!(
+        text,
+        "# HELP sealpost_live Live connections.\n# TYPE sealpost_live gauge"
+    );
     for (channel, count) in app.hub.counts() {
-        let _ = writeln!(text, "sealpost_live{{channel=\"{}\"}} {count}", channel_name(channel));
+        let _ = writeln!(
+            text,
+            "sealpost_live{{channel=\"{}\"}} {count}",
+            channel_name(channel)
+        );
     }
     text
 }

@@ -40,7 +40,11 @@ pub(crate) enum Next {
 
 /// WebSocket settings with frames and messages of at most `bytes`.
 pub(crate) fn limited_to(bytes: usize) -> Config {
-    Config { max_message_size: Some(bytes), max_frame_size: Some(bytes), ..Config::default() }
+    Config {
+        max_message_size: Some(bytes),
+        max_frame_size: Some(bytes),
+        ..Config::default()
+    }
 }
 
 /// Runs one socket to its end: events go out as `encode` has them, text frames come in through
@@ -151,7 +155,10 @@ async fn part(
     mut stream: SplitStream<DuplexStream>,
     farewell: Farewell,
 ) {
-    let close = farewell.map(|(code, reason)| CloseFrame { code: CloseCode::from(code), reason: reason.into() });
+    let close = farewell.map(|(code, reason)| CloseFrame {
+        code: CloseCode::from(code),
+        reason: reason.into(),
+    });
     let parted = async {
         if sink.send(Message::Close(close)).await.is_ok() {
             while let Some(Ok(_)) = stream.next().await {}
@@ -166,4 +173,3 @@ pub(crate) fn until(instant: crate::model::Instant) -> Duration {
     let micros = instant.0 - crate::model::Instant::now().0;
     Duration::from_micros(u64::try_from(micros).unwrap_or(0))
 }
-

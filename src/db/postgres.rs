@@ -22,7 +22,9 @@ pub(super) fn migrate(url: &str) -> Result<()> {
 
 /// Whether a server answers at this URL.
 pub fn is_reachable(url: &str) -> Result<()> {
-    PgConnection::establish(url).map(drop).map_err(|cause| Error::Internal(cause.to_string()))
+    PgConnection::establish(url)
+        .map(drop)
+        .map_err(|cause| Error::Internal(cause.to_string()))
 }
 
 /// See [`super::Db::write_then`].
@@ -39,12 +41,16 @@ pub(super) fn write<T>(
 /// A write that changes nothing. The statement updates no row, yet needs a writable database.
 pub(super) fn or_sqlite_can_write(connection: &mut Conn) -> Result<()> {
     use crate::schema::sessions::dsl::{created_at, id, sessions};
-    diesel::update(sessions.filter(id.eq(-1_i64))).set(created_at.eq(0_i64)).execute(connection)?;
+    diesel::update(sessions.filter(id.eq(-1_i64)))
+        .set(created_at.eq(0_i64))
+        .execute(connection)?;
     Ok(())
 }
 
 pub(super) fn size_bytes(connection: &mut Conn) -> Result<u64> {
-    let Conn::Postgres(inner) = connection else { return Ok(0) };
+    let Conn::Postgres(inner) = connection else {
+        return Ok(0);
+    };
     let size: i64 = diesel::select(diesel::dsl::sql::<diesel::sql_types::BigInt>(
         "pg_database_size(current_database())",
     ))

@@ -45,7 +45,9 @@ pub(super) fn open_for_writing(path: &Path) -> Result<SqliteConnection> {
     let mut connection = open(path, WRITER_PRAGMAS).map_err(|cause| cannot_open(path, &cause))?;
     let version = sqlite_version_number(&mut connection)?;
     if version < OLDEST_SAFE_VERSION {
-        return Err(Error::Internal(format!("SQLite {version} is too old to be safe")));
+        return Err(Error::Internal(format!(
+            "SQLite {version} is too old to be safe"
+        )));
     }
     run_migrations(&mut connection, MIGRATIONS)?;
     Ok(connection)
@@ -56,7 +58,9 @@ pub(super) fn open_for_reading(path: &Path) -> ConnectionResult<SqliteConnection
 }
 
 fn open(path: &Path, pragmas: &str) -> ConnectionResult<SqliteConnection> {
-    let path = path.to_str().ok_or_else(|| ConnectionError::BadConnection("path is not UTF-8".into()))?;
+    let path = path
+        .to_str()
+        .ok_or_else(|| ConnectionError::BadConnection("path is not UTF-8".into()))?;
     let mut connection = SqliteConnection::establish(path)?;
     connection
         .batch_execute(pragmas)
@@ -65,7 +69,10 @@ fn open(path: &Path, pragmas: &str) -> ConnectionResult<SqliteConnection> {
 }
 
 fn cannot_open(path: &Path, cause: &ConnectionError) -> Error {
-    Error::Internal(format!("cannot open the database {}: {cause}", path.display()))
+    Error::Internal(format!(
+        "cannot open the database {}: {cause}",
+        path.display()
+    ))
 }
 
 /// Runs what is missing; refuses a database that knows more than we do.
@@ -80,14 +87,18 @@ where
             "the database was written by a newer sealpost (schema {newer}); use that version or later"
         )));
     }
-    connection.run_pending_migrations(ours).map_err(not_brought_up)?;
+    connection
+        .run_pending_migrations(ours)
+        .map_err(not_brought_up)?;
     Ok(())
 }
 
 type MigrationProblem = Box<dyn std::error::Error + Send + Sync>;
 
 fn not_brought_up(cause: MigrationProblem) -> Error {
-    Error::Internal(format!("the database could not be brought up to date: {cause}"))
+    Error::Internal(format!(
+        "the database could not be brought up to date: {cause}"
+    ))
 }
 
 /// A schema version in the database that this program does not know.
@@ -101,8 +112,10 @@ where
     EmbeddedMigrations: MigrationSource<DB>,
 {
     let known: Vec<Box<dyn Migration<DB>>> = ours.migrations()?;
-    let known: Vec<MigrationVersion<'static>> =
-        known.iter().map(|migration| migration.name().version().as_owned()).collect();
+    let known: Vec<MigrationVersion<'static>> = known
+        .iter()
+        .map(|migration| migration.name().version().as_owned())
+        .collect();
     let applied = connection.applied_migrations()?;
     Ok(applied.into_iter().find(|version| !known.contains(version)))
 }
@@ -154,22 +167,36 @@ struct Finding {
 /// What SQLite's integrity check finds wrong with a database file; empty if it is sound.
 pub fn integrity_problems(path: &Path) -> Result<Vec<String>> {
     let mut connection = open_for_reading(path).map_err(|cause| cannot_open(path, &cause))?;
-    let findings: Vec<Finding> = diesel::sql_query("PRAGMA integrity_check").load(&mut connection)?;
-    Ok(findings.into_iter().map(|row| row.integrity_check).filter(|text| text != "ok").collect())
+    let findings: Vec<Finding> =
+        diesel::sql_query("PRAGMA integrity_check").load(&mut connection)?;
+    Ok(findings
+        .into_iter()
+        .map(|row| row.integrity_check)
+        .filter(|text| text != "ok")
+        .collect())
 }
 
 /// Copies a database that may be in use into `target`, which appears only once the copy is
 /// complete, checked and on disk.
 pub fn backup(source: &Path, target: &Path) -> Result<()> {
     if !source.is_file() {
-        return Err(Error::Internal(format!("there is no database at {}", source.display())));
+        return Err(Error::Internal(format!(
+            "there is no database at {}",
+            source.display()
+        )));
     }
     let partial = partial_beside(target);
     remove_if_there(&partial)?;
     let mut connection = open_for_reading(source).map_err(|cause| cannot_open(source, &cause))?;
-    let into = partial.to_str().ok_or_else(|| Error::Internal("path is not UTF-8".into()))?;
-    let copied = diesel::sql_query("VACUUM INTO ?").bind::<Text, _>(into).execute(&mut connection);
-    let finished = copied.map_err(Error::from).and_then(|_| put_in_place(&partial, target));
+    let into = partial
+        .to_str()
+        .ok_or_else(|| Error::Internal("path is not UTF-8".into()))?;
+    let copied = diesel::sql_query("VACUUM INTO ?")
+        .bind::<Text, _>(into)
+        .execute(&mut connection);
+    let finished = copied
+        .map_err(Error::from)
+        .and_then(|_| put_in_place(&partial, target));
     if finished.is_err() {
         remove_if_there(&partial)?;
     }
@@ -180,7 +207,10 @@ pub fn backup(source: &Path, target: &Path) -> Result<()> {
 /// the caller holds the directory's lock.
 pub fn restore(source: &Path, target: &Path) -> Result<()> {
     if !source.is_file() {
-        return Err(Error::Internal(format!("there is no backup at {}", source.display())));
+        return Err(Error::Internal(format!(
+            "there is no backup at {}",
+            source.display()
+        )));
     }
     let partial = partial_beside(target);
     std::fs::copy(source, &partial)?;
@@ -202,14 +232,19 @@ pub fn restore(source: &Path, target: &Path) -> Result<()> {
 fn put_in_place(partial: &Path, target: &Path) -> Result<()> {
     let problems = integrity_problems(partial)?;
     if !problems.is_empty() {
-        return Err(Error::Internal(format!("the copy is damaged: {}", problems.join("; "))));
+        return Err(Error::Internal(format!(
+            "the copy is damaged: {}",
+            problems.join("; ")
+        )));
     }
     for suffix in ["-wal", "-shm"] {
         remove_if_there(&with_suffix(partial, suffix))?;
     }
     std::fs::File::open(partial)?.sync_all()?;
     std::fs::rename(partial, target)?;
-    let directory = target.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let directory = target
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
     std::fs::File::open(directory.unwrap_or(Path::new(".")))?.sync_all()?;
     Ok(())
 }

@@ -54,9 +54,16 @@ pub(super) fn start(connection: SqliteConnection, capacity: usize) -> Result<Que
     let figures = Arc::new(WriterFigures::default());
     let failed = Arc::new(AtomicBool::new(false));
     let (its_figures, its_failed) = (figures.clone(), failed.clone());
-    let thread = std::thread::Builder::new().name("writer".into()).spawn(move || {
-        run(Conn::Sqlite(connection), &receiver, &its_figures, &its_failed);
-    })?;
+    let thread = std::thread::Builder::new()
+        .name("writer".into())
+        .spawn(move || {
+            run(
+                Conn::Sqlite(connection),
+                &receiver,
+                &its_figures,
+                &its_failed,
+            );
+        })?;
     Ok(Queue(Arc::new(Shared {
         jobs: Mutex::new(Some(sender)),
         thread: Mutex::new(Some(thread)),
@@ -77,7 +84,11 @@ impl Queue {
         let job: Job = Box::new(move |connection| {
             let outcome = in_savepoint(connection, work);
             Box::new(move |is_committed| {
-                let outcome = if is_committed { outcome } else { outcome.and(Err(Error::ReadOnly)) };
+                let outcome = if is_committed {
+                    outcome
+                } else {
+                    outcome.and(Err(Error::ReadOnly))
+                };
                 if let Ok(value) = &outcome {
                     after(value);
                 }
@@ -99,7 +110,9 @@ impl Queue {
         sender.try_send(job).map_err(|refused| {
             self.0.figures.waiting.fetch_sub(1, Ordering::Relaxed);
             match refused {
-                TrySendError::Full(_) => Error::Busy { retry_after_secs: 1 },
+                TrySendError::Full(_) => Error::Busy {
+                    retry_after_secs: 1,
+                },
                 TrySendError::Disconnected(_) => Error::ReadOnly,
             }
         })
@@ -111,8 +124,17 @@ impl Queue {
 
     /// Ends the thread once it has drained the queue.
     pub(super) fn close(&self) {
-        self.0.jobs.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let thread = self.0.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.0
+            .jobs
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let thread = self
+            .0
+            .thread
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         if thread.is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the writer had stopped");
         }
@@ -128,11 +150,15 @@ fn run(mut connection: Conn, jobs: &Receiver<Job>, figures: &WriterFigures, fail
         }
         let mut endings = Vec::new();
         let committed = commit(&mut connection, first, jobs, &mut endings);
-        figures.waiting.fetch_sub(endings.len() as u64, Ordering::Relaxed);
+        figures
+            .waiting
+            .fetch_sub(endings.len() as u64, Ordering::Relaxed);
         match &committed {
             Ok(()) => {
                 figures.commits.fetch_add(1, Ordering::Relaxed);
-                figures.jobs.fetch_add(endings.len() as u64, Ordering::Relaxed);
+                figures
+                    .jobs
+                    .fetch_add(endings.len() as u64, Ordering::Relaxed);
             }
             Err(cause) => {
                 tracing::error!(%cause, "a commit failed; nothing in it was acknowledged");
@@ -166,7 +192,11 @@ fn commit(
     let mut next = Some(first);
     while let Some(job) = next {
         endings.push(job(connection));
-        next = if endings.len() < MOST_PER_COMMIT { jobs.try_recv().ok() } else { None };
+        next = if endings.len() < MOST_PER_COMMIT {
+            jobs.try_recv().ok()
+        } else {
+            None
+        };
     }
     let committed = execute(connection, Boundary::<COMMIT>);
     if committed.is_err() {
@@ -177,10 +207,7 @@ fn commit(
 }
 
 /// Runs `work`; if it fails, what it wrote is undone.
-fn in_savepoint<T>(
-    connection: &mut Conn,
-    work: impl FnOnce(&mut Conn) -> Result<T>,
-) -> Result<T> {
+fn in_savepoint<T>(connection: &mut Conn, work: impl FnOnce(&mut Conn) -> Result<T>) -> Result<T> {
     execute(connection, Boundary::<SAVEPOINT>)?;
     let outcome = work(connection);
     if outcome.is_err() {
@@ -199,15 +226,22 @@ const COMMIT: u8 = 1;
 const SAVEPOINT: u8 = 2;
 const UNDO: u8 = 3;
 const RELEASE: u8 = 4;
-const SQL: [&str; 5] =
-    ["BEGIN IMMEDIATE", "COMMIT", "SAVEPOINT job", "ROLLBACK TO job", "RELEASE job"];
+const SQL: [&str; 5] = [
+    "BEGIN IMMEDIATE",
+    "COMMIT",
+    "SAVEPOINT job",
+    "ROLLBACK TO job",
+    "RELEASE job",
+];
 
 /// A transaction boundary as a query of its own type, so that Diesel keeps its prepared statement;
 /// it would prepare the plain text anew each time, which costs more than running it.
 #[derive(diesel::query_builder::QueryId)]
 struct Boundary<const STEP: u8>;
 
-impl<const STEP: u8> diesel::query_builder::QueryFragment<diesel::sqlite::Sqlite> for Boundary<STEP> {
+impl<const STEP: u8> diesel::query_builder::QueryFragment<diesel::sqlite::Sqlite>
+    for Boundary<STEP>
+{
     fn walk_ast<'b>(
         &'b self,
         mut out: diesel::query_builder::AstPass<'_, 'b, diesel::sqlite::Sqlite>,

@@ -99,9 +99,9 @@ impl Event {
     /// The size of what it carries, roughly.
     pub(super) fn bytes(&self) -> usize {
         match self {
-            Event::Sent { message, .. } | Event::Shared { message, .. } | Event::Said { message, .. } => {
-                message.content.len()
-            }
+            Event::Sent { message, .. }
+            | Event::Shared { message, .. }
+            | Event::Said { message, .. } => message.content.len(),
             Event::Broadcast { text, .. } => text.len(),
             _ => 0,
         }

@@ -120,7 +120,13 @@ impl Hub {
         let (sender, events) = mpsc::channel(QUEUE_EVENTS);
         let id = self.0.next.fetch_add(1, Ordering::Relaxed);
         let (waiting_bytes, ending) = (Arc::<AtomicUsize>::default(), Arc::<Ending>::default());
-        let Subscriber { user, ref username, channel, room, .. } = subscriber;
+        let Subscriber {
+            user,
+            ref username,
+            channel,
+            room,
+            ..
+        } = subscriber;
         let username = username.clone();
         let entry = Entry {
             subscriber,
@@ -137,11 +143,21 @@ impl Hub {
         }
         listeners.entries.insert(id, entry);
         if is_first {
-            listeners.to_channel(channel, Some(user), &Arc::new(Event::Joined { user, username }));
+            listeners.to_channel(
+                channel,
+                Some(user),
+                &Arc::new(Event::Joined { user, username }),
+            );
         }
         drop(listeners);
         self.note_change(user);
-        Subscription { id, hub: self.clone(), events, waiting_bytes, ending }
+        Subscription {
+            id,
+            hub: self.clone(),
+            events,
+            waiting_bytes,
+            ending,
+        }
     }
 
     /// To every subscription of a user.
@@ -156,7 +172,10 @@ impl Hub {
     pub fn to_users(&self, users: &[UserId], event: Event) {
         let listeners = self.listeners();
         let event = Arc::new(event);
-        let ids = users.iter().filter_map(|user| listeners.by_user.get(user)).flatten();
+        let ids = users
+            .iter()
+            .filter_map(|user| listeners.by_user.get(user))
+            .flatten();
         listeners.deliver(ids, &event);
     }
 
@@ -170,7 +189,8 @@ impl Hub {
 
     /// To everybody on a channel but one user.
     pub fn to_channel(&self, channel: Channel, except: Option<UserId>, event: Event) {
-        self.listeners().to_channel(channel, except, &Arc::new(event));
+        self.listeners()
+            .to_channel(channel, except, &Arc::new(event));
     }
 
     /// Whether a user listens anywhere.
@@ -193,12 +213,18 @@ impl Hub {
 
     /// How many subscriptions there are on each channel.
     pub fn counts(&self) -> Vec<(Channel, usize)> {
-        self.listeners().by_channel.iter().map(|(channel, ids)| (*channel, ids.len())).collect()
+        self.listeners()
+            .by_channel
+            .iter()
+            .map(|(channel, ids)| (*channel, ids.len()))
+            .collect()
     }
 
     /// Ends what depends on one login.
     pub fn end_session(&self, session: SessionId) {
-        self.end_where(End::SessionEnded, |subscriber| subscriber.session == Some(session));
+        self.end_where(End::SessionEnded, |subscriber| {
+            subscriber.session == Some(session)
+        });
     }
 
     /// Ends all of a user's subscriptions but those of one login.
@@ -236,14 +262,18 @@ impl Hub {
     }
 
     fn listeners(&self) -> MutexGuard<'_, Listeners> {
-        self.0.listeners.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0
+            .listeners
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Listeners {
     fn is_on(&self, user: UserId, channel: Channel) -> bool {
         let ids = self.by_user.get(&user).into_iter().flatten();
-        ids.filter_map(|id| self.entries.get(id)).any(|entry| entry.subscriber.channel == channel)
+        ids.filter_map(|id| self.entries.get(id))
+            .any(|entry| entry.subscriber.channel == channel)
     }
 
     fn deliver<'a>(&self, ids: impl Iterator<Item = &'a u64>, event: &Arc<Event>) {
@@ -296,8 +326,12 @@ impl Subscription {
     /// Changes which room's events come, if any.
     pub fn enter(&self, room: Option<RoomId>) {
         let mut listeners = self.hub.listeners();
-        let Listeners { entries, by_room, .. } = &mut *listeners;
-        let Some(entry) = entries.get_mut(&self.id) else { return };
+        let Listeners {
+            entries, by_room, ..
+        } = &mut *listeners;
+        let Some(entry) = entries.get_mut(&self.id) else {
+            return;
+        };
         let before = std::mem::replace(&mut entry.subscriber.room, room);
         if let Some(before) = before {
             remove(by_room, before, self.id);
@@ -315,15 +349,27 @@ impl Subscription {
 impl Drop for Subscription {
     fn drop(&mut self) {
         let mut listeners = self.hub.listeners();
-        let Some(entry) = listeners.entries.remove(&self.id) else { return };
-        let Subscriber { user, username, channel, room, .. } = entry.subscriber;
+        let Some(entry) = listeners.entries.remove(&self.id) else {
+            return;
+        };
+        let Subscriber {
+            user,
+            username,
+            channel,
+            room,
+            ..
+        } = entry.subscriber;
         remove(&mut listeners.by_user, user, self.id);
         remove(&mut listeners.by_channel, channel, self.id);
         if let Some(room) = room {
             remove(&mut listeners.by_room, room, self.id);
         }
         if !listeners.is_on(user, channel) {
-            listeners.to_channel(channel, Some(user), &Arc::new(Event::Left { user, username }));
+            listeners.to_channel(
+                channel,
+                Some(user),
+                &Arc::new(Event::Left { user, username }),
+            );
         }
         drop(listeners);
         self.hub.note_change(user);

@@ -14,7 +14,14 @@ use crate::error::{Error, Result};
 use crate::model::{Access, Instant, Message, MessageId, UserId};
 use crate::schema::{messages, permissions, users};
 
-diesel::alias!(permissions as mailbox: Mailbox);
+mod alias {
+    #![allow(
+        missing_docs,
+        reason = "the macro makes public items that nobody can document"
+    )]
+    diesel::alias!(crate::schema::permissions as mailbox: Mailbox);
+}
+use alias::mailbox;
 
 /// Which part of a list, by message id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,17 +44,26 @@ pub struct Chunk<T> {
 /// Content can have 8 MiB, so a page is cut once it holds this much.
 const CHUNK_BYTES: usize = 1 << 20;
 
-fn cut<T>(rows: impl Iterator<Item = QueryResult<T>>, bytes: impl Fn(&T) -> usize) -> Result<Chunk<T>> {
+fn cut<T>(
+    rows: impl Iterator<Item = QueryResult<T>>,
+    bytes: impl Fn(&T) -> usize,
+) -> Result<Chunk<T>> {
     let (mut chunk, mut total) = (Vec::new(), 0);
     for row in rows {
         let row = row?;
         total += bytes(&row);
         chunk.push(row);
         if total > CHUNK_BYTES {
-            return Ok(Chunk { rows: chunk, is_cut: true });
+            return Ok(Chunk {
+                rows: chunk,
+                is_cut: true,
+            });
         }
     }
-    Ok(Chunk { rows: chunk, is_cut: false })
+    Ok(Chunk {
+        rows: chunk,
+        is_cut: false,
+    })
 }
 
 /// A message in somebody's mailbox.
@@ -100,9 +116,11 @@ struct MailboxRow {
 macro_rules! mailbox_page {
     ($inner:expr, $reader:expr, $range:expr, $order:ident, $limit:expr) => {
         messages::table
-            .inner_join(permissions::table.on(permissions::message_id
-                .eq(messages::id)
-                .and(permissions::user_id.eq($reader))))
+            .inner_join(
+                permissions::table.on(permissions::message_id
+                    .eq(messages::id)
+                    .and(permissions::user_id.eq($reader))),
+            )
             .inner_join(users::table.on(users::id.eq(messages::sender_id)))
             .filter(
                 messages::id.eq_any(
@@ -149,20 +167,35 @@ pub fn inbox(app: &App, reader: UserId, page: Page) -> Result<Chunk<Received>> {
                 on_inner!(conn, inner => mailbox_page!(inner, reader, range, asc, limit))?
             }
         };
-        Ok(Chunk { rows: received(conn, chunk.rows)?, is_cut: chunk.is_cut })
+        Ok(Chunk {
+            rows: received(conn, chunk.rows)?,
+            is_cut: chunk.is_cut,
+        })
     })
 }
 
 /// Adds the names of those who shared.
 fn received(conn: &mut Conn, rows: Vec<MailboxRow>) -> Result<Vec<Received>> {
     let is_shared = |row: &MailboxRow| !row.received;
-    let sharers: Vec<UserId> = rows.iter().filter(|row| is_shared(row)).filter_map(|row| row.granted_by).collect();
+    let sharers: Vec<UserId> = rows
+        .iter()
+        .filter(|row| is_shared(row))
+        .filter_map(|row| row.granted_by)
+        .collect();
     let names: Vec<(UserId, String)> = if sharers.is_empty() {
         Vec::new()
     } else {
-        users::table.filter(users::id.eq_any(sharers)).select((users::id, users::username)).load(conn)?
+        users::table
+            .filter(users::id.eq_any(sharers))
+            .select((users::id, users::username))
+            .load(conn)?
     };
-    let name_of = |id| names.iter().find(|(user, _)| Some(*user) == id).map(|(_, name)| name.clone());
+    let name_of = |id| {
+        names
+            .iter()
+            .find(|(user, _)| Some(*user) == id)
+            .map(|(_, name)| name.clone())
+    };
     Ok(rows
         .into_iter()
         .map(|row| Received {
@@ -186,11 +219,16 @@ fn received(conn: &mut Conn, rows: Vec<MailboxRow>) -> Result<Vec<Received>> {
 pub fn message_for(app: &App, reader: UserId, id: MessageId) -> Result<(Message, String)> {
     app.db.read(|conn| {
         let mut message = may(conn, reader, Action::Read, id)?;
-        let resealed = permissions::table.find((reader, id)).select(permissions::content);
+        let resealed = permissions::table
+            .find((reader, id))
+            .select(permissions::content);
         if let Some(content) = resealed.first::<Option<String>>(conn).optional()?.flatten() {
             message.content = content;
         }
-        let sender = users::table.find(message.sender_id).select(users::username).first(conn)?;
+        let sender = users::table
+            .find(message.sender_id)
+            .select(users::username)
+            .first(conn)?;
         Ok((message, sender))
     })
 }
@@ -219,23 +257,23 @@ macro_rules! outbox_page {
 
 /// Direct messages that `sender` sent. Source: message_store §7.
 pub fn outbox(app: &App, sender: UserId, page: Page) -> Result<Chunk<Posted>> {
-    app.db.read(|conn| {
-        match page {
-            Page::Before(before, limit) => {
-                let range = messages::id.lt(before.map_or(i64::MAX, |id| id.0));
-                on_inner!(conn, inner => outbox_page!(inner, sender, range, desc, limit))
-            }
-            Page::After(after, limit) => {
-                let range = messages::id.gt(after);
-                on_inner!(conn, inner => outbox_page!(inner, sender, range, asc, limit))
-            }
+    app.db.read(|conn| match page {
+        Page::Before(before, limit) => {
+            let range = messages::id.lt(before.map_or(i64::MAX, |id| id.0));
+            on_inner!(conn, inner => outbox_page!(inner, sender, range, desc, limit))
+        }
+        Page::After(after, limit) => {
+            let range = messages::id.gt(after);
+            on_inner!(conn, inner => outbox_page!(inner, sender, range, asc, limit))
         }
     })
 }
 
 /// Direct messages between two users, both ways.
 pub fn history(app: &App, one: UserId, other: UserId, page: Page) -> Result<Vec<Message>> {
-    let both = messages::table.filter(messages::pair.eq(pair(one, other))).select(Message::as_select());
+    let both = messages::table
+        .filter(messages::pair.eq(pair(one, other)))
+        .select(Message::as_select());
     app.db.read(|conn| {
         Ok(match page {
             Page::Before(before, limit) => both
@@ -243,9 +281,11 @@ pub fn history(app: &App, one: UserId, other: UserId, page: Page) -> Result<Vec<
                 .order(messages::id.desc())
                 .limit(limit)
                 .load(conn)?,
-            Page::After(after, limit) => {
-                both.filter(messages::id.gt(after)).order(messages::id.asc()).limit(limit).load(conn)?
-            }
+            Page::After(after, limit) => both
+                .filter(messages::id.gt(after))
+                .order(messages::id.asc())
+                .limit(limit)
+                .load(conn)?,
         })
     })
 }
@@ -260,7 +300,10 @@ pub fn numbered_history(
 ) -> Result<(Vec<Message>, i64)> {
     let pair = pair(one, other);
     app.db.read(|conn| {
-        let total = messages::table.filter(messages::pair.eq(pair)).count().get_result(conn)?;
+        let total = messages::table
+            .filter(messages::pair.eq(pair))
+            .count()
+            .get_result(conn)?;
         let page = messages::table
             .filter(messages::pair.eq(pair))
             .order(messages::id.desc())
@@ -286,8 +329,14 @@ pub async fn take_unread(app: &App, reader: UserId, limit: i64) -> Result<Vec<Me
             let mut taken = Vec::with_capacity(found.len());
             for message in found {
                 // Another node may have been quicker; on SQLite there is only this writer.
-                let row = messages::table.find(message.id).filter(messages::read_at.is_null());
-                if diesel::update(row).set(messages::read_at.eq(Instant::now())).execute(conn)? == 1 {
+                let row = messages::table
+                    .find(message.id)
+                    .filter(messages::read_at.is_null());
+                if diesel::update(row)
+                    .set(messages::read_at.eq(Instant::now()))
+                    .execute(conn)?
+                    == 1
+                {
                     taken.push(message);
                 }
             }
@@ -304,7 +353,9 @@ pub async fn mark_read_up_to(app: &App, reader: UserId, last: MessageId) -> Resu
                 .filter(messages::recipient_id.eq(reader))
                 .filter(messages::read_at.is_null())
                 .filter(messages::id.le(last));
-            Ok(diesel::update(unread).set(messages::read_at.eq(Instant::now())).execute(conn)?)
+            Ok(diesel::update(unread)
+                .set(messages::read_at.eq(Instant::now()))
+                .execute(conn)?)
         })
         .await
 }

@@ -62,7 +62,13 @@ pub struct Draft {
 
 impl Draft {
     /// A direct text message without further ado.
-    pub fn direct(app: &App, sender: UserId, sender_name: String, to: UserId, content: String) -> Self {
+    pub fn direct(
+        app: &App,
+        sender: UserId,
+        sender_name: String,
+        to: UserId,
+        content: String,
+    ) -> Self {
         Draft {
             sender,
             sender_name,
@@ -94,7 +100,11 @@ impl Draft {
             To::Room { id, .. } => format!("room {}", id.0),
         };
         let head = format!("{to}\n{}\n{}\n", self.kind.as_str(), self.is_encrypted);
-        Sha256::new().chain_update(head).chain_update(&self.content).finalize().to_vec()
+        Sha256::new()
+            .chain_update(head)
+            .chain_update(&self.content)
+            .finalize()
+            .to_vec()
     }
 }
 
@@ -127,12 +137,17 @@ pub async fn send(app: &Arc<App>, draft: Draft) -> Result<Message> {
             announce(&hub, message, sender_name, room_name);
         }
     };
-    app.db.write_then(work, tell).await.map(|(message, _)| message)
+    app.db
+        .write_then(work, tell)
+        .await
+        .map(|(message, _)| message)
 }
 
 /// The message that an idempotency key already stands for.
 fn repeated(conn: &mut Conn, draft: &Draft) -> Result<Option<Message>> {
-    let Some(key) = &draft.client_key else { return Ok(None) };
+    let Some(key) = &draft.client_key else {
+        return Ok(None);
+    };
     let found = messages::table
         .filter(messages::sender_id.eq(draft.sender))
         .filter(messages::client_key.eq(key))
@@ -213,10 +228,16 @@ fn note_correspondents(app: &App, conn: &mut Conn, one: UserId, other: UserId) -
     if app.caches.correspondents.get(&known).is_some() {
         return Ok(());
     }
-    let rows = [(one, other), (other, one)]
-        .map(|(user, peer)| (correspondents::user_id.eq(user), correspondents::peer_id.eq(peer)));
+    let rows = [(one, other), (other, one)].map(|(user, peer)| {
+        (
+            correspondents::user_id.eq(user),
+            correspondents::peer_id.eq(peer),
+        )
+    });
     for row in rows {
-        let insert = diesel::insert_into(correspondents::table).values(row).on_conflict_do_nothing();
+        let insert = diesel::insert_into(correspondents::table)
+            .values(row)
+            .on_conflict_do_nothing();
         on_inner!(conn, inner => insert.execute(inner))?;
     }
     Ok(())
@@ -225,20 +246,39 @@ fn note_correspondents(app: &App, conn: &mut Conn, one: UserId, other: UserId) -
 /// Tells those who listen.
 fn announce(app: &App, message: &Message, sender: String, room: String) {
     if let Some(recipient) = message.recipient_id {
-        let known = (message.sender_id.min(recipient), message.sender_id.max(recipient));
+        let known = (
+            message.sender_id.min(recipient),
+            message.sender_id.max(recipient),
+        );
         app.caches.correspondents.insert(known, ());
         if app.hub.is_live(recipient) {
-            app.hub.to_user(recipient, Event::Sent { message: message.clone(), sender });
+            app.hub.to_user(
+                recipient,
+                Event::Sent {
+                    message: message.clone(),
+                    sender,
+                },
+            );
         }
     } else if let Some(id) = message.room_id {
-        app.hub.to_room(id, Event::Said { message: message.clone(), sender, room });
+        app.hub.to_room(
+            id,
+            Event::Said {
+                message: message.clone(),
+                sender,
+                room,
+            },
+        );
     }
 }
 
 /// How many people a user has exchanged direct messages with.
 pub fn count_correspondents(app: &App, user: UserId) -> Result<i64> {
     app.db.read(|conn| {
-        Ok(correspondents::table.filter(correspondents::user_id.eq(user)).count().get_result(conn)?)
+        Ok(correspondents::table
+            .filter(correspondents::user_id.eq(user))
+            .count()
+            .get_result(conn)?)
     })
 }
 
@@ -258,14 +298,24 @@ pub async fn offer_key(app: &Arc<App>, from: UserId, to: UserId, aes_key: String
     app.db
         .write_then(
             move |conn| remember_key(conn, from, to, &aes_key),
-            move |()| hub.to_user(to, Event::KeyOffered { from, aes_key: event_key }),
+            move |()| {
+                let aes_key = event_key;
+                hub.to_user(to, Event::KeyOffered { from, aes_key });
+            },
         )
         .await
 }
 
 fn remember_key(conn: &mut Conn, from: UserId, to: UserId, aes_key: &str) -> Result<()> {
-    let columns = (pair_keys::aes_key.eq(aes_key), pair_keys::updated_at.eq(Instant::now()));
-    let row = (pair_keys::from_id.eq(from), pair_keys::to_id.eq(to), columns);
+    let columns = (
+        pair_keys::aes_key.eq(aes_key),
+        pair_keys::updated_at.eq(Instant::now()),
+    );
+    let row = (
+        pair_keys::from_id.eq(from),
+        pair_keys::to_id.eq(to),
+        columns,
+    );
     let insert = diesel::insert_into(pair_keys::table)
         .values(row)
         .on_conflict((pair_keys::from_id, pair_keys::to_id))
@@ -276,7 +326,11 @@ fn remember_key(conn: &mut Conn, from: UserId, to: UserId, aes_key: &str) -> Res
 }
 
 fn last_key(conn: &mut Conn, from: UserId, to: UserId) -> Result<Option<String>> {
-    Ok(pair_keys::table.find((from, to)).select(pair_keys::aes_key).first(conn).optional()?)
+    Ok(pair_keys::table
+        .find((from, to))
+        .select(pair_keys::aes_key)
+        .first(conn)
+        .optional()?)
 }
 
 /// Replaces the content; re-sealed copies of it are dropped, since they are stale.
@@ -289,7 +343,10 @@ pub async fn replace(app: &App, user: UserId, id: MessageId, content: String) ->
             let mut message = may(conn, user, Action::Replace, id)?;
             let edited_at = Some(Instant::now());
             diesel::update(messages::table.find(id))
-                .set((messages::content.eq(&content), messages::edited_at.eq(edited_at)))
+                .set((
+                    messages::content.eq(&content),
+                    messages::edited_at.eq(edited_at),
+                ))
                 .execute(conn)?;
             diesel::update(grants::table.filter(grants::message_id.eq(id)))
                 .set(grants::content.eq(None::<String>))
@@ -336,7 +393,9 @@ pub async fn mark_read(app: &App, user: UserId, id: MessageId) -> Result<()> {
 /// order by id even if the machine's clock was set back meanwhile.
 pub fn resume_clock(app: &App) -> Result<()> {
     let newest = app.db.read(|conn| {
-        let newest = messages::table.order(messages::id.desc()).select(messages::sent_at);
+        let newest = messages::table
+            .order(messages::id.desc())
+            .select(messages::sent_at);
         Ok(newest.first::<Instant>(conn).optional()?)
     })?;
     if let Some(newest) = newest {

@@ -35,13 +35,31 @@ pub enum Action {
 ///
 /// Errors: [`Error::UnknownMessage`] (room messages are not direct ones), [`Error::Forbidden`].
 pub(crate) fn may(conn: &mut Conn, user: UserId, action: Action, id: MessageId) -> Result<Message> {
-    let found = messages::table.find(id).select(Message::as_select()).first(conn).optional()?;
-    let message = found.filter(|message| message.room_id.is_none()).ok_or(Error::UnknownMessage)?;
+    let found = messages::table
+        .find(id)
+        .select(Message::as_select())
+        .first(conn)
+        .optional()?;
+    let message = found
+        .filter(|message| message.room_id.is_none())
+        .ok_or(Error::UnknownMessage)?;
     let is_owner = message.sender_id == user;
     let is_recipient = message.recipient_id == Some(user);
     let needed = match action {
-        Action::Withdraw => return if is_owner { Ok(message) } else { Err(Error::Forbidden) },
-        Action::MarkRead => return if is_recipient { Ok(message) } else { Err(Error::Forbidden) },
+        Action::Withdraw => {
+            return if is_owner {
+                Ok(message)
+            } else {
+                Err(Error::Forbidden)
+            };
+        }
+        Action::MarkRead => {
+            return if is_recipient {
+                Ok(message)
+            } else {
+                Err(Error::Forbidden)
+            };
+        }
         Action::Read => Access::Read,
         Action::Replace => Access::Write,
         Action::Share | Action::Delete => Access::Admin,
@@ -56,7 +74,8 @@ pub(crate) fn may(conn: &mut Conn, user: UserId, action: Action, id: MessageId) 
 ///
 /// Errors: [`Error::UnknownMessage`], [`Error::Forbidden`].
 pub fn check_may_share(app: &App, user: UserId, id: MessageId) -> Result<()> {
-    app.db.read(|conn| may(conn, user, Action::Share, id).map(drop))
+    app.db
+        .read(|conn| may(conn, user, Action::Share, id).map(drop))
 }
 
 /// Whether `user` may revoke on a message, their own permission or anybody's.
@@ -96,9 +115,15 @@ pub async fn grant(app: &Arc<App>, grant: Grant) -> Result<()> {
     let work = move |conn: &mut Conn| {
         let mut message = may(conn, grant.granter, Action::Share, grant.message)?;
         if message.sender_id == grant.grantee {
-            return Err(Error::invalid("target_user_id", "is the owner, who has every right already"));
+            return Err(Error::invalid(
+                "target_user_id",
+                "is the owner, who has every right already",
+            ));
         }
-        let sender = users::table.find(message.sender_id).select(users::username).first(conn)?;
+        let sender = users::table
+            .find(message.sender_id)
+            .select(users::username)
+            .first(conn)?;
         upsert(conn, &grant)?;
         if let Some(content) = grant.content {
             message.content = content;
@@ -108,7 +133,15 @@ pub async fn grant(app: &Arc<App>, grant: Grant) -> Result<()> {
     let tell = move |(message, sender): &(Message, String)| {
         if message.recipient_id != Some(grantee) {
             let (message, sender) = (message.clone(), sender.clone());
-            hub.to_user(grantee, Event::Shared { message, sender, shared_by, access });
+            hub.to_user(
+                grantee,
+                Event::Shared {
+                    message,
+                    sender,
+                    shared_by,
+                    access,
+                },
+            );
         }
     };
     app.db.write_then(work, tell).await?;
@@ -122,7 +155,10 @@ fn upsert(conn: &mut Conn, grant: &Grant) -> Result<()> {
         permissions::content.eq(&grant.content),
         permissions::granted_at.eq(Instant::now()),
     );
-    let key = (permissions::user_id.eq(grant.grantee), permissions::message_id.eq(grant.message));
+    let key = (
+        permissions::user_id.eq(grant.grantee),
+        permissions::message_id.eq(grant.message),
+    );
     let insert = diesel::insert_into(permissions::table)
         .values((key, permissions::received.eq(false), columns))
         .on_conflict((permissions::user_id, permissions::message_id))
@@ -139,7 +175,11 @@ fn upsert(conn: &mut Conn, grant: &Grant) -> Result<()> {
 pub async fn revoke(app: &App, revoker: UserId, holder: UserId, id: MessageId) -> Result<()> {
     app.db
         .write(move |conn| {
-            let needed = if revoker == holder { Action::Read } else { Action::Share };
+            let needed = if revoker == holder {
+                Action::Read
+            } else {
+                Action::Share
+            };
             may(conn, revoker, needed, id)?;
             let permission = find(conn, holder, id)?
                 .filter(|permission| permission.granted_by.is_some())
@@ -179,17 +219,32 @@ pub fn list(app: &App, user: UserId, id: MessageId) -> Result<Vec<NamedPermissio
         let granters = diesel::alias!(users as granters);
         let rows = permissions::table
             .inner_join(users::table.on(users::id.eq(permissions::user_id)))
-            .left_join(granters.on(granters.field(users::id).nullable().eq(permissions::granted_by)))
+            .left_join(
+                granters.on(granters
+                    .field(users::id)
+                    .nullable()
+                    .eq(permissions::granted_by)),
+            )
             .filter(permissions::message_id.eq(id))
             .order(permissions::user_id)
-            .select((Permission::as_select(), users::username, granters.field(users::username).nullable()))
+            .select((
+                Permission::as_select(),
+                users::username,
+                granters.field(users::username).nullable(),
+            ))
             .load::<(Permission, String, Option<String>)>(conn)?;
-        let named = |(permission, holder, granted_by)| NamedPermission { permission, holder, granted_by };
+        let named = |(permission, holder, granted_by)| NamedPermission {
+            permission,
+            holder,
+            granted_by,
+        };
         Ok(rows.into_iter().map(named).collect())
     })
 }
 
 fn find(conn: &mut Conn, user: UserId, message: MessageId) -> Result<Option<Permission>> {
-    let row = permissions::table.find((user, message)).select(Permission::as_select());
+    let row = permissions::table
+        .find((user, message))
+        .select(Permission::as_select());
     Ok(row.first(conn).optional()?)
 }

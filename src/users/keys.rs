@@ -3,12 +3,12 @@
 //! Keys are opaque text, stored and returned byte for byte. What does parse as an RSA public key
 //! is held to sane sizes; nothing is ever encrypted or decrypted with them here.
 
-use diesel::prelude::*;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use diesel::prelude::*;
 use rsa::BigUint;
-use rsa::pkcs8::spki::SubjectPublicKeyInfoRef;
 use rsa::pkcs8::Document;
+use rsa::pkcs8::spki::SubjectPublicKeyInfoRef;
 
 use crate::app::App;
 use crate::error::{Error, Result};
@@ -35,17 +35,28 @@ pub fn public_key(app: &App, user: UserId) -> Result<String> {
 /// A user's pair. Errors: [`Error::UnknownUser`], [`Error::UnknownKey`].
 pub fn key_pair(app: &App, user: UserId) -> Result<KeyPair> {
     let found = app.db.read(|conn| {
-        let row = users::table.find(user).select((users::public_key, users::sealed_private_key));
-        Ok(row.first::<(Option<String>, Option<String>)>(conn).optional()?)
+        let row = users::table
+            .find(user)
+            .select((users::public_key, users::sealed_private_key));
+        Ok(row
+            .first::<(Option<String>, Option<String>)>(conn)
+            .optional()?)
     })?;
     let (public_key, sealed_private_key) = found.ok_or(Error::UnknownUser)?;
-    Ok(KeyPair { public_key: public_key.ok_or(Error::UnknownKey)?, sealed_private_key })
+    Ok(KeyPair {
+        public_key: public_key.ok_or(Error::UnknownKey)?,
+        sealed_private_key,
+    })
 }
 
 /// Replaces a user's pair.
 pub async fn store(app: &App, user: UserId, pair: KeyPair) -> Result<()> {
     check_public_key(Some(&pair.public_key))?;
-    if pair.sealed_private_key.as_ref().is_some_and(|key| key.len() > LONGEST_KEY_BYTES) {
+    if pair
+        .sealed_private_key
+        .as_ref()
+        .is_some_and(|key| key.len() > LONGEST_KEY_BYTES)
+    {
         return Err(too_long("private key"));
     }
     app.db
@@ -54,7 +65,9 @@ pub async fn store(app: &App, user: UserId, pair: KeyPair) -> Result<()> {
                 users::public_key.eq(pair.public_key),
                 users::sealed_private_key.eq(pair.sealed_private_key),
             );
-            diesel::update(users::table.find(user)).set(change).execute(conn)?;
+            diesel::update(users::table.find(user))
+                .set(change)
+                .execute(conn)?;
             Ok(())
         })
         .await
@@ -70,19 +83,30 @@ pub fn check_public_key(key: Option<&str>) -> Result<()> {
     if key.contains('\0') {
         return Err(Error::invalid("public_key", "must not have NUL characters"));
     }
-    let Some((bits, exponent)) = rsa_size(key) else { return Ok(()) };
+    let Some((bits, exponent)) = rsa_size(key) else {
+        return Ok(());
+    };
     if !(2_048..=8_192).contains(&bits) {
-        return Err(Error::invalid("public_key", format!("is an RSA key of {bits} bits; 2048 to 8192 are taken")));
+        return Err(Error::invalid(
+            "public_key",
+            format!("is an RSA key of {bits} bits; 2048 to 8192 are taken"),
+        ));
     }
     let is_odd = &exponent % 2_u8 == BigUint::from(1_u8);
     if !is_odd || exponent < BigUint::from(65_537_u32) {
-        return Err(Error::invalid("public_key", "is an RSA key with a weak exponent; 65537 is usual"));
+        return Err(Error::invalid(
+            "public_key",
+            "is an RSA key with a weak exponent; 65537 is usual",
+        ));
     }
     Ok(())
 }
 
 fn too_long(field: &'static str) -> Error {
-    Error::invalid(field, format!("must have at most {LONGEST_KEY_BYTES} bytes"))
+    Error::invalid(
+        field,
+        format!("must have at most {LONGEST_KEY_BYTES} bytes"),
+    )
 }
 
 /// Bits and exponent, if the text is an RSA public key: PEM of either kind, or bare base64.
@@ -100,5 +124,8 @@ fn rsa_size(text: &str) -> Option<(usize, BigUint)> {
         .unwrap_or(&der);
     let key = rsa::pkcs1::RsaPublicKey::try_from(key).ok()?;
     let modulus = BigUint::from_bytes_be(key.modulus.as_bytes());
-    Some((modulus.bits(), BigUint::from_bytes_be(key.public_exponent.as_bytes())))
+    Some((
+        modulus.bits(),
+        BigUint::from_bytes_be(key.public_exponent.as_bytes()),
+    ))
 }

@@ -50,15 +50,25 @@ pub struct ProfileChange {
 
 /// A username as it is kept: NFC, 1–128 characters, no control characters, otherwise exact.
 pub fn parse_username(text: &str) -> Result<String> {
-    let username: String = if is_nfc(text) { text.to_owned() } else { text.nfc().collect() };
+    let username: String = if is_nfc(text) {
+        text.to_owned()
+    } else {
+        text.nfc().collect()
+    };
     if username.is_empty() {
         return Err(Error::invalid("username", "must not be empty"));
     }
     if username.chars().count() > LONGEST_USERNAME {
-        return Err(Error::invalid("username", format!("must have at most {LONGEST_USERNAME} characters")));
+        return Err(Error::invalid(
+            "username",
+            format!("must have at most {LONGEST_USERNAME} characters"),
+        ));
     }
     if username.chars().any(char::is_control) {
-        return Err(Error::invalid("username", "must not have control characters"));
+        return Err(Error::invalid(
+            "username",
+            "must not have control characters",
+        ));
     }
     Ok(username)
 }
@@ -76,7 +86,11 @@ pub fn parse_email(text: &str) -> Result<String> {
                 && domain.contains('.')
                 && !domain.contains("..")
         });
-    if is_plausible { Ok(email) } else { Err(Error::invalid("email", "is not an e-mail address")) }
+    if is_plausible {
+        Ok(email)
+    } else {
+        Err(Error::invalid("email", "is not an e-mail address"))
+    }
 }
 
 /// Makes an account.
@@ -123,7 +137,12 @@ fn taken(cause: diesel::result::Error) -> Error {
 ///
 /// Failures are counted by account and by address: [`Error::TooManyAttempts`] when there were too
 /// many. Other errors: [`Error::BadCredentials`], [`Error::Busy`].
-pub async fn authenticate(app: &App, username: &str, secret: String, ip: Option<IpAddr>) -> Result<User> {
+pub async fn authenticate(
+    app: &App,
+    username: &str,
+    secret: String,
+    ip: Option<IpAddr>,
+) -> Result<User> {
     let account = username.to_owned();
     app.account_throttle.check(&account)?;
     if let Some(ip) = ip {
@@ -131,7 +150,10 @@ pub async fn authenticate(app: &App, username: &str, secret: String, ip: Option<
     }
     let found = app.db.read(|conn| {
         let row = users::table.filter(users::username.eq(username));
-        Ok(row.select((User::as_select(), users::verifier)).first::<(User, String)>(conn).optional()?)
+        Ok(row
+            .select((User::as_select(), users::verifier))
+            .first::<(User, String)>(conn)
+            .optional()?)
     })?;
     let (user, verifier) = found.unzip();
     let verdict = password::verify(app, secret, verifier).await?;
@@ -147,7 +169,9 @@ pub async fn authenticate(app: &App, username: &str, secret: String, ip: Option<
         let id = user.id;
         app.db
             .write(move |conn| {
-                diesel::update(users::table.find(id)).set(users::verifier.eq(stronger)).execute(conn)?;
+                diesel::update(users::table.find(id))
+                    .set(users::verifier.eq(stronger))
+                    .execute(conn)?;
                 Ok(())
             })
             .await?;
@@ -178,13 +202,21 @@ pub async fn change_password(
 ) -> Result<()> {
     let user = authenticate(app, username, current, ip).await?.id;
     let verifier = password::hash(app, new).await?;
-    let kept = kept.filter(|session| session.user == user).map(|session| session.id);
+    let kept = kept
+        .filter(|session| session.user == user)
+        .map(|session| session.id);
     let its_app = app.clone();
     let work = move |conn: &mut Conn| {
-        diesel::update(users::table.find(user)).set(users::verifier.eq(verifier)).execute(conn)?;
+        diesel::update(users::table.find(user))
+            .set(users::verifier.eq(verifier))
+            .execute(conn)?;
         tokens::end_all(conn, user, kept)
     };
-    app.db.write_then(work, move |ended| tokens::forget(&its_app, user, ended, kept)).await?;
+    app.db
+        .write_then(work, move |ended| {
+            tokens::forget(&its_app, user, ended, kept);
+        })
+        .await?;
     Ok(())
 }
 
@@ -198,11 +230,15 @@ pub fn find(app: &App, username: &str) -> Result<Option<UserId>> {
     }
     let look_up = || {
         app.db.read(|conn| {
-            let row = users::table.filter(users::username.eq(username)).select(users::id);
+            let row = users::table
+                .filter(users::username.eq(username))
+                .select(users::id);
             Ok(row.first::<UserId>(conn).optional()?)
         })
     };
-    let Some(id) = look_up()? else { return Ok(None) };
+    let Some(id) = look_up()? else {
+        return Ok(None);
+    };
     app.caches.ids.insert(username.to_owned(), id);
     let found = look_up()?;
     if found != Some(id) {
@@ -224,33 +260,47 @@ pub fn user_by_id(app: &App, id: UserId) -> Result<User> {
 /// A user by exact username. Errors: [`Error::UnknownUser`].
 pub fn user_by_username(app: &App, username: &str) -> Result<User> {
     app.db.read(|conn| {
-        let row = users::table.filter(users::username.eq(username)).select(User::as_select());
+        let row = users::table
+            .filter(users::username.eq(username))
+            .select(User::as_select());
         row.first(conn).optional()?.ok_or(Error::UnknownUser)
     })
 }
 
 /// Like [`user_by_id`], inside other work.
 pub(crate) fn user_in(conn: &mut Conn, id: UserId) -> Result<User> {
-    users::table.find(id).select(User::as_select()).first(conn).optional()?.ok_or(Error::UnknownUser)
+    users::table
+        .find(id)
+        .select(User::as_select())
+        .first(conn)
+        .optional()?
+        .ok_or(Error::UnknownUser)
 }
 
 /// Several users by id, in no order; unknown ids are left out.
 pub fn list_users(app: &App, ids: &[UserId]) -> Result<Vec<User>> {
     app.db.read(|conn| {
-        Ok(users::table.filter(users::id.eq_any(ids.to_vec())).select(User::as_select()).load(conn)?)
+        Ok(users::table
+            .filter(users::id.eq_any(ids.to_vec()))
+            .select(User::as_select())
+            .load(conn)?)
     })
 }
 
 /// Everybody, by username (chat_room lists them all). Scans.
 pub fn list_everybody(app: &App) -> Result<Vec<(UserId, String)>> {
     app.db.scan(|conn| {
-        Ok(users::table.select((users::id, users::username)).order(users::username).load(conn)?)
+        Ok(users::table
+            .select((users::id, users::username))
+            .order(users::username)
+            .load(conn)?)
     })
 }
 
 /// How many users there are.
 pub fn count(app: &App) -> Result<i64> {
-    app.db.read(|conn| Ok(users::table.count().get_result(conn)?))
+    app.db
+        .read(|conn| Ok(users::table.count().get_result(conn)?))
 }
 
 /// Users whose name contains `text`, whatever the case, or whose e-mail address it is exactly;
@@ -266,7 +316,10 @@ pub fn search(app: &App, text: &str, except: UserId, limit: i64) -> Result<Vec<U
     }
     pattern.push('%');
     app.db.scan(|conn| {
-        let is_match = users::username_folded.like(pattern).escape('\\').or(users::email.eq(folded));
+        let is_match = users::username_folded
+            .like(pattern)
+            .escape('\\')
+            .or(users::email.eq(folded));
         Ok(users::table
             .filter(users::id.ne(except))
             .filter(is_match.assume_not_null())
@@ -280,7 +333,11 @@ pub fn search(app: &App, text: &str, except: UserId, limit: i64) -> Result<Vec<U
 /// Changes what the user shows of themselves; returns them as they are then.
 ///
 /// Errors: [`Error::UsernameTaken`], [`Error::EmailTaken`], [`Error::Invalid`].
-pub async fn change_profile(app: &std::sync::Arc<App>, id: UserId, change: ProfileChange) -> Result<User> {
+pub async fn change_profile(
+    app: &std::sync::Arc<App>,
+    id: UserId,
+    change: ProfileChange,
+) -> Result<User> {
     let username = change.username.as_deref().map(parse_username).transpose()?;
     let email = change.email.as_deref().map(parse_email).transpose()?;
     let before = user_by_id(app, id)?;
@@ -289,16 +346,26 @@ pub async fn change_profile(app: &std::sync::Arc<App>, id: UserId, change: Profi
         let user = users::table.find(id);
         if let Some(username) = username {
             let folded = users::username_folded.eq(username.to_lowercase());
-            diesel::update(user).set((users::username.eq(username), folded)).execute(conn).map_err(taken)?;
+            diesel::update(user)
+                .set((users::username.eq(username), folded))
+                .execute(conn)
+                .map_err(taken)?;
         }
         if let Some(email) = email {
-            diesel::update(user).set(users::email.eq(email)).execute(conn).map_err(taken)?;
+            diesel::update(user)
+                .set(users::email.eq(email))
+                .execute(conn)
+                .map_err(taken)?;
         }
         if let Some(avatar) = change.avatar {
-            diesel::update(user).set(users::avatar.eq(avatar)).execute(conn)?;
+            diesel::update(user)
+                .set(users::avatar.eq(avatar))
+                .execute(conn)?;
         }
         if let Some(status) = change.status {
-            diesel::update(user).set(users::status.eq(status.as_str())).execute(conn)?;
+            diesel::update(user)
+                .set(users::status.eq(status.as_str()))
+                .execute(conn)?;
         }
         user_in(conn, id)
     };

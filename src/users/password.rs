@@ -55,7 +55,9 @@ pub(super) async fn verify(app: &App, secret: String, verifier: Option<String>) 
     let verdict = in_turn(app, move || -> Result<Verdict> {
         let verifier = verifier.as_deref().unwrap_or(NOBODYS_VERIFIER);
         let parsed = PasswordHash::new(verifier).map_err(|cause| problem(&cause))?;
-        let is_right = hasher()?.verify_password(secret.as_bytes(), &parsed).is_ok();
+        let is_right = hasher()?
+            .verify_password(secret.as_bytes(), &parsed)
+            .is_ok();
         if !is_right {
             return Ok(Verdict::Wrong);
         }
@@ -72,11 +74,14 @@ pub(super) async fn verify(app: &App, secret: String, verifier: Option<String>) 
 fn hash_now(secret: &str) -> Result<String> {
     let salt = SaltString::generate(&mut OsRng);
     let verifier = hasher()?.hash_password(secret.as_bytes(), &salt);
-    verifier.map(|verifier| verifier.to_string()).map_err(|cause| problem(&cause))
+    verifier
+        .map(|verifier| verifier.to_string())
+        .map_err(|cause| problem(&cause))
 }
 
 fn hasher() -> Result<Argon2<'static>> {
-    let params = Params::new(MEMORY_KIB, PASSES, 1, None).map_err(|cause| Error::Internal(cause.to_string()))?;
+    let params = Params::new(MEMORY_KIB, PASSES, 1, None)
+        .map_err(|cause| Error::Internal(cause.to_string()))?;
     Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
 }
 
@@ -85,21 +90,29 @@ fn problem(cause: &argon2::password_hash::Error) -> Error {
 }
 
 /// Runs hashing work when a processor is free for it.
-async fn in_turn<T: Send + 'static>(app: &App, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+async fn in_turn<T: Send + 'static>(
+    app: &App,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T> {
     let permit = tokio::time::timeout(PATIENCE, app.hashing.acquire()).await;
-    let _permit = match permit {
-        Ok(Ok(permit)) => permit,
-        _ => return Err(Error::Busy { retry_after_secs: 2 }),
+    let Ok(Ok(_permit)) = permit else {
+        return Err(Error::Busy {
+            retry_after_secs: 2,
+        });
     };
     let (answer, answered) = tokio::sync::oneshot::channel();
     // A thread of its own each time, since a thread that has stood back may not come forward again.
-    std::thread::Builder::new().name("password".into()).spawn(move || {
-        // On Linux this is the niceness of this thread alone. Without it hashing goes on all the same.
-        let _ = rustix::process::setpriority_process(None, NICENESS);
-        // A caller that has gone needs no answer.
-        let _ = answer.send(work());
-    })?;
-    answered.await.map_err(|cause| Error::Internal(cause.to_string()))
+    std::thread::Builder::new()
+        .name("password".into())
+        .spawn(move || {
+            // On Linux this is the niceness of this thread alone. Without it hashing goes on all the same.
+            let _ = rustix::process::setpriority_process(None, NICENESS);
+            // A caller that has gone needs no answer.
+            let _ = answer.send(work());
+        })?;
+    answered
+        .await
+        .map_err(|cause| Error::Internal(cause.to_string()))
 }
 
 #[cfg(test)]

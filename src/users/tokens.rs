@@ -61,13 +61,23 @@ pub async fn issue(app: &App, user: UserId) -> Result<Token> {
                 sessions::created_at.eq(now),
                 sessions::expires_at.eq(session.expires_at),
             );
-            diesel::insert_into(sessions::table).values(row).execute(conn)?;
-            diesel::update(users::table.find(user)).set(users::last_login_at.eq(now)).execute(conn)?;
+            diesel::insert_into(sessions::table)
+                .values(row)
+                .execute(conn)?;
+            diesel::update(users::table.find(user))
+                .set(users::last_login_at.eq(now))
+                .execute(conn)?;
             Ok(())
         })
         .await?;
-    app.caches.sessions.insert(session.id, (user, session.expires_at));
-    Ok(Token { text: encode(app, session, now)?, expires_in_secs: app.config.token_lifetime_secs, session })
+    app.caches
+        .sessions
+        .insert(session.id, (user, session.expires_at));
+    Ok(Token {
+        text: encode(app, session, now)?,
+        expires_in_secs: app.config.token_lifetime_secs,
+        session,
+    })
 }
 
 /// The session of a token.
@@ -83,7 +93,11 @@ pub fn check(app: &App, token: &str) -> Result<Session> {
             _ => Error::InvalidToken,
         })?
         .claims;
-    let id = claims.jti.parse().map(SessionId).map_err(|_| Error::InvalidToken)?;
+    let id = claims
+        .jti
+        .parse()
+        .map(SessionId)
+        .map_err(|_| Error::InvalidToken)?;
     let (user, expires_at) = match app.caches.sessions.get(&id) {
         Some(found) => found,
         None => find(app, id)?.ok_or(Error::InvalidToken)?,
@@ -94,7 +108,11 @@ pub fn check(app: &App, token: &str) -> Result<Session> {
     if claims.sub != user.0.to_string() {
         return Err(Error::InvalidToken);
     }
-    Ok(Session { id, user, expires_at })
+    Ok(Session {
+        id,
+        user,
+        expires_at,
+    })
 }
 
 /// Ends one session: its token and its sockets.
@@ -108,10 +126,17 @@ pub async fn end(app: &App, session: SessionId) -> Result<()> {
 }
 
 /// Ends every session of a user but one, inside a write; returns which, for [`forget`].
-pub(super) fn end_all(conn: &mut Conn, user: UserId, except: Option<SessionId>) -> Result<Vec<SessionId>> {
+pub(super) fn end_all(
+    conn: &mut Conn,
+    user: UserId,
+    except: Option<SessionId>,
+) -> Result<Vec<SessionId>> {
     let kept = except.map_or(-1, |session| session.0);
     let meant = || sessions::user_id.eq(user).and(sessions::id.ne(kept));
-    let ended = sessions::table.filter(meant()).select(sessions::id).load(conn)?;
+    let ended = sessions::table
+        .filter(meant())
+        .select(sessions::id)
+        .load(conn)?;
     diesel::delete(sessions::table.filter(meant())).execute(conn)?;
     Ok(ended)
 }
@@ -131,11 +156,15 @@ pub(super) fn forget(app: &App, user: UserId, ended: &[SessionId], except: Optio
 fn find(app: &App, id: SessionId) -> Result<Option<(UserId, Instant)>> {
     let look_up = || {
         app.db.read(|conn| {
-            let row = sessions::table.find(id).select((sessions::user_id, sessions::expires_at));
+            let row = sessions::table
+                .find(id)
+                .select((sessions::user_id, sessions::expires_at));
             Ok(row.first::<(UserId, Instant)>(conn).optional()?)
         })
     };
-    let Some(found) = look_up()? else { return Ok(None) };
+    let Some(found) = look_up()? else {
+        return Ok(None);
+    };
     app.caches.sessions.insert(id, found);
     let found = look_up()?;
     if found.is_none() {
@@ -160,7 +189,10 @@ fn encode(app: &App, session: Session, now: Instant) -> Result<String> {
 pub fn count(app: &App) -> Result<u64> {
     let now = Instant::now();
     app.db.read(|conn| {
-        let live: i64 = sessions::table.filter(sessions::expires_at.gt(now)).count().get_result(conn)?;
+        let live: i64 = sessions::table
+            .filter(sessions::expires_at.gt(now))
+            .count()
+            .get_result(conn)?;
         Ok(live.unsigned_abs())
     })
 }

@@ -23,15 +23,26 @@ struct Register {
 /// message_store §1.
 #[post("/auth/register", data = "<body>")]
 pub(super) async fn register(app: &AppState, body: Body) -> Answer {
-    let Register { user_id, password_hash, public_key } = body.json()?;
+    let Register {
+        user_id,
+        password_hash,
+        public_key,
+    } = body.json()?;
     check_hash("password_hash", &password_hash)?;
     if public_key.is_empty() {
         return Err(Failure::bad_field("public_key", "must not be empty"));
     }
-    let registration =
-        Registration { username: user_id, email: None, secret: password_hash, public_key: Some(public_key) };
+    let registration = Registration {
+        username: user_id,
+        email: None,
+        secret: password_hash,
+        public_key: Some(public_key),
+    };
     let user = users::register(app, registration).await?;
-    success("Registration successful", json!({ "user_id": user.username }))
+    Ok(success(
+        "Registration successful",
+        json!({ "user_id": user.username }),
+    ))
 }
 
 #[derive(Deserialize)]
@@ -43,23 +54,30 @@ struct Login {
 /// message_store §2; the reply holds a token besides.
 #[post("/auth/login", data = "<body>")]
 pub(super) async fn login(app: &AppState, caller: Caller, body: Body) -> Answer {
-    let Login { user_id, password_hash } = body.json()?;
+    let Login {
+        user_id,
+        password_hash,
+    } = body.json()?;
     check_hash("password_hash", &password_hash)?;
     let username = users::parse_username(&user_id)?;
     let (user, token) = users::log_in(app, &username, password_hash, caller.peer.ip).await?;
-    success(
+    Ok(success(
         "Login successful",
         json!({ "user_id": user.username, "token": token.text, "expires_in": token.expires_in_secs }),
-    )
+    ))
 }
 
 /// message_store §3.
 #[get("/auth/public_key?<user_id>")]
 pub(super) fn public_key(app: &AppState, user_id: Option<&str>) -> Answer {
-    let user_id = user_id.ok_or_else(|| Failure::bad_field("user_id", "is missing in the query"))?;
+    let user_id =
+        user_id.ok_or_else(|| Failure::bad_field("user_id", "is missing in the query"))?;
     let username = users::parse_username(user_id)?;
     let public_key = keys::public_key(app, users::id_by_username(app, &username)?)?;
-    success("Public key retrieved successfully", json!({ "user_id": username, "public_key": public_key }))
+    Ok(success(
+        "Public key retrieved successfully",
+        json!({ "user_id": username, "public_key": public_key }),
+    ))
 }
 
 #[derive(Deserialize)]
@@ -72,7 +90,11 @@ struct ChangePassword {
 /// message_store §4.
 #[post("/auth/change_password", data = "<body>")]
 pub(super) async fn change_password(app: &AppState, caller: Caller, body: Body) -> Answer {
-    let ChangePassword { user_id, current_password_hash, new_password_hash } = body.json()?;
+    let ChangePassword {
+        user_id,
+        current_password_hash,
+        new_password_hash,
+    } = body.json()?;
     check_hash("current_password_hash", &current_password_hash)?;
     check_hash("new_password_hash", &new_password_hash)?;
     let actor = caller.acting_as(app, &user_id)?;
@@ -85,10 +107,11 @@ pub(super) async fn change_password(app: &AppState, caller: Caller, body: Body) 
         caller.peer.ip,
     );
     match changed.await {
-        Ok(()) => done("Password changed successfully"),
-        Err(Error::BadCredentials) => {
-            Err(Failure::new(rocket::http::Status::Unauthorized, "Invalid password"))
-        }
+        Ok(()) => Ok(done("Password changed successfully")),
+        Err(Error::BadCredentials) => Err(Failure::new(
+            rocket::http::Status::Unauthorized,
+            "Invalid password",
+        )),
         Err(other) => Err(other.into()),
     }
 }
@@ -98,7 +121,10 @@ fn check_hash(field: &str, hash: &str) -> Result<(), Failure> {
         return Err(Failure::bad_field(field, "must not be empty"));
     }
     if hash.len() > LONGEST_HASH_BYTES {
-        return Err(Failure::bad_field(field, &format!("must have at most {LONGEST_HASH_BYTES} bytes")));
+        return Err(Failure::bad_field(
+            field,
+            &format!("must have at most {LONGEST_HASH_BYTES} bytes"),
+        ));
     }
     Ok(())
 }

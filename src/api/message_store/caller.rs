@@ -9,8 +9,8 @@ use crate::app::App;
 use crate::config::Auth;
 use crate::error::{Error, Result};
 use crate::model::UserId;
-use crate::users::tokens::{self, Session};
 use crate::users;
+use crate::users::tokens::{self, Session};
 
 /// What a request says of its sender; nothing is checked yet.
 #[derive(Clone, Debug)]
@@ -24,9 +24,10 @@ impl<'r> FromRequest<'r> for Caller {
     type Error = std::convert::Infallible;
 
     async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Self::Error> {
-        let (Outcome::Success(peer), Outcome::Success(Bearer(token))) =
-            (request.guard::<Peer>().await, request.guard::<Bearer>().await)
-        else {
+        let (Outcome::Success(peer), Outcome::Success(Bearer(token))) = (
+            request.guard::<Peer>().await,
+            request.guard::<Bearer>().await,
+        ) else {
             return Outcome::Forward(Status::InternalServerError);
         };
         Outcome::Success(Caller { peer, token })
@@ -45,7 +46,10 @@ pub(super) struct Actor {
 impl Caller {
     /// The session of the token, if one was sent; it is always checked.
     pub(super) fn session(&self, app: &App) -> Result<Option<Session>> {
-        self.token.as_deref().map(|token| tokens::check(app, token)).transpose()
+        self.token
+            .as_deref()
+            .map(|token| tokens::check(app, token))
+            .transpose()
     }
 
     /// The user that the call names, if the caller may act as that user.
@@ -67,6 +71,10 @@ impl Caller {
         if session.is_some_and(|session| session.user != id) {
             return Err(Error::Forbidden.into());
         }
-        Ok(Actor { id, username, session })
+        Ok(Actor {
+            id,
+            username,
+            session,
+        })
     }
 }

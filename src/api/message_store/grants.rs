@@ -24,7 +24,12 @@ struct Granting {
 #[post("/messages/message/<id>/permission", data = "<body>")]
 pub(super) async fn grant(app: &AppState, caller: Caller, id: &str, body: Body) -> Answer {
     let id = message_id(id)?;
-    let Granting { user_id, target_user_id, permission_type, encrypted_content } = body.json()?;
+    let Granting {
+        user_id,
+        target_user_id,
+        permission_type,
+        encrypted_content,
+    } = body.json()?;
     let access = Access::parse(&permission_type)
         .ok_or_else(|| Failure::bad_field("permission_type", "must be read, write or admin"))?;
     let granter = caller.acting_as(app, &user_id)?;
@@ -38,7 +43,7 @@ pub(super) async fn grant(app: &AppState, caller: Caller, id: &str, body: Body) 
         content: encrypted_content,
     };
     permissions::grant(app, grant).await?;
-    done("Permission granted successfully")
+    Ok(done("Permission granted successfully"))
 }
 
 #[derive(Default, Deserialize)]
@@ -48,7 +53,10 @@ struct Revoking {
 }
 
 /// message_store §9; the fields may also stand in the query, since proxies drop `DELETE` bodies.
-#[delete("/messages/message/<id>/permission?<user_id>&<target_user_id>", data = "<body>")]
+#[delete(
+    "/messages/message/<id>/permission?<user_id>&<target_user_id>",
+    data = "<body>"
+)]
 pub(super) async fn revoke(
     app: &AppState,
     caller: Caller,
@@ -64,13 +72,15 @@ pub(super) async fn revoke(
     let holder = holder.ok_or_else(|| Failure::bad_field("target_user_id", "is missing"))?;
     permissions::check_may_revoke(app, revoker.id, holder == revoker.username, id)?;
     permissions::revoke(app, revoker.id, target(app, holder)?, id).await?;
-    done("Permission revoked successfully")
+    Ok(done("Permission revoked successfully"))
 }
 
 /// The user whose permission is meant.
 fn target(app: &AppState, user_id: &str) -> Result<UserId, Failure> {
     let username = users::parse_username(user_id).map_err(|cause| match cause {
-        crate::error::Error::Invalid { problem, .. } => Failure::bad_field("target_user_id", &problem),
+        crate::error::Error::Invalid { problem, .. } => {
+            Failure::bad_field("target_user_id", &problem)
+        }
         other => other.into(),
     })?;
     Ok(users::id_by_username(app, &username)?)
@@ -102,5 +112,8 @@ pub(super) fn list(app: &AppState, caller: Caller, id: &str, user_id: Option<&st
             received: named.permission.received,
         })
         .collect();
-    Ok(Reply::json(Status::Ok, &serde_json::json!({ "status": "success", "permissions": listed })))
+    Ok(Reply::json(
+        Status::Ok,
+        &serde_json::json!({ "status": "success", "permissions": listed }),
+    ))
 }

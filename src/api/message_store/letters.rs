@@ -35,14 +35,28 @@ impl<'r> FromRequest<'r> for IdempotencyKey {
     type Error = std::convert::Infallible;
 
     async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Self::Error> {
-        Outcome::Success(IdempotencyKey(request.headers().get_one("Idempotency-Key").map(str::to_owned)))
+        Outcome::Success(IdempotencyKey(
+            request
+                .headers()
+                .get_one("Idempotency-Key")
+                .map(str::to_owned),
+        ))
     }
 }
 
 /// message_store §5. Answers once the message is on disk.
 #[post("/messages/send", data = "<body>")]
-pub(super) async fn send(app: &AppState, caller: Caller, key: IdempotencyKey, body: Body) -> Answer {
-    let Send { user_id, receiver_id, encrypted_content } = body.json()?;
+pub(super) async fn send(
+    app: &AppState,
+    caller: Caller,
+    key: IdempotencyKey,
+    body: Body,
+) -> Answer {
+    let Send {
+        user_id,
+        receiver_id,
+        encrypted_content,
+    } = body.json()?;
     let sender = caller.acting_as(app, &user_id)?;
     let receiver = users::parse_username(&receiver_id).map_err(|cause| match cause {
         crate::error::Error::Invalid { problem, .. } => Failure::bad_field("receiver_id", &problem),
@@ -83,16 +97,24 @@ pub(super) fn show(app: &AppState, caller: Caller, id: &str, user_id: Option<&st
     let id = message_id(id)?;
     let reader = caller.acting_as(app, from_query(user_id)?)?;
     let (message, sender_id) = lists::message_for(app, reader.id, id)?;
-    let receiver = message.recipient_id.map(|recipient| users::user_by_id(app, recipient)).transpose()?;
+    let receiver = message
+        .recipient_id
+        .map(|recipient| users::user_by_id(app, recipient))
+        .transpose()?;
     let shown = Shown {
         id: message.id.0,
         sender_id,
         receiver_id: receiver.map(|user| user.username),
         encrypted_content: message.content,
         timestamp: message.sent_at.to_seconds_text(),
-        edited_at: message.edited_at.map(crate::model::Instant::to_seconds_text),
+        edited_at: message
+            .edited_at
+            .map(crate::model::Instant::to_seconds_text),
     };
-    Ok(Reply::json(Status::Ok, &serde_json::json!({ "status": "success", "data": shown })))
+    Ok(Reply::json(
+        Status::Ok,
+        &serde_json::json!({ "status": "success", "data": shown }),
+    ))
 }
 
 #[derive(Deserialize)]
@@ -105,10 +127,15 @@ struct Replace {
 #[put("/messages/message/<id>", data = "<body>")]
 pub(super) async fn replace(app: &AppState, caller: Caller, id: &str, body: Body) -> Answer {
     let id = message_id(id)?;
-    let Replace { user_id, encrypted_content } = body.json()?;
+    let Replace {
+        user_id,
+        encrypted_content,
+    } = body.json()?;
     let writer = caller.acting_as(app, &user_id)?;
     let message = messages::replace(app, writer.id, id, encrypted_content).await?;
-    let edited_at = message.edited_at.map(crate::model::Instant::to_seconds_text);
+    let edited_at = message
+        .edited_at
+        .map(crate::model::Instant::to_seconds_text);
     Ok(Reply::json(
         Status::Ok,
         &serde_json::json!({
@@ -138,7 +165,7 @@ pub(super) async fn delete(
     let Acting { user_id: in_body } = optional(body, user_id.is_some())?;
     let deleter = caller.acting_as(app, from_query(in_body.as_deref().or(user_id))?)?;
     messages::delete(app, deleter.id, Action::Delete, id).await?;
-    done("Message deleted successfully")
+    Ok(done("Message deleted successfully"))
 }
 
 /// A `DELETE` may have its fields in the body or, since proxies drop such bodies, in the query.

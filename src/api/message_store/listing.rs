@@ -13,9 +13,9 @@ use rocket::response::stream::{ReaderStream, stream};
 use rocket::response::{Responder, Response};
 use serde::Serialize;
 
+use super::Failure;
 use super::caller::{Actor, Caller};
 use super::letters::from_query;
-use super::Failure;
 use crate::api::http::{AppState, Reply, log_if_internal};
 use crate::app::App;
 use crate::error::Result;
@@ -65,7 +65,11 @@ impl<'a> InboxItem<'a> {
     }
 
     /// The same from an event.
-    pub(super) fn live(message: &'a Message, sender: &'a str, shared: Option<(&'a str, Access)>) -> Self {
+    pub(super) fn live(
+        message: &'a Message,
+        sender: &'a str,
+        shared: Option<(&'a str, Access)>,
+    ) -> Self {
         InboxItem {
             id: message.id.0,
             sender_id: sender,
@@ -103,7 +107,13 @@ pub(super) async fn inbox(
     let ask = Ask::parse(limit, before, after)?;
     let wait = parse_number("wait", wait, 0, LONGEST_WAIT_SECS)?;
     if let (Some(wait), Page::After(after, _)) = (wait, ask.page) {
-        wait_for_more(app, &reader, after, Duration::from_secs(wait.unsigned_abs())).await?;
+        wait_for_more(
+            app,
+            &reader,
+            after,
+            Duration::from_secs(wait.unsigned_abs()),
+        )
+        .await?;
     } else if wait.is_some() {
         return Err(Failure::bad_field("wait", "goes with after"));
     }
@@ -143,12 +153,18 @@ pub(super) fn outbox(
 }
 
 impl Ask {
-    fn parse(limit: Option<&str>, before: Option<&str>, after: Option<&str>) -> Result<Self, Failure> {
+    fn parse(
+        limit: Option<&str>,
+        before: Option<&str>,
+        after: Option<&str>,
+    ) -> Result<Self, Failure> {
         let limit = parse_number("limit", limit, 1, LARGEST_PAGE)?;
         let before = parse_number("before", before, i64::MIN, i64::MAX)?.map(MessageId);
         let after = parse_number("after", after, i64::MIN, i64::MAX)?.map(MessageId);
         let page = match (before, after) {
-            (Some(_), Some(_)) => return Err(Failure::bad_field("before", "does not go with after")),
+            (Some(_), Some(_)) => {
+                return Err(Failure::bad_field("before", "does not go with after"));
+            }
             (before, None) => Page::Before(before, limit.unwrap_or(CHUNK)),
             (None, Some(after)) => Page::After(after, limit.unwrap_or(CHUNK)),
         };
@@ -156,17 +172,30 @@ impl Ask {
     }
 }
 
-fn parse_number(field: &str, text: Option<&str>, least: i64, most: i64) -> Result<Option<i64>, Failure> {
+fn parse_number(
+    field: &str,
+    text: Option<&str>,
+    least: i64,
+    most: i64,
+) -> Result<Option<i64>, Failure> {
     let Some(text) = text else { return Ok(None) };
     match text.parse() {
         Ok(number) if (least..=most).contains(&number) => Ok(Some(number)),
         _ if most == i64::MAX => Err(Failure::bad_field(field, "must be a message id")),
-        _ => Err(Failure::bad_field(field, &format!("must be an integer from {least} to {most}"))),
+        _ => Err(Failure::bad_field(
+            field,
+            &format!("must be an integer from {least} to {most}"),
+        )),
     }
 }
 
 /// Holds the request until something is there after `after`, or the time is up.
-async fn wait_for_more(app: &AppState, reader: &Actor, after: MessageId, wait: Duration) -> Result<()> {
+async fn wait_for_more(
+    app: &AppState,
+    reader: &Actor,
+    after: MessageId,
+    wait: Duration,
+) -> Result<()> {
     let mut subscription = app.hub.subscribe(Subscriber {
         user: reader.id,
         username: reader.username.clone(),
@@ -174,14 +203,23 @@ async fn wait_for_more(app: &AppState, reader: &Actor, after: MessageId, wait: D
         channel: Channel::MessageStore,
         room: None,
     });
-    if !lists::inbox(app, reader.id, Page::After(after, 1))?.rows.is_empty() {
+    if !lists::inbox(app, reader.id, Page::After(after, 1))?
+        .rows
+        .is_empty()
+    {
         return Ok(());
     }
     let is_meant = |event: &Event| match event {
         Event::Sent { message, .. } | Event::Shared { message, .. } => message.id > after,
         _ => false,
     };
-    let arrival = async { while subscription.next().await.is_ok_and(|event| !is_meant(&event)) {} };
+    let arrival = async {
+        while subscription
+            .next()
+            .await
+            .is_ok_and(|event| !is_meant(&event))
+        {}
+    };
     // The end of the time, of the session or of the server: the answer is what there is.
     let _ = tokio::time::timeout(wait, arrival).await;
     Ok(())
@@ -193,8 +231,10 @@ fn put(out: &mut Vec<u8>, item: &impl Serialize) {
 
 /// A list, as published: complete if it is small, streamed otherwise.
 pub(super) enum Listing {
-    Whole(Reply),
-    Streamed(std::pin::Pin<Box<dyn rocket::futures::Stream<Item = std::io::Cursor<Vec<u8>>> + Send>>),
+    Whole(Box<Reply>),
+    Streamed(
+        std::pin::Pin<Box<dyn rocket::futures::Stream<Item = std::io::Cursor<Vec<u8>>> + Send>>,
+    ),
 }
 
 impl Listing {
@@ -210,7 +250,11 @@ impl Listing {
         cursor.advance(&fetch(app, cursor.page)?, &write, &mut body);
         if cursor.is_done {
             cursor.finish(&mut body);
-            return Ok(Listing::Whole(Reply::raw(Status::Ok, ContentType::JSON, body)));
+            return Ok(Listing::Whole(Box::new(Reply::raw(
+                Status::Ok,
+                ContentType::JSON,
+                body,
+            ))));
         }
         let app = app.clone();
         Ok(Listing::Streamed(Box::pin(stream! {
@@ -257,7 +301,12 @@ impl Progress {
         }
     }
 
-    fn advance<T>(&mut self, chunk: &Chunk<T>, write: impl Fn(&T, &mut Vec<u8>) -> MessageId, out: &mut Vec<u8>) {
+    fn advance<T>(
+        &mut self,
+        chunk: &Chunk<T>,
+        write: impl Fn(&T, &mut Vec<u8>) -> MessageId,
+        out: &mut Vec<u8>,
+    ) {
         for row in &chunk.rows {
             if !std::mem::take(&mut self.is_first) {
                 out.push(b',');

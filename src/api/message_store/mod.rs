@@ -63,12 +63,26 @@ struct Success<T: Serialize> {
     data: Option<T>,
 }
 
-fn success<T: Serialize>(message: &'static str, data: T) -> Answer {
-    Ok(Reply::json(Status::Ok, &Success { status: "success", message, data: Some(data) }))
+fn success<T: Serialize>(message: &'static str, data: T) -> Reply {
+    Reply::json(
+        Status::Ok,
+        &Success {
+            status: "success",
+            message,
+            data: Some(data),
+        },
+    )
 }
 
-fn done(message: &'static str) -> Answer {
-    Ok(Reply::json(Status::Ok, &Success::<()> { status: "success", message, data: None }))
+fn done(message: &'static str) -> Reply {
+    Reply::json(
+        Status::Ok,
+        &Success::<()> {
+            status: "success",
+            message,
+            data: None,
+        },
+    )
 }
 
 #[derive(Serialize)]
@@ -79,22 +93,42 @@ struct ErrorBody<'a> {
 
 /// An error of this API: `{"status": "error", "message"}`.
 #[derive(Debug)]
-struct Failure(Reply);
+struct Failure {
+    status: Status,
+    message: String,
+    retry_after_secs: Option<u64>,
+}
 
 impl Failure {
-    fn new(status: Status, message: &str) -> Self {
-        Failure(Reply::json(status, &ErrorBody { status: "error", message }))
+    fn new(status: Status, message: impl Into<String>) -> Self {
+        Failure {
+            status,
+            message: message.into(),
+            retry_after_secs: None,
+        }
     }
 
     /// A field that is missing, malformed or of a wrong type.
     fn bad_field(field: &str, problem: &str) -> Self {
-        Failure::new(Status::BadRequest, &format!("{field} {problem}"))
+        Failure::new(Status::BadRequest, format!("{field} {problem}"))
+    }
+
+    fn into_reply(self) -> Reply {
+        let body = ErrorBody {
+            status: "error",
+            message: &self.message,
+        };
+        let reply = Reply::json(self.status, &body);
+        match self.retry_after_secs {
+            Some(secs) => reply.with_header("Retry-After", secs.to_string()),
+            None => reply,
+        }
     }
 }
 
 impl<'r> rocket::response::Responder<'r, 'static> for Failure {
     fn respond_to(self, request: &'r Request<'_>) -> rocket::response::Result<'static> {
-        self.0.respond_to(request)
+        self.into_reply().respond_to(request)
     }
 }
 
@@ -103,12 +137,14 @@ impl From<BodyProblem> for Failure {
         match problem {
             BodyProblem::TooLarge { limit_bytes } => Failure::new(
                 Status::PayloadTooLarge,
-                &format!("the body exceeds {limit_bytes} bytes; split the content"),
+                format!("the body exceeds {limit_bytes} bytes; split the content"),
             ),
-            BodyProblem::Broken => Failure::new(Status::BadRequest, "the body ended early; send it again"),
+            BodyProblem::Broken => {
+                Failure::new(Status::BadRequest, "the body ended early; send it again")
+            }
             BodyProblem::Unreadable(cause) => Failure::new(
                 Status::BadRequest,
-                &format!("the body is not readable JSON ({cause}); send one JSON object"),
+                format!("the body is not readable JSON ({cause}); send one JSON object"),
             ),
             BodyProblem::Field { field, problem, .. } if field.is_empty() => {
                 Failure::bad_field("the body", &format!("{problem}; send one JSON object"))
@@ -122,17 +158,28 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         http::log_if_internal(&error);
         let (status, message) = wording(&error);
-        let failure = Failure::new(status, &message);
-        Failure(failure.0.with_retry_after(&error))
+        Failure {
+            status,
+            message,
+            retry_after_secs: error.retry_after_secs(),
+        }
     }
 }
 
 /// Status and text of every error.
 fn wording(error: &Error) -> (Status, String) {
     let (status, text) = match error {
-        Error::Invalid { field, problem } => return (Status::BadRequest, format!("{} {problem}", published(field))),
+        Error::Invalid { field, problem } => {
+            return (
+                Status::BadRequest,
+                format!("{} {problem}", published(field)),
+            );
+        }
         Error::TooLarge { limit_bytes } => {
-            return (Status::BadRequest, format!("encrypted_content exceeds {limit_bytes} bytes; split it"));
+            return (
+                Status::BadRequest,
+                format!("encrypted_content exceeds {limit_bytes} bytes; split it"),
+            );
         }
         Error::BadCredentials => (Status::Unauthorized, "Invalid user_id or password"),
         Error::NoToken => (
@@ -143,22 +190,34 @@ fn wording(error: &Error) -> (Status, String) {
         ),
         Error::InvalidToken => (Status::Unauthorized, "the token is not valid; log in again"),
         Error::ExpiredToken => (Status::Unauthorized, "the token has expired; log in again"),
-        Error::Forbidden => (Status::Forbidden, "not allowed for this user; ask the owner for a permission"),
+        Error::Forbidden => (
+            Status::Forbidden,
+            "not allowed for this user; ask the owner for a permission",
+        ),
         Error::TooManyAttempts { retry_after_secs } => {
             let text = format!("too many failed logins; try again in {retry_after_secs} s");
             return (Status::TooManyRequests, text);
         }
         Error::UnknownUser => (Status::NotFound, "no such user; check the user_id"),
         Error::UnknownMessage => (Status::NotFound, "no such message; check the message_id"),
-        Error::UnknownPermission => (Status::NotFound, "that user has no granted permission on this message"),
+        Error::UnknownPermission => (
+            Status::NotFound,
+            "that user has no granted permission on this message",
+        ),
         Error::UnknownKey => (Status::NotFound, "that user has stored no public key"),
-        Error::UsernameTaken => (Status::BadRequest, "user_id is already taken; choose another"),
+        Error::UsernameTaken => (
+            Status::BadRequest,
+            "user_id is already taken; choose another",
+        ),
         Error::KeyReused => (
             Status::UnprocessableEntity,
             "this Idempotency-Key was used for another message; use a new key for each message",
         ),
         Error::Busy { .. } => (Status::ServiceUnavailable, "busy; try again later"),
-        Error::ReadOnly => (Status::ServiceUnavailable, "the store takes no writes now; try again later"),
+        Error::ReadOnly => (
+            Status::ServiceUnavailable,
+            "the store takes no writes now; try again later",
+        ),
         // These belong to calls that this API does not have.
         Error::UnsupportedType
         | Error::UnknownContact
@@ -170,9 +229,10 @@ fn wording(error: &Error) -> (Status, String) {
         | Error::RequestExists
         | Error::SelfContact
         | Error::NotAMember => (Status::BadRequest, "not possible here"),
-        Error::Db(_) | Error::Pool(_) | Error::Io(_) | Error::Internal(_) => {
-            (Status::InternalServerError, "internal error; the server's log has the cause")
-        }
+        Error::Db(_) | Error::Pool(_) | Error::Io(_) | Error::Internal(_) => (
+            Status::InternalServerError,
+            "internal error; the server's log has the cause",
+        ),
     };
     (status, text.to_owned())
 }
@@ -193,29 +253,42 @@ fn message_id(text: &str) -> Result<crate::model::MessageId, Failure> {
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(Failure::bad_field("message_id", "must be an integer"));
     }
-    text.parse().map(crate::model::MessageId).map_err(|_| Error::UnknownMessage.into())
+    text.parse()
+        .map(crate::model::MessageId)
+        .map_err(|_| Error::UnknownMessage.into())
 }
 
 #[catch(404)]
 fn no_route(request: &Request<'_>) -> Reply {
     let others = http::other_methods(request);
     if others.is_empty() {
-        return Failure::new(Status::NotFound, "no such path; GET /docs lists them all").0;
+        return Failure::new(Status::NotFound, "no such path; GET /docs lists them all")
+            .into_reply();
     }
     let allowed: Vec<&str> = others.iter().map(|method| method.as_str()).collect();
-    let text = format!("{} is not possible here; use {}", request.method(), allowed.join(" or "));
-    Failure::new(Status::MethodNotAllowed, &text).0.with_header("Allow", allowed.join(", "))
+    let text = format!(
+        "{} is not possible here; use {}",
+        request.method(),
+        allowed.join(" or ")
+    );
+    Failure::new(Status::MethodNotAllowed, text)
+        .into_reply()
+        .with_header("Allow", allowed.join(", "))
 }
 
 #[catch(400)]
 fn no_parse() -> Reply {
-    Failure::new(Status::BadRequest, "the request cannot be read").0
+    Failure::new(Status::BadRequest, "the request cannot be read").into_reply()
 }
 
 #[catch(default)]
 fn otherwise(status: Status, _: &Request<'_>) -> Reply {
     if status.class().is_server_error() {
-        return Failure::new(Status::InternalServerError, "internal error; the server's log has the cause").0;
+        return Failure::new(
+            Status::InternalServerError,
+            "internal error; the server's log has the cause",
+        )
+        .into_reply();
     }
-    Failure::new(status, status.reason_lossy()).0
+    Failure::new(status, status.reason_lossy()).into_reply()
 }

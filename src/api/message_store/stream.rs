@@ -4,10 +4,10 @@
 //! what came meanwhile is read from the inbox first. What is granted on an older message comes
 //! live only; it stands in the inbox all the same.
 
+use rocket::futures::Stream;
 use rocket::get;
 use rocket::request::{FromRequest, Outcome, Request};
 use rocket::response::stream::{Event as Sse, EventStream, stream};
-use rocket::futures::Stream;
 
 use super::Failure;
 use super::caller::Caller;
@@ -27,7 +27,9 @@ impl<'r> FromRequest<'r> for LastEventId {
 
     async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Self::Error> {
         let header = request.headers().get_one("Last-Event-ID");
-        Outcome::Success(LastEventId(header.and_then(|id| id.trim().parse().ok()).map(MessageId)))
+        Outcome::Success(LastEventId(
+            header.and_then(|id| id.trim().parse().ok()).map(MessageId),
+        ))
     }
 }
 
@@ -88,7 +90,10 @@ pub(super) fn stream(
 }
 
 /// Ends a stream when its token does.
-fn until_expiry<S: Stream>(events: S, lifetime: Option<std::time::Duration>) -> impl Stream<Item = S::Item> {
+fn until_expiry<S: Stream>(
+    events: S,
+    lifetime: Option<std::time::Duration>,
+) -> impl Stream<Item = S::Item> {
     let expiry = async move {
         match lifetime {
             Some(lifetime) => tokio::time::sleep(lifetime).await,

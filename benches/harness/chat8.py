@@ -131,8 +131,7 @@ def run_sockets(server, options):
     command = [build.RELEASE / "sockets", "--address", server.address, *options]
     done = subprocess.run([str(word) for word in command], capture_output=True, check=False)
     if done.returncode != 0:
-        last = b"".join(server.lines).decode(errors="replace")
-        raise SystemExit(f"sockets: {done.stderr.decode()}\n{last}")
+        raise SystemExit(f"sockets: {done.stderr.decode()}\n{server.last_words()}")
     return json.loads(done.stdout.splitlines()[-1])
 
 

@@ -22,21 +22,17 @@ SMALL, LARGE = "small", "large"
 def measure(options, directory):
     """All cells and the figures about memory and start; a dictionary for the report."""
     bench = Bench(options, directory)
-    probe = machine.fdatasync_ms(directory)
-    say(f"a synced write of 4 KiB takes {probe:.3f} ms")
-    if probe > machine.JUDGED_BELOW_MS:
-        say(f"above {machine.JUDGED_BELOW_MS} ms: durable ratios are not to be judged")
+    probe_disk(directory)
     bench.prepare()
     result = {
         "large_messages": options.messages,
         "cells": {},
-        "fdatasync_ms": probe,
-        "lone_commit_ms": machine.lone_commit_ms(directory),
         "hashes_per_second": hashes_per_second(options.seconds) if "login" in bench.kinds else None,
         "fill_rate": bench.fill_rate,
     }
-    beside = []
+    beside, probes = [], []
     for run in range(options.runs):
+        probes.append(probe_disk(directory))
         with bench.all_servers(run) as running:
             for key, report in bench.cells(running, backwards=run % 2 == 1):
                 result["cells"].setdefault(key, []).append(report)
@@ -44,10 +40,20 @@ def measure(options, directory):
                 beside.append(bench.sends_beside_logins(running["sealpost", SMALL]))
             memory = {" ".join(name): server.resident_mib() for name, server in running.items()}
     result["cells"] = {key: median_report(reports) for key, reports in result["cells"].items()}
+    result |= median_of(probes)
     result["sends_beside_logins"] = median_of(beside) if beside else None
     result["resident_mib"] = memory
     result |= start_and_stream(bench)
     return result
+
+
+def probe_disk(directory):
+    """How fast the disk is now, and a word if it is too slow to judge by."""
+    synced = machine.fdatasync_ms(directory)
+    say(f"a synced write of 4 KiB takes {synced:.3f} ms")
+    if synced > machine.JUDGED_BELOW_MS:
+        say(f"above {machine.JUDGED_BELOW_MS} ms: durable ratios are not to be judged")
+    return {"fdatasync_ms": synced, "lone_commit_ms": machine.lone_commit_ms(directory)}
 
 
 class Bench:

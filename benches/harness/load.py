@@ -18,8 +18,8 @@ def measure(server, plan, **options):
     before = machine.cpu_seconds(server.pid)
     done = subprocess.run(command(server, plan, **options), capture_output=True, check=False)
     if done.returncode != 0:
-        last = b"".join(server.lines).decode(errors="replace")
-        raise SystemExit(f"load on {server.name}: {done.stderr.decode()}\n{last}")
+        words = f"load on {server.name}: {done.stderr.decode()}"
+        raise SystemExit(f"{words}\n{server.last_words()}")
     report = json.loads(done.stdout)
     spent = machine.cpu_seconds(server.pid) - before
     report["server_us"] = spent * 1e6 / max(report["answered"], 1)

@@ -93,11 +93,11 @@ def main():
             core.say(name)
             results[name] = SECTIONS[name](options, directory)
     (build.WORK / "results.json").write_text(json.dumps(results, indent=1))
-    text = report.markdown(results)
-    print(text)
+    figures = report.figures(results)
+    print(figures)
     if not options.partial and {*CORE, *SECTIONS} <= set(options.only):
         docs = build.ROOT / "docs"
         docs.mkdir(exist_ok=True)
-        (docs / "benchmarks.md").write_text(text)
+        (docs / "benchmarks.md").write_text(report.page(figures))
         (docs / "benchmarks.svg").write_text(chart.svg(results["core"]))
     return 0

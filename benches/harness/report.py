@@ -45,8 +45,8 @@ with one more user. sealpost is filled through its API, Flask through its models
 answers other than 2xx, and broken connections; rates count only the good ones. *server µs* is
 processor time of the server per request, which a busy machine disturbs least.
 
-Durable figures depend on the disk: the run first takes the median of a synced write of 4 KiB, and
-above 0.25 ms it says that ratios of durable sends are not to be judged.
+Durable figures depend on the disk: first and before each run the median of a synced write of 4 KiB
+is taken, and above 0.25 ms ratios of durable sends are not to be judged.
 
 What is live has parts of its own, each with a fresh server: chat8's send and history beside
 message_store's (`--only chat8`), ten thousand idle WebSockets and a message to a thousand live
@@ -55,9 +55,14 @@ ones (`sockets`), an upload of 50 MiB (`upload`), and rooms over TCP with up to 
 """
 
 
-def markdown(results):
-    """The whole page."""
-    parts = [INTRODUCTION, measured_on(results)]
+def page(figures):
+    """The page for readers: what is measured and how, then the figures."""
+    return INTRODUCTION + "\n" + figures
+
+
+def figures(results):
+    """Goals, all cells, and what else was measured."""
+    parts = [measured_on(results)]
     core = results.get("core")
     if core:
         parts += [goals(core), *(cells(core, kind) for kind in TITLES), others(core)]

@@ -1,6 +1,6 @@
 """Starts each server in its own directory on a free loopback port, and ends it again."""
 
-import collections
+import fcntl
 import os
 import re
 import signal
@@ -11,6 +11,7 @@ import time
 from . import build, machine
 
 WORKERS = 3
+PIPE_BYTES = 1 << 20
 ADDRESS = re.compile(rb"http://(127\.0\.0\.1:\d+)")
 # The chat room is the one listener that does not speak HTTP.
 ROOM_ADDRESS = re.compile(rb"(?<!http://)(127\.0\.0\.1:\d+)")
@@ -21,7 +22,7 @@ class Server:
 
     def __init__(self, name, command, **options):
         self.name = name
-        self.lines = collections.deque(maxlen=40)
+        self.last = b""
         self.address = self.room_address = None
         self.announced = threading.Event()
         self.started_at = time.perf_counter()
@@ -35,23 +36,40 @@ class Server:
         threading.Thread(target=self._drain, daemon=True).start()
         if not self.announced.wait(30) or self.address is None:
             self.stop()
-            text = b"".join(self.lines).decode(errors="replace")
-            raise SystemExit(f"{name} did not start:\n{text}")
+            raise SystemExit(f"{name} did not start:\n{self.last_words()}")
 
     def _drain(self):
-        """Reads what the server prints, so that it never waits for us; keeps the last lines."""
-        for line in self.process.stdout:
-            self.lines.append(line)
-            if self.room_address is None and (found := ROOM_ADDRESS.search(line)):
-                self.room_address = found[1].decode()
-            if self.address is None and (found := ADDRESS.search(line)):
-                self.address = found[1].decode()
-                self.announced.set()
+        """Reads what the server prints, so that it never waits for us; keeps the last of it.
+
+        A server may print a line for each request: once it has announced itself, its lines are
+        taken in bulk now and then, so that reading them does not disturb what is measured.
+        """
+        pipe = self.process.stdout.fileno()
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        head = b""
+        while piece := os.read(pipe, PIPE_BYTES):
+            self.last = (self.last + piece)[-4000:]
+            if len(head) < 4000:
+                head += piece
+                self._find_addresses(head[: head.rfind(b"\n") + 1])
+            if self.announced.is_set():
+                time.sleep(0.02)
         self.announced.set()
+
+    def _find_addresses(self, lines):
+        if self.room_address is None and (found := ROOM_ADDRESS.search(lines)):
+            self.room_address = found[1].decode()
+        if self.address is None and (found := ADDRESS.search(lines)):
+            self.address = found[1].decode()
+            self.announced.set()
 
     @property
     def pid(self):
         return self.process.pid
+
+    def last_words(self):
+        """The end of what the server printed, for when something went wrong."""
+        return self.last.decode(errors="replace")
 
     def has_room(self):
         """Whether it also said where its chat room listens, which it may do after the rest."""

@@ -5,7 +5,7 @@ from html import escape
 from .tables import power, rate
 
 PANELS = (("send", "durable sends a second"), ("inbox", "inbox pages of 20 a second"))
-WIDTH, BAR, GAP, LEFT, RIGHT, HEAD = 760, 26, 8, 170, 130, 44
+WIDTH, BAR, GAP, LEFT, RIGHT, HEAD = 760, 26, 8, 190, 110, 44
 STYLE = """
   text { font: 14px system-ui, sans-serif; fill: #1f2328; }
   .title { font-weight: 600; } .note { fill: #59636e; font-size: 12px; }

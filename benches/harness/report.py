@@ -18,8 +18,8 @@ loopback port, fills the stores, measures, and writes this page and the chart. I
 Python 3 with pip, and Linux.
 
 ```sh
-benches/run                                    # everything, about 25 minutes
-benches/run --quick                            # a glance, a few minutes, writes nothing
+benches/run                                    # everything, on the order of half an hour
+benches/run --quick                            # a glance, about two minutes, writes nothing
 benches/run --only send,inbox --connections 64 # parts of it
 benches/run --ab OLD NEW                       # two sealpost binaries, alternately
 ```

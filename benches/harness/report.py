@@ -31,14 +31,15 @@ What is compared:
 - **sealpost**: as it comes, with its defaults.
 - **Flask**: the same nine calls in Flask, SQLAlchemy and SQLite under gunicorn
   (`benches/peers/flask`), as durable as sealpost: WAL, `synchronous=FULL`, a commit before each
-  reply. Three keep-alive workers, the fastest number on two cores; statements are built once.
-- **ceiling**: a Rocket with the same allocator that parses the same JSON, answers as many bytes
-  and stores nothing (`benches/src/bin/ceiling.rs`); its login hashes nothing. What is missing to
+  reply. Three keep-alive workers (two and five differ little on two cores); the statements of its
+  lists are built once.
+- **ceiling**: a Rocket with the same allocator that parses the same JSON, answers about as many
+  bytes and stores nothing (`benches/src/bin/ceiling.rs`); its login hashes nothing. What is missing to
   it is the price of storing.
 
 How: contents are 344 bytes (a base64 RSA-2048 block). Keep-alive connections, each with one request
-under way; the load generator (`benches/src/bin/load.rs`) runs on the same cores and costs 6–10 µs a
-request. All servers run throughout and the cells alternate between them, in reverse order every
+under way; the load generator (`benches/src/bin/load.rs`) runs on the same cores and costs about
+7 µs a request when it is kept busy, more when it waits. All servers run throughout and the cells alternate between them, in reverse order every
 other run; figures are medians over the runs. A store of 10³ messages has 20 users and is fresh in
 each run (sends make it grow meanwhile); one of 10⁶ has 1,000 users. Every tenth message is shared
 with one more user. sealpost is filled through its API, Flask through its models. Errors are

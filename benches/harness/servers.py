@@ -116,7 +116,7 @@ def ceiling():
 
 
 def flask(directory, python):
-    """Flask under gunicorn: keep-alive workers of one thread each, the fastest mix on two cores."""
+    """Flask under gunicorn: keep-alive workers of one thread each."""
     command = [python, "-m", "gunicorn", "--bind", "127.0.0.1:0", "--keep-alive", "75"]
     command += ["--worker-class", "gthread", "--workers", str(WORKERS), "--preload", "app:app"]
     environment = os.environ | {"DATABASE": str(directory / "messages.db")}

@@ -1,6 +1,6 @@
 //! The ceiling: a Rocket without a database.
 //!
-//! It reads the same JSON and answers the same bytes as the server for three calls, so the
+//! It reads the same JSON and answers about the same bytes as the server for three calls, so the
 //! distance between the two is what storing costs. Same framework, same allocator, same headers,
 //! bodies in one chunk. It keeps nothing and checks nobody.
 
@@ -75,7 +75,7 @@ struct Page(Vec<u8>);
 
 const TIMESTAMP: &str = "2026-01-01T12:00:00";
 
-/// As long as the server's own: a signed token with five short claims.
+/// About as long as a signed token with a few short claims.
 const TOKEN_LENGTH: usize = 210;
 
 #[post("/messages/send", data = "<sending>")]

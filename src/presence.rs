@@ -54,6 +54,12 @@ impl Presence {
         }
     }
 
+    /// Forgets the addresses of all who are not online any more.
+    pub fn forget_absent(&self, hub: &Hub) {
+        self.seen()
+            .retain(|user, seen| seen.at.elapsed() < RECENT || hub.is_live(*user));
+    }
+
     /// Where a user was last seen, if not forgotten since.
     pub fn endpoint(&self, user: UserId) -> Option<Endpoint> {
         self.seen().get(&user).map(|seen| seen.endpoint)

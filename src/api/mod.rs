@@ -3,7 +3,9 @@
 //! Each folder below is one published API: parse, one call of a noun, reply. An API never looks
 //! at another one, never writes SQL, and words its own errors.
 
+mod chat8;
 mod docs;
+mod download;
 pub(crate) mod http;
 mod message_store;
 mod observe;
@@ -36,6 +38,7 @@ pub struct Listening {
 /// `on_ready` is called once, when everything listens. Errors: an address that cannot be bound.
 pub async fn serve(app: Arc<App>, on_ready: impl FnOnce(&Listening)) -> Result<()> {
     crate::messages::resume_clock(&app)?;
+    crate::files::remove_partial(&app)?;
     let metrics = observe::Metrics::new().map_err(|cause| Error::Internal(cause.to_string()))?;
     let (lifted, mut bound) = mpsc::unbounded_channel();
     let mut servers = JoinSet::new();
@@ -55,12 +58,16 @@ pub async fn serve(app: Arc<App>, on_ready: impl FnOnce(&Listening)) -> Result<(
             }
         }
     }
+    let announcer = tokio::spawn(crate::contacts::announce_changes(app.clone()));
     on_ready(&listening);
     app.shutdown.cancelled().await;
     app.hub.shut_down();
     while let Some(server) = servers.join_next().await {
         ended(Some(server))?;
     }
+    announcer
+        .await
+        .map_err(|cause| Error::Internal(cause.to_string()))?;
     let closing = app.clone();
     tokio::task::spawn_blocking(move || closing.db.close())
         .await
@@ -77,7 +84,13 @@ fn ended(server: Option<Result<Result<()>, tokio::task::JoinError>>) -> Result<(
 
 /// Every HTTP route of every API.
 pub fn routes() -> Vec<Route> {
-    [docs::routes(), observe::routes(), message_store::routes()].concat()
+    [
+        docs::routes(),
+        observe::routes(),
+        message_store::routes(),
+        chat8::routes(),
+    ]
+    .concat()
 }
 
 fn http_server(
@@ -110,6 +123,7 @@ fn http_server(
         .manage(docs::Document::new())
         .mount("/", routes())
         .register("/", message_store::catchers())
+        .register(chat8::BASE, chat8::catchers())
         .attach(AdHoc::on_request("optional final slash", |request, _| {
             Box::pin(async move { drop_final_slash(request) })
         }))

@@ -18,6 +18,8 @@ mod message_store_retries;
 mod message_store_shared;
 mod message_store_throttle;
 
+mod secure_im;
+
 mod model_property;
 mod permission_matrix;
 

@@ -13,6 +13,7 @@ use super::http::Reply;
 const PARTS: &[&str] = &[
     include_str!("openapi.json"),
     super::message_store::OPENAPI,
+    super::chat8::OPENAPI,
     super::secure_im::OPENAPI,
 ];
 

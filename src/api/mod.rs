@@ -3,7 +3,9 @@
 //! Each folder below is one published API: parse, one call of a noun, reply. An API never looks
 //! at another one, never writes SQL, and words its own errors.
 
+mod chat8;
 mod docs;
+mod download;
 pub(crate) mod http;
 mod message_store;
 mod observe;
@@ -39,6 +41,7 @@ pub struct Listening {
 /// `on_ready` is called once, when everything listens. Errors: an address that cannot be bound.
 pub async fn serve(app: Arc<App>, on_ready: impl FnOnce(&Listening)) -> Result<()> {
     crate::messages::resume_clock(&app)?;
+    crate::files::remove_partial(&app)?;
     let metrics = observe::Metrics::new().map_err(|cause| Error::Internal(cause.to_string()))?;
     let (lifted, mut bound) = mpsc::unbounded_channel();
     let mut servers = JoinSet::new();
@@ -88,6 +91,7 @@ pub fn routes() -> Vec<Route> {
         docs::routes(),
         observe::routes(),
         message_store::routes(),
+        chat8::routes(),
         secure_im::routes(),
     ]
     .concat()
@@ -122,6 +126,7 @@ fn http_server(
         .manage(metrics.clone())
         .manage(docs::Document::new())
         .mount("/", routes())
+        .register(chat8::BASE, chat8::catchers())
         .register("/", catchers![unserved])
         .register("/users", secure_im::catchers())
         .register("/token", secure_im::catchers())

@@ -89,8 +89,10 @@ impl Queue {
                 } else {
                     outcome.and(Err(Error::ReadOnly))
                 };
-                if let Ok(value) = &outcome {
-                    after(value);
+                match &outcome {
+                    Ok(value) => after(value),
+                    // What it holds is let go before the caller hears, as it is on success.
+                    Err(_) => drop(after),
                 }
                 // A caller that has gone needs no answer.
                 let _ = answer.send(outcome);

@@ -119,6 +119,19 @@ fn what_is_fetched_here_is_in_the_inbox_of_message_store_all_the_same() {
 }
 
 #[test]
+fn what_is_only_shared_with_somebody_is_neither_theirs_to_fetch_nor_to_acknowledge() {
+    let world = World::start();
+    let [alice, bob, carol] = Person::arrive_all(&world, ["alice", "bob", "carol"]);
+    let id = alice.send(&bob, "for bob");
+    let grant = world.person("alice").grant(id, "carol", "admin");
+    assert_eq!(grant.status, 200, "{grant:?}");
+    assert!(carol.list("/messages").is_empty());
+    let reply = carol.post("/messages/ack", &json!({ "up_to": id }));
+    assert_eq!(reply.json(), json!({ "acknowledged": 0 }));
+    assert_eq!(ids(&bob.list("/messages")), [id]);
+}
+
+#[test]
 fn much_that_is_unread_comes_in_slices_without_a_gap() {
     let world = World::start();
     let [alice, bob] = Person::arrive_all(&world, ["alice", "bob"]);

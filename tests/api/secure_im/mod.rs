@@ -8,4 +8,5 @@ mod broadcast;
 mod contacts;
 mod errors;
 mod mailbox;
+mod shared;
 mod whereabouts;

@@ -162,3 +162,22 @@ fn what_was_sent_through_message_store_stands_in_the_history() {
     assert_eq!(bob.history(&alice)[0]["id"], id);
     assert_eq!(bob.history(&alice)[0]["is_encrypted"], true);
 }
+
+#[test]
+fn a_permission_granted_elsewhere_gives_no_right_to_read_or_take_back_here() {
+    let world = World::start();
+    let [alice, bob, eve] = ["alice", "bob", "eve"].map(|name| Someone::new(&world, name));
+    let id = alice.send(&bob, "secret");
+    for access in ["read", "write", "admin"] {
+        let path = crate::world::permission_path(id);
+        let grant = json!({"user_id": "alice", "target_user_id": "eve", "permission_type": access});
+        world.post(&path, &grant).ok();
+        refused(&eve.delete(&format!("/messages/{id}")), 403, "MESSAGE_002");
+        refused(
+            &eve.put(&format!("/messages/{id}/read"), &Value::Null),
+            403,
+            "MESSAGE_002",
+        );
+        assert_eq!(eve.history(&alice), [json!(0); 0]);
+    }
+}

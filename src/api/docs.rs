@@ -14,6 +14,7 @@ const PARTS: &[&str] = &[
     include_str!("openapi.json"),
     super::message_store::OPENAPI,
     super::chat8::OPENAPI,
+    super::secure_im::OPENAPI,
 ];
 
 /// The whole document, as it is served.

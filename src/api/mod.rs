@@ -9,6 +9,7 @@ mod download;
 pub(crate) mod http;
 mod message_store;
 mod observe;
+mod secure_im;
 pub(crate) mod socket;
 
 use std::collections::HashSet;
@@ -17,14 +18,16 @@ use std::sync::Arc;
 
 use rocket::config::{LogLevel, Shutdown};
 use rocket::fairing::AdHoc;
+use rocket::http::Status;
 use rocket::http::uri::Origin;
-use rocket::{Build, Ignite, Rocket, Route};
+use rocket::{Build, Ignite, Request, Rocket, Route, catch, catchers};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::app::App;
 use crate::error::{Error, Result};
 pub use docs::openapi;
+use http::Reply;
 
 /// Where a server listens, once it does.
 #[derive(Clone, Debug, Default)]
@@ -89,6 +92,7 @@ pub fn routes() -> Vec<Route> {
         observe::routes(),
         message_store::routes(),
         chat8::routes(),
+        secure_im::routes(),
     ]
     .concat()
 }
@@ -122,8 +126,12 @@ fn http_server(
         .manage(metrics.clone())
         .manage(docs::Document::new())
         .mount("/", routes())
-        .register("/", message_store::catchers())
         .register(chat8::BASE, chat8::catchers())
+        .register("/", catchers![unserved])
+        .register("/users", secure_im::catchers())
+        .register("/token", secure_im::catchers())
+        .register("/logout", secure_im::catchers())
+        .register("/me", secure_im::catchers())
         .attach(AdHoc::on_request("optional final slash", |request, _| {
             Box::pin(async move { drop_final_slash(request) })
         }))
@@ -136,8 +144,18 @@ fn http_server(
         }))
 }
 
+/// Answers what no route took, in the words of the API whose path it is; message_store is the
+/// core API, and has all that is nobody's.
+#[catch(default)]
+fn unserved(status: Status, request: &Request<'_>) -> Reply {
+    if secure_im::owns(request.uri().path().as_str()) {
+        return secure_im::refuse(status, request);
+    }
+    message_store::refuse(status, request)
+}
+
 /// `/users/` and `/users` are the same (the router would tell them apart).
-fn drop_final_slash(request: &mut rocket::Request<'_>) {
+fn drop_final_slash(request: &mut Request<'_>) {
     let uri = request.uri();
     let path = uri.path().as_str();
     if path.len() > 1 && path.ends_with('/') {

@@ -22,7 +22,7 @@ const SWEEP_EVERY: Duration = Duration::from_secs(10);
 ///
 /// Users of whom nothing was announced yet count as offline, so only the others are remembered.
 pub async fn announce_changes(app: Arc<App>) {
-    let Some(mut changes) = app.hub.watch_changes() else {
+    let Some(mut watch) = app.hub.watch_changes() else {
         return;
     };
     let mut announced: HashMap<UserId, Status> = HashMap::new();
@@ -30,7 +30,7 @@ pub async fn announce_changes(app: Arc<App>) {
     loop {
         tokio::select! {
             () = app.shutdown.cancelled() => return,
-            changed = changes.recv() => match changed {
+            changed = watch.recv() => match changed {
                 Some(user) => note(&app, &mut announced, user),
                 None => return,
             },

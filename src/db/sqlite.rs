@@ -137,7 +137,7 @@ pub fn unknown_version(path: &Path) -> Result<Option<String>> {
 /// The last things before the writer's connection goes: one file holds everything again.
 pub(super) fn close(connection: Conn) {
     if let Conn::Sqlite(mut inner) = connection {
-        let outcome = inner.batch_execute("PRAGMA optimize; PRAGMA wal_checkpoint(TRUNCATE);");
+        let outcome = inner.batch_execute("PRAGMA wal_checkpoint(TRUNCATE);");
         if let Err(cause) = outcome {
             tracing::warn!(%cause, "the last checkpoint failed; the log beside the database keeps all");
         }

@@ -1,11 +1,12 @@
 //! Messages: send, list, read, replace, delete. One pool for every API.
 //!
 //! Content is opaque: nothing here can open it. Who may do what is decided in [`permissions`];
-//! how lists are read from the tables is in [`lists`]. Room messages are sent here too, but
+//! how lists are read from the tables is in [`lists`] and [`unread`]. Room messages are sent here too, but
 //! belong to `rooms`: nothing below hands one out as a direct message.
 
 pub mod lists;
 pub mod permissions;
+pub mod unread;
 
 use std::sync::Arc;
 
@@ -377,7 +378,10 @@ pub async fn delete(app: &App, user: UserId, action: Action, id: MessageId) -> R
             files::remove_bytes(&uploads_dir, slug);
         }
     };
-    app.db.write_then(work, after).await.map(|(message, _)| message)
+    app.db
+        .write_then(work, after)
+        .await
+        .map(|(message, _)| message)
 }
 
 /// Marks a message as read by its recipient, in every API; again is no error.

@@ -175,10 +175,8 @@ fn check_finds_a_sound_store_sound_and_a_damaged_one_damaged() {
     let output = check(world.data_dir());
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let said = [output.stdout, output.stderr].concat();
-    assert!(
-        String::from_utf8_lossy(&said).contains("restore"),
-        "says what to do"
-    );
+    let said = String::from_utf8_lossy(&said);
+    assert!(said.contains("restore"), "says what to do: {said}");
 }
 
 #[test]

@@ -100,10 +100,14 @@ pub(super) async fn avatar(
 
 #[derive(Serialize)]
 struct FileStored {
-    file_url: String,
-    file_name: String,
-    file_size: i64,
-    file_type: String,
+    #[serde(rename = "file_url")]
+    url: String,
+    #[serde(rename = "file_name")]
+    name: String,
+    #[serde(rename = "file_size")]
+    size_bytes: i64,
+    #[serde(rename = "file_type")]
+    media_type: String,
 }
 
 /// A file for one user. They are sent a message whose content is its URL.
@@ -123,17 +127,17 @@ pub(super) async fn file(
     let upload = incoming
         .finish(app, session.user, Audience::User(receiver), &name)
         .await?;
-    let file_url = format!("{BASE}{FILES}{}", upload.slug);
+    let url = format!("{BASE}{FILES}{}", upload.slug);
     let draft = Draft {
         kind: files::kind_of(&upload.media_type),
         is_encrypted: false,
-        ..Draft::direct(app, session.user, sender_name, receiver, file_url.clone())
+        ..Draft::direct(app, session.user, sender_name, receiver, url.clone())
     };
     let stored = FileStored {
-        file_url,
-        file_name: upload.file_name.clone(),
-        file_size: upload.size_bytes,
-        file_type: upload.media_type.clone(),
+        url,
+        name: upload.file_name.clone(),
+        size_bytes: upload.size_bytes,
+        media_type: upload.media_type.clone(),
     };
     let sent = messages::send(app, draft).await;
     or_remove(app, upload, sent).await?;

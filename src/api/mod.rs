@@ -180,15 +180,19 @@ async fn launch(rocket: Rocket<Ignite>, app: Arc<App>, port: u16) -> Result<()> 
         shutdown.cancelled().await;
         stop.notify();
     });
-    let outcome = rocket.launch().await;
-    outcome.map(drop).map_err(|cause| {
-        // Rocket panics if its errors are dropped unseen.
-        let text = match cause.kind() {
-            rocket::error::ErrorKind::Bind(cause) => {
-                format!("cannot listen on {address}:{port}: {cause}; stop what uses it, or choose another --port")
-            }
-            other => format!("the server on port {port} failed: {other}"),
-        };
-        Error::Internal(text)
-    })
+    let Err(cause) = rocket.launch().await else {
+        return Ok(());
+    };
+    // Rocket panics if its errors are dropped unseen.
+    let text = match cause.kind() {
+        // The time of grace is over and some connection is still there: it goes with the process.
+        rocket::error::ErrorKind::Shutdown(_, None) => return Ok(()),
+        rocket::error::ErrorKind::Bind(cause) => {
+            format!(
+                "cannot listen on {address}:{port}: {cause}; stop what uses it, or choose another --port"
+            )
+        }
+        other => format!("the server on port {port} failed: {other}"),
+    };
+    Err(Error::Internal(text))
 }

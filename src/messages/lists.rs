@@ -228,7 +228,7 @@ impl From<MailboxRow> for Received {
             shared: row
                 .sharer
                 .filter(|_| !row.received)
-                .map(|sharer| (sharer, access)),
+                .map(|name| (name, access)),
         }
     }
 }

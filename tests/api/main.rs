@@ -6,6 +6,8 @@
 
 mod world;
 
+mod chat8;
+
 mod message_store_access;
 mod message_store_accounts;
 mod message_store_bodies;

@@ -2,13 +2,14 @@
 //!
 //! Modules in reading order, each depending only on those below it (ARCHITECTURE.md has the map):
 //! the APIs and what they share ([`api`]); the nouns with their use cases and queries ([`users`],
-//! [`messages`]); what is opened once ([`app`]); the database and live delivery ([`db`], [`hub`],
+//! [`messages`], [`rooms`]); what is opened once ([`app`]); the database and live delivery ([`db`], [`hub`],
 //! [`presence`]); and the words for it all ([`model`], [`error`], [`config`]).
 
 pub mod api;
 pub mod check;
 
 pub mod messages;
+pub mod rooms;
 pub mod users;
 
 pub mod app;

@@ -36,6 +36,7 @@ pub struct Listening {
 /// `on_ready` is called once, when everything listens. Errors: an address that cannot be bound.
 pub async fn serve(app: Arc<App>, on_ready: impl FnOnce(&Listening)) -> Result<()> {
     crate::messages::resume_clock(&app)?;
+    crate::files::remove_partial(&app)?;
     let metrics = observe::Metrics::new().map_err(|cause| Error::Internal(cause.to_string()))?;
     let (lifted, mut bound) = mpsc::unbounded_channel();
     let mut servers = JoinSet::new();

@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 use crate::app::App;
 use crate::db::{Conn, on_inner};
 use crate::error::{Error, Result};
+use crate::files;
 use crate::hub::Event;
 use crate::model::{Access, Instant, Kind, Message, MessageId, RoomId, UserId};
 use crate::schema::{correspondents, messages, pair_keys, permissions as grants};
@@ -358,18 +359,25 @@ pub async fn replace(app: &App, user: UserId, id: MessageId, content: String) ->
         .await
 }
 
-/// Deletes a message and every permission on it; returns it as it was.
+/// Deletes a message and every permission on it; returns it as it was. The upload that it hands
+/// over goes with it.
 ///
 /// `action` is what the API asks for: [`Action::Delete`] (owner or admin) or
 /// [`Action::Withdraw`] (owner only). Errors: [`Error::UnknownMessage`], [`Error::Forbidden`].
 pub async fn delete(app: &App, user: UserId, action: Action, id: MessageId) -> Result<Message> {
-    app.db
-        .write(move |conn| {
-            let message = may(conn, user, action, id)?;
-            diesel::delete(messages::table.find(id)).execute(conn)?;
-            Ok(message)
-        })
-        .await
+    let uploads_dir = app.config.uploads_dir();
+    let work = move |conn: &mut Conn| {
+        let message = may(conn, user, action, id)?;
+        diesel::delete(messages::table.find(id)).execute(conn)?;
+        let slug = files::remove_handed_over(conn, &message)?;
+        Ok((message, slug))
+    };
+    let after = move |(_, slug): &(Message, Option<String>)| {
+        if let Some(slug) = slug {
+            files::remove_bytes(&uploads_dir, slug);
+        }
+    };
+    app.db.write_then(work, after).await.map(|(message, _)| message)
 }
 
 /// Marks a message as read by its recipient, in every API; again is no error.

@@ -107,3 +107,33 @@ impl Event {
         }
     }
 }
+
+/// The live part of an API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Channel {
+    /// Event streams and waiting inboxes of message_store.
+    MessageStore,
+    /// The broadcast socket of secure_im.
+    SecureIm,
+    /// The socket of chat8.
+    Chat8,
+    /// The TCP protocol.
+    ChatRoom,
+    /// The relay socket of encommunication.
+    Relay,
+}
+
+/// Why a subscription is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Logout, or password change.
+    SessionEnded,
+    /// The token's time is up.
+    Expired,
+    /// A newer subscription of the same user, where only one may be.
+    Replaced,
+    /// The reader fell behind.
+    Lagged,
+    /// The server stops.
+    Shutdown,
+}

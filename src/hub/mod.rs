@@ -5,7 +5,7 @@
 
 mod event;
 
-pub use event::Event;
+pub use event::{Channel, End, Event};
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -20,34 +20,6 @@ use crate::model::{RoomId, SessionId, UserId};
 const QUEUE_EVENTS: usize = 256;
 /// How many bytes of content may wait for one reader; a single larger message still passes.
 const QUEUE_BYTES: usize = 16 << 20;
-
-/// The live part of an API.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Channel {
-    /// Event streams and waiting inboxes of message_store.
-    MessageStore,
-    /// The broadcast socket of secure_im.
-    SecureIm,
-    /// The socket of chat8.
-    Chat8,
-    /// The TCP protocol.
-    ChatRoom,
-    /// The relay socket of encommunication.
-    Relay,
-}
-
-/// Why a subscription is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// Logout, password change, or a newer login where only one may be.
-    SessionEnded,
-    /// The token's time is up.
-    Expired,
-    /// The reader fell behind.
-    Lagged,
-    /// The server stops.
-    Shutdown,
-}
 
 /// Who is about to listen.
 #[derive(Clone, Debug)]
@@ -198,6 +170,11 @@ impl Hub {
         self.listeners().by_user.contains_key(&user)
     }
 
+    /// Everybody who listens anywhere.
+    pub fn live_users(&self) -> HashSet<UserId> {
+        self.listeners().by_user.keys().copied().collect()
+    }
+
     /// Everybody who listens on a channel, each once, by id.
     pub fn users_on(&self, channel: Channel) -> Vec<(UserId, String)> {
         let listeners = self.listeners();
@@ -338,6 +315,25 @@ impl Subscription {
         }
         if let Some(room) = room {
             by_room.entry(room).or_default().insert(self.id);
+        }
+    }
+
+    /// Ends the user's older subscriptions to the same channel: only the newest may live there.
+    pub fn replace_older(&self) {
+        let listeners = self.hub.listeners();
+        let entry = |id| listeners.entries.get(id);
+        let Some(Entry { subscriber, .. }) = entry(&self.id) else {
+            return;
+        };
+        let ids = listeners
+            .by_user
+            .get(&subscriber.user)
+            .into_iter()
+            .flatten();
+        for older in ids.filter(|id| **id < self.id).filter_map(entry) {
+            if older.subscriber.channel == subscriber.channel {
+                older.ending.end(End::Replaced);
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 //! Each folder below is one published API: parse, one call of a noun, reply. An API never looks
 //! at another one, never writes SQL, and words its own errors.
 
+mod chat_room;
 mod docs;
 pub(crate) mod http;
 mod message_store;
@@ -29,6 +30,8 @@ pub use docs::openapi;
 pub struct Listening {
     /// HTTP, one for each port.
     pub http: Vec<SocketAddr>,
+    /// The TCP protocol, unless it is off.
+    pub chat_room: Option<SocketAddr>,
 }
 
 /// Serves until `app.shutdown` is cancelled, then drains and returns.
@@ -41,6 +44,10 @@ pub async fn serve(app: Arc<App>, on_ready: impl FnOnce(&Listening)) -> Result<(
     let (lifted, mut bound) = mpsc::unbounded_channel();
     let mut servers = JoinSet::new();
     let mut listening = Listening::default();
+    let chat_room = match app.config.chat_room.enabled {
+        true => Some(chat_room::bind(&app.config.chat_room)?),
+        false => None,
+    };
     for port in app.config.ports.clone() {
         let rocket = http_server(app.clone(), metrics.clone(), port, lifted.clone())
             .ignite()
@@ -55,6 +62,10 @@ pub async fn serve(app: Arc<App>, on_ready: impl FnOnce(&Listening)) -> Result<(
                 return ended(failed);
             }
         }
+    }
+    if let Some(bound) = chat_room {
+        listening.chat_room = Some(bound.address()?);
+        servers.spawn(chat_room::serve(bound, app.clone(), metrics.clone()));
     }
     on_ready(&listening);
     app.shutdown.cancelled().await;

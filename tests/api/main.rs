@@ -6,6 +6,8 @@
 
 mod world;
 
+mod chat_room;
+
 mod message_store_access;
 mod message_store_accounts;
 mod message_store_bodies;

@@ -84,8 +84,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 let refused = |TooLong| Gone::Refused(Frame::Error(Refusal::new(1008, "消息过长")));
                 return line.map(str::to_owned).map_err(refused);
             }
+            // In no order: a busy room must not keep its members from asking.
             tokio::select! {
-                biased;
                 () = self.app.shutdown.cancelled() => return Err(Gone::Shutdown),
                 lines = pushes_to(&mut self.member) => self.write(&lines?).await?,
                 filled = self.link.fill() => filled?,

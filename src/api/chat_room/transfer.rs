@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::fs::File;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
-use tokio::time::{sleep, timeout};
+use tokio::time::{sleep, sleep_until};
 
 use super::answers;
 use super::delivery::{Gone, Link, Member, pushes_to};
@@ -115,9 +115,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             let most = usize::try_from(left)
                 .unwrap_or(PIECE_BYTES)
                 .min(PIECE_BYTES);
+            let stalled = self.link.arrived + STALLED;
             let count = tokio::select! {
-                biased;
-                read = timeout(STALLED, self.link.read(&mut buffer[..most])) => read.map_err(|_| Gone::Peer)??,
+                read = self.link.read(&mut buffer[..most]) => read?,
+                () = sleep_until(stalled) => return Err(Gone::Peer),
                 lines = pushes_to(&mut self.member) => {
                     self.write(&lines?).await?;
                     continue;
@@ -177,7 +178,8 @@ where
                 held.iter().for_each(|event| member.write_event(event, &mut lines));
                 return Ok(lines);
             }
-            event = member.next_event() => held.push(event?),
+            // A last word would become a part of the file.
+            event = member.next_event() => held.push(event.map_err(|_| Gone::Peer)?),
         }
     }
     Err(Gone::Peer)

@@ -44,10 +44,11 @@ pub async fn serve(app: Arc<App>, on_ready: impl FnOnce(&Listening)) -> Result<(
     let (lifted, mut bound) = mpsc::unbounded_channel();
     let mut servers = JoinSet::new();
     let mut listening = Listening::default();
-    let chat_room = match app.config.chat_room.enabled {
-        true => Some(chat_room::bind(&app.config.chat_room)?),
-        false => None,
-    };
+    let chat_room = &app.config.chat_room;
+    let chat_room = chat_room
+        .enabled
+        .then(|| chat_room::bind(chat_room))
+        .transpose()?;
     for port in app.config.ports.clone() {
         let rocket = http_server(app.clone(), metrics.clone(), port, lifted.clone())
             .ignite()

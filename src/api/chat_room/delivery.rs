@@ -4,7 +4,6 @@
 //! subscription that is too far behind, and a write that is stuck ends with it, or by itself.
 
 use std::io;
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::frame::Lines;
 use super::reply::Frame;
 use crate::hub::{End, Event, Subscription};
-use crate::model::{MessageId, Room, RoomId, UserId};
+use crate::model::{MessageId, Room, UserId};
 
 /// How long a peer may take to read anything at all.
 const STUCK: Duration = Duration::from_secs(60);
@@ -138,7 +137,7 @@ pub(super) struct Member {
     pub(super) quiet_until: Option<Instant>,
     events: Subscription,
     /// What the history has just shown them, and need not be said again.
-    shown: Option<(RoomId, RangeInclusive<MessageId>)>,
+    shown: Vec<MessageId>,
 }
 
 impl Member {
@@ -149,7 +148,7 @@ impl Member {
             room,
             quiet_until: None,
             events,
-            shown: None,
+            shown: Vec::new(),
         }
     }
 
@@ -157,12 +156,12 @@ impl Member {
     pub(super) fn enter(&mut self, room: Room) {
         self.events.enter(Some(room.id));
         self.room = room;
-        self.shown = None;
+        self.shown.clear();
     }
 
-    /// Notes which messages of the room they have seen in its history.
-    pub(super) fn has_seen(&mut self, messages: RangeInclusive<MessageId>) {
-        self.shown = Some((self.room.id, messages));
+    /// Notes which messages they have seen in a history.
+    pub(super) fn has_seen(&mut self, messages: Vec<MessageId>) {
+        self.shown = messages;
     }
 
     pub(super) async fn next_event(&mut self) -> Result<Arc<Event>, Gone> {
@@ -176,10 +175,8 @@ impl Member {
 
     /// Appends an event as its line, if it has one.
     pub(super) fn write_event(&self, event: &Event, lines: &mut Vec<u8>) {
-        if let (Event::Said { message, .. }, Some((room, ids))) = (event, &self.shown)
-            && message.room_id == Some(*room)
-            && ids.contains(&message.id)
-        {
+        let is_shown = |id| self.shown.contains(id);
+        if matches!(event, Event::Said { message, .. } if is_shown(&message.id)) {
             return;
         }
         if let Some(frame) = Frame::of(event) {

@@ -136,7 +136,7 @@ fn a_line_of_64_kib_passes_and_one_byte_more_does_not() {
 #[test]
 fn an_idle_connection_keeps_little_memory() {
     let mut lines = Lines::default();
-    lines.space().extend_from_slice(&[b'\n'; 50_000]);
+    lines.space().extend_from_slice(&vec![b'\n'; 50_000]);
     assert_eq!(lines.next_line(), None);
     assert!(lines.space().capacity() <= 2 * IDLE_BYTES);
 }

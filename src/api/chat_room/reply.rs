@@ -37,7 +37,7 @@ pub(super) enum Frame {
         users: Vec<Person>,
     },
     Rooms {
-        chats: Vec<Group>,
+        chats: Vec<ListedRoom>,
     },
     Created(Opened),
     Entered(Opened),
@@ -131,7 +131,7 @@ pub(super) struct Counts {
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct Group {
+pub(super) struct ListedRoom {
     group_id: RoomId,
     group_name: String,
     is_private_chat: bool,
@@ -139,9 +139,9 @@ pub(super) struct Group {
     created_at: String,
 }
 
-impl From<Listed> for Group {
+impl From<Listed> for ListedRoom {
     fn from(listed: Listed) -> Self {
-        Group {
+        ListedRoom {
             group_id: listed.room.id,
             group_name: listed.room.name,
             is_private_chat: false,

@@ -242,9 +242,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 {
                     frame.write_to(&mut lines);
                 }
-                if let (Some((first, _)), Some((last, _))) = (said.first(), said.last()) {
-                    member.has_seen(first.id..=last.id);
-                }
+                member.has_seen(said.iter().map(|(message, _)| message.id).collect());
                 let complete = Frame::HistoryComplete {
                     chat_group_id: id,
                     message_count: said.len(),

@@ -175,7 +175,9 @@ where
             sent = &mut sending => {
                 sent?;
                 let mut lines = Vec::new();
-                held.iter().for_each(|event| member.write_event(event, &mut lines));
+                for event in &held {
+                    member.write_event(event, &mut lines);
+                }
                 return Ok(lines);
             }
             // A last word would become a part of the file.

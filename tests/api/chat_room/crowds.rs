@@ -36,7 +36,11 @@ fn ten_people_talk_at_once_and_everybody_hears_everything_once_and_in_one_order(
             .collect()
     });
     for one in &heard {
-        assert!(one.is_sorted(), "in the order of the ids");
+        // PostgreSQL gives out ids before it commits.
+        assert!(
+            one.is_sorted() || rooms.database().is_some(),
+            "in the order of the ids"
+        );
         assert_eq!(one, &heard[0]);
     }
     for who in 0..PEOPLE {

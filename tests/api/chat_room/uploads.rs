@@ -220,7 +220,6 @@ fn an_upload_of_20_mb_goes_through_while_others_talk() {
 }
 
 #[test]
-#[ignore = "takes 30 s"]
 fn an_upload_that_stands_still_for_30_seconds_is_closed_and_leaves_nothing() {
     let rooms = Rooms::start();
     let mut alice = rooms.arrive("alice");

@@ -1,5 +1,7 @@
 //! What can happen, as told to those who listen.
 
+use std::sync::OnceLock;
+
 use crate::model::{Access, Message, RequestId, Status, UserId};
 
 /// Something that happened, already on disk if it is of a kind that is stored.
@@ -31,6 +33,8 @@ pub enum Event {
         sender: String,
         /// The room's name.
         room: String,
+        /// What every listener is sent, made by the first of them: a room may have thousands.
+        line: OnceLock<Vec<u8>>,
     },
     /// A user's visible status changed; for friends.
     StatusChanged {

@@ -268,6 +268,7 @@ fn announce(app: &App, message: &Message, sender: String, room: String) {
                 message: message.clone(),
                 sender,
                 room,
+                line: std::sync::OnceLock::new(),
             },
         );
     }
@@ -377,7 +378,10 @@ pub async fn delete(app: &App, user: UserId, action: Action, id: MessageId) -> R
             files::remove_bytes(&uploads_dir, slug);
         }
     };
-    app.db.write_then(work, after).await.map(|(message, _)| message)
+    app.db
+        .write_then(work, after)
+        .await
+        .map(|(message, _)| message)
 }
 
 /// Marks a message as read by its recipient, in every API; again is no error.

@@ -175,12 +175,11 @@ impl Member {
 
     /// Appends an event as its line, if it has one.
     pub(super) fn write_event(&self, event: &Event, lines: &mut Vec<u8>) {
-        let is_shown = |id| self.shown.contains(id);
-        if matches!(event, Event::Said { message, .. } if is_shown(&message.id)) {
+        let Event::Said { message, line, .. } = event else {
             return;
-        }
-        if let Some(frame) = Frame::of(event) {
-            frame.write_to(lines);
+        };
+        if !self.shown.contains(&message.id) {
+            lines.extend_from_slice(line.get_or_init(|| Frame::line_of(event)));
         }
     }
 

@@ -231,15 +231,19 @@ impl Frame {
     }
 
     /// What an event is to this API's clients; nothing, for most.
-    pub(super) fn of(event: &Event) -> Option<Self> {
-        match event {
-            Event::Said {
-                message,
-                sender,
-                room,
-            } => Frame::said(message, sender, room),
-            _ => None,
+    pub(super) fn line_of(event: &Event) -> Vec<u8> {
+        let mut line = Vec::new();
+        if let Event::Said {
+            message,
+            sender,
+            room,
+            ..
+        } = event
+            && let Some(frame) = Frame::said(message, sender, room)
+        {
+            frame.write_to(&mut line);
         }
+        line
     }
 
     /// Appends the frame as a line.

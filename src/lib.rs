@@ -2,12 +2,14 @@
 //!
 //! Modules in reading order, each depending only on those below it (ARCHITECTURE.md has the map):
 //! the APIs and what they share ([`api`]); the nouns with their use cases and queries ([`users`],
-//! [`messages`], [`rooms`], [`files`]); what is opened once ([`app`]); the database and live
-//! delivery ([`db`], [`hub`], [`presence`]); and the words for it all ([`model`], [`error`], [`config`]).
+//! [`contacts`], [`messages`], [`rooms`], [`files`]); what is opened once ([`app`]); the database
+//! and live delivery ([`db`], [`hub`], [`presence`]); and the words for it all ([`model`],
+//! [`error`], [`config`]).
 
 pub mod api;
 pub mod check;
 
+pub mod contacts;
 pub mod files;
 pub mod messages;
 pub mod rooms;

@@ -1,4 +1,4 @@
-//! Lists of messages: mailboxes, histories, what is unread.
+//! Lists of messages: mailboxes and histories.
 //!
 //! A page is found by key, newest first or oldest first, and costs the same from anywhere in a
 //! mailbox of any size. The shape of each query is deliberate; ARCHITECTURE.md has the figures.
@@ -19,9 +19,9 @@ mod alias {
         missing_docs,
         reason = "the macro makes public items that nobody can document"
     )]
-    diesel::alias!(crate::schema::permissions as mailbox: Mailbox);
+    diesel::alias!(crate::schema::permissions as mailbox: Mailbox, crate::schema::users as sharer: Sharer);
 }
-use alias::mailbox;
+use alias::{mailbox, sharer};
 
 /// Which part of a list, by message id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,14 +107,60 @@ struct MailboxRow {
     sender: String,
     received: bool,
     kind: String,
-    granted_by: Option<UserId>,
     resealed: Option<String>,
+    sharer: Option<String>,
 }
 
-/// The columns of [`MailboxRow`]. The inner select finds the page's keys in the mailbox, which is
-/// one range of one index; the outer one looks each message up by its id, without any sort.
-macro_rules! mailbox_page {
-    ($inner:expr, $reader:expr, $range:expr, $order:ident, $limit:expr) => {
+/// The columns of [`MailboxRow`].
+macro_rules! mailbox_row {
+    () => {
+        (
+            messages::id,
+            messages::content,
+            messages::sent_at,
+            messages::edited_at,
+            users::username,
+            permissions::received,
+            permissions::kind,
+            permissions::content,
+            sharer.field(users::username).nullable(),
+        )
+    };
+}
+
+/// Who shared a row of the mailbox, if somebody did.
+macro_rules! shared_by {
+    () => {
+        sharer.on(sharer
+            .field(users::id)
+            .nullable()
+            .eq(permissions::granted_by))
+    };
+}
+
+/// SQLite walks the page's keys in the mailbox, which is one range of one index in the wanted
+/// order, and looks each message and sender up by its id: nothing is sorted.
+macro_rules! walked_page {
+    ($inner:expr, $reader:expr, $range:ident, $bound:expr, $order:ident, $limit:expr) => {
+        permissions::table
+            .inner_join(messages::table.on(messages::id.eq(permissions::message_id)))
+            .inner_join(users::table.on(users::id.eq(messages::sender_id)))
+            .left_join(shared_by!())
+            .filter(permissions::user_id.eq($reader))
+            .filter(permissions::message_id.$range($bound))
+            .order(permissions::message_id.$order())
+            .limit($limit)
+            .select(mailbox_row!())
+            .load_iter::<MailboxRow, DefaultLoadingMode>($inner)
+            .map_err(Error::from)
+            .and_then(|rows| cut(rows, |row| row.content.len()))
+    };
+}
+
+/// PostgreSQL would rather merge the whole tables where it is given that join, at a thousand times
+/// the cost; with the page's keys in a select of their own it looks up just those.
+macro_rules! looked_up_page {
+    ($inner:expr, $reader:expr, $range:ident, $bound:expr, $order:ident, $limit:expr) => {
         messages::table
             .inner_join(
                 permissions::table.on(permissions::message_id
@@ -122,28 +168,19 @@ macro_rules! mailbox_page {
                     .and(permissions::user_id.eq($reader))),
             )
             .inner_join(users::table.on(users::id.eq(messages::sender_id)))
+            .left_join(shared_by!())
             .filter(
                 messages::id.eq_any(
                     mailbox
                         .filter(mailbox.field(permissions::user_id).eq($reader))
-                        .filter($range)
+                        .filter(mailbox.field(permissions::message_id).$range($bound))
                         .order(mailbox.field(permissions::message_id).$order())
                         .limit($limit)
                         .select(mailbox.field(permissions::message_id)),
                 ),
             )
             .order(messages::id.$order())
-            .select((
-                messages::id,
-                messages::content,
-                messages::sent_at,
-                messages::edited_at,
-                users::username,
-                permissions::received,
-                permissions::kind,
-                permissions::granted_by,
-                permissions::content,
-            ))
+            .select(mailbox_row!())
             .load_iter::<MailboxRow, DefaultLoadingMode>($inner)
             .map_err(Error::from)
             .and_then(|rows| cut(rows, |row| row.content.len()))
@@ -156,60 +193,44 @@ macro_rules! mailbox_page {
 /// mark as read. Source: message_store §6.
 pub fn inbox(app: &App, reader: UserId, page: Page) -> Result<Chunk<Received>> {
     app.db.read(|conn| {
-        let chunk = match page {
-            Page::Before(before, limit) => {
-                let below = before.map_or(i64::MAX, |id| id.0);
-                let range = mailbox.field(permissions::message_id).lt(below);
-                on_inner!(conn, inner => mailbox_page!(inner, reader, range, desc, limit))?
+        let newest = MessageId(i64::MAX);
+        let chunk = match (&mut *conn, page) {
+            (Conn::Sqlite(inner), Page::Before(before, limit)) => {
+                walked_page!(inner, reader, lt, before.unwrap_or(newest), desc, limit)
             }
-            Page::After(after, limit) => {
-                let range = mailbox.field(permissions::message_id).gt(after);
-                on_inner!(conn, inner => mailbox_page!(inner, reader, range, asc, limit))?
+            (Conn::Sqlite(inner), Page::After(after, limit)) => {
+                walked_page!(inner, reader, gt, after, asc, limit)
             }
-        };
+            (Conn::Postgres(inner), Page::Before(before, limit)) => {
+                looked_up_page!(inner, reader, lt, before.unwrap_or(newest), desc, limit)
+            }
+            (Conn::Postgres(inner), Page::After(after, limit)) => {
+                looked_up_page!(inner, reader, gt, after, asc, limit)
+            }
+        }?;
         Ok(Chunk {
-            rows: received(conn, chunk.rows)?,
+            rows: chunk.rows.into_iter().map(Received::from).collect(),
             is_cut: chunk.is_cut,
         })
     })
 }
 
-/// Adds the names of those who shared.
-fn received(conn: &mut Conn, rows: Vec<MailboxRow>) -> Result<Vec<Received>> {
-    let is_shared = |row: &MailboxRow| !row.received;
-    let sharers: Vec<UserId> = rows
-        .iter()
-        .filter(|row| is_shared(row))
-        .filter_map(|row| row.granted_by)
-        .collect();
-    let names: Vec<(UserId, String)> = if sharers.is_empty() {
-        Vec::new()
-    } else {
-        users::table
-            .filter(users::id.eq_any(sharers))
-            .select((users::id, users::username))
-            .load(conn)?
-    };
-    let name_of = |id| {
-        names
-            .iter()
-            .find(|(user, _)| Some(*user) == id)
-            .map(|(_, name)| name.clone())
-    };
-    Ok(rows
-        .into_iter()
-        .map(|row| Received {
-            shared: is_shared(&row).then(|| {
-                let access = Access::parse(&row.kind).unwrap_or(Access::Read);
-                (name_of(row.granted_by).unwrap_or_default(), access)
-            }),
+impl From<MailboxRow> for Received {
+    fn from(row: MailboxRow) -> Self {
+        let access = Access::parse(&row.kind).unwrap_or(Access::Read);
+        Received {
             id: row.id,
             sender: row.sender,
             content: row.resealed.unwrap_or(row.content),
             sent_at: row.sent_at,
             edited_at: row.edited_at,
-        })
-        .collect())
+            // A recipient's own permission may have been raised; it was sent to them all the same.
+            shared: row
+                .sharer
+                .filter(|_| !row.received)
+                .map(|name| (name, access)),
+        }
+    }
 }
 
 /// One message as its reader sees it, with its sender's name; the owner sees the original.
@@ -313,59 +334,4 @@ pub fn numbered_history(
             .load(conn)?;
         Ok((page, total))
     })
-}
-
-/// Up to `limit` unread direct messages for `reader`, oldest first; leaves them unread.
-pub fn unread(app: &App, reader: UserId, limit: i64) -> Result<Vec<Message>> {
-    app.db.read(|conn| unread_in(conn, reader, limit))
-}
-
-/// Like [`unread`], and marks them as read before they are returned; racing callers never get the
-/// same message twice.
-pub async fn take_unread(app: &App, reader: UserId, limit: i64) -> Result<Vec<Message>> {
-    app.db
-        .write(move |conn| {
-            let found = unread_in(conn, reader, limit)?;
-            let mut taken = Vec::with_capacity(found.len());
-            for message in found {
-                // Another node may have been quicker; on SQLite there is only this writer.
-                let row = messages::table
-                    .find(message.id)
-                    .filter(messages::read_at.is_null());
-                if diesel::update(row)
-                    .set(messages::read_at.eq(Instant::now()))
-                    .execute(conn)?
-                    == 1
-                {
-                    taken.push(message);
-                }
-            }
-            Ok(taken)
-        })
-        .await
-}
-
-/// Marks everything unread for `reader` up to and including `last` as read; returns how many.
-pub async fn mark_read_up_to(app: &App, reader: UserId, last: MessageId) -> Result<usize> {
-    app.db
-        .write(move |conn| {
-            let unread = messages::table
-                .filter(messages::recipient_id.eq(reader))
-                .filter(messages::read_at.is_null())
-                .filter(messages::id.le(last));
-            Ok(diesel::update(unread)
-                .set(messages::read_at.eq(Instant::now()))
-                .execute(conn)?)
-        })
-        .await
-}
-
-fn unread_in(conn: &mut Conn, reader: UserId, limit: i64) -> Result<Vec<Message>> {
-    Ok(messages::table
-        .filter(messages::recipient_id.eq(reader))
-        .filter(messages::read_at.is_null())
-        .order(messages::id.asc())
-        .limit(limit)
-        .select(Message::as_select())
-        .load(conn)?)
 }

@@ -1,16 +1,17 @@
 //! Messages: send, list, read, replace, delete. One pool for every API.
 //!
 //! Content is opaque: nothing here can open it. Who may do what is decided in [`permissions`];
-//! how lists are read from the tables is in [`lists`]. Room messages are sent here too, but
+//! how lists are read from the tables is in [`lists`] and [`unread`]. Room messages are sent here too, but
 //! belong to `rooms`: nothing below hands one out as a direct message.
 
 pub mod lists;
 pub mod permissions;
+pub mod unread;
+mod retries;
 
 use std::sync::Arc;
 
 use diesel::prelude::*;
-use sha2::{Digest, Sha256};
 
 use crate::app::App;
 use crate::db::{Conn, on_inner};
@@ -93,20 +94,6 @@ impl Draft {
             _ => Ok(()),
         }
     }
-
-    /// What must be the same for a retry to be a retry.
-    fn digest(&self) -> Vec<u8> {
-        let to = match &self.to {
-            To::User(user) => format!("user {}", user.0),
-            To::Room { id, .. } => format!("room {}", id.0),
-        };
-        let head = format!("{to}\n{}\n{}\n", self.kind.as_str(), self.is_encrypted);
-        Sha256::new()
-            .chain_update(head)
-            .chain_update(&self.content)
-            .finalize()
-            .to_vec()
-    }
 }
 
 /// Both parties of a direct message in one number, the same from either side. User ids stay
@@ -129,7 +116,8 @@ pub async fn send(app: &Arc<App>, draft: Draft) -> Result<Message> {
         To::User(_) => String::new(),
     };
     let (its_app, hub) = (app.clone(), app.clone());
-    let work = move |conn: &mut Conn| match repeated(conn, &draft)? {
+    let racing = draft.client_key.is_some().then(|| draft.clone());
+    let work = move |conn: &mut Conn| match retries::find(conn, &draft)? {
         Some(message) => Ok((message, false)),
         None => insert(&its_app, conn, draft).map(|message| (message, true)),
     };
@@ -138,26 +126,12 @@ pub async fn send(app: &Arc<App>, draft: Draft) -> Result<Message> {
             announce(&hub, message, sender_name, room_name);
         }
     };
-    app.db
-        .write_then(work, tell)
-        .await
-        .map(|(message, _)| message)
-}
-
-/// The message that an idempotency key already stands for.
-fn repeated(conn: &mut Conn, draft: &Draft) -> Result<Option<Message>> {
-    let Some(key) = &draft.client_key else {
-        return Ok(None);
-    };
-    let found = messages::table
-        .filter(messages::sender_id.eq(draft.sender))
-        .filter(messages::client_key.eq(key))
-        .select((Message::as_select(), messages::client_digest))
-        .first::<(Message, Option<Vec<u8>>)>(conn)
-        .optional()?;
-    match found {
-        Some((_, digest)) if digest.as_deref() != Some(&draft.digest()) => Err(Error::KeyReused),
-        found => Ok(found.map(|(message, _)| message)),
+    match (app.db.write_then(work, tell).await, racing) {
+        (Err(cause), Some(draft)) if retries::is_race(&cause) => app
+            .db
+            .read(|conn| retries::find(conn, &draft))?
+            .ok_or(cause),
+        (outcome, _) => outcome.map(|(message, _)| message),
     }
 }
 
@@ -182,7 +156,7 @@ fn insert(app: &App, conn: &mut Conn, draft: Draft) -> Result<Message> {
         messages::sender_key.eq(&draft.sender_key),
         messages::recipient_key.eq(&recipient_key),
         messages::client_key.eq(&draft.client_key),
-        messages::client_digest.eq(draft.client_key.as_ref().map(|_| draft.digest())),
+        messages::client_digest.eq(draft.client_key.as_ref().map(|_| retries::digest(&draft))),
         messages::sent_at.eq(sent_at),
     );
     let insert = diesel::insert_into(messages::table).values(row);

@@ -176,7 +176,11 @@ impl Hub {
 
     /// Everybody who listens anywhere.
     pub fn live_users(&self) -> HashSet<UserId> {
-        self.listeners().by_user.keys().copied().collect()
+        let listeners = self.listeners();
+        let live = listeners.entries.values();
+        live.filter(|entry| !entry.ending.signal.is_cancelled())
+            .map(|entry| entry.subscriber.user)
+            .collect()
     }
 
     /// Everybody who listens on a channel, each once, by id.

@@ -179,19 +179,6 @@ pub async fn authenticate(
     Ok(user)
 }
 
-/// Notes a login that gets no token: [`tokens::issue`] notes the others.
-pub async fn note_login(app: &App, id: UserId) -> Result<()> {
-    app.db
-        .write(move |conn| {
-            let now = users::last_login_at.eq(Instant::now());
-            diesel::update(users::table.find(id))
-                .set(now)
-                .execute(conn)?;
-            Ok(())
-        })
-        .await
-}
-
 /// Authenticates and issues a token.
 pub async fn log_in(
     app: &App,

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::model::{Room, User};
 use crate::rooms;
 use crate::users::password::secret_of;
-use crate::users::{self, Registration};
+use crate::users::{self, Registration, tokens};
 
 /// Makes an account, which is in the public room from the start; does not log in.
 pub(super) async fn register(app: &App, credentials: Credentials) -> Account {
@@ -53,7 +53,7 @@ pub(super) async fn log_in(
     let secret = secret_of(&credentials.password.unwrap_or_default());
     let arrived = async {
         let user = users::authenticate(app, &username, secret, Some(ip)).await?;
-        users::note_login(app, user.id).await?;
+        tokens::note_login(app, user.id).await?;
         let room = rooms::join_public(app, user.id).await?;
         Ok((user, room))
     };

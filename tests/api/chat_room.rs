@@ -5,6 +5,7 @@ mod accounts;
 mod client;
 mod crowds;
 mod downloads;
+mod examples;
 mod faults;
 mod limits;
 mod operations;

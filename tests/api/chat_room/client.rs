@@ -3,8 +3,7 @@
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 use std::ops::Deref;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -92,18 +91,9 @@ impl Rooms {
 
 /// The port that the server says it listens on.
 fn port_of(world: &World) -> u16 {
-    let end = Instant::now() + PATIENCE;
-    loop {
-        let said = world.server.stdout();
-        let line = said
-            .lines()
-            .find_map(|line| line.strip_prefix("chat_room listens on 127.0.0.1:"));
-        if let Some(port) = line {
-            return port.trim().parse().expect("a port");
-        }
-        assert!(Instant::now() < end, "no port was said: {said}");
-        thread::sleep(Duration::from_millis(1));
-    }
+    const SAYS: &str = "chat_room listens on 127.0.0.1:";
+    let line = world.server.wait_for_line(|line| line.starts_with(SAYS));
+    line[SAYS.len()..].trim().parse().expect("a port")
 }
 
 /// A request with a name and the usual password.

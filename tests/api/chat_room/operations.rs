@@ -48,7 +48,7 @@ fn a_taken_port_is_one_clear_line_and_exit_code_1() {
 #[test]
 fn it_can_be_left_out() {
     let world = World::start();
-    assert!(!world.server.stdout().contains("chat_room"));
+    assert!(!world.server.log().contains("chat_room"));
 }
 
 #[test]

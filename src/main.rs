@@ -170,6 +170,9 @@ fn greet(app: &App, listening: &Listening) {
             "sealpost listens on http://{address}  (documentation: http://{address}/docs)\n"
         ));
     }
+    if let Some(address) = listening.chat_room {
+        say(&format!("chat_room listens on {address}\n"));
+    }
     let data = &app.config.data_dir;
     let data = data.canonicalize().unwrap_or_else(|_| data.clone());
     let place = match app.config.database_url {

@@ -156,6 +156,7 @@ async fn send_all(
 fn parting(end: End, codes: CloseCodes) -> (u16, &'static str) {
     match end {
         End::SessionEnded => (codes.session_ended, "logged out"),
+        End::Replaced => (codes.session_ended, "a newer login took over"),
         End::Expired => (codes.session_ended, "the token has expired"),
         End::Lagged => (1013, "fell behind"),
         End::Shutdown => (codes.shutdown, "the server stops"),

@@ -7,6 +7,7 @@
 mod world;
 
 mod chat8;
+mod chat_room;
 
 mod message_store_access;
 mod message_store_accounts;

@@ -141,6 +141,17 @@ impl Error {
         )
     }
 
+    /// When the peer should try again, for the errors that pass.
+    pub fn retry_after_secs(&self) -> Option<u64> {
+        match self {
+            Error::Busy { retry_after_secs } | Error::TooManyAttempts { retry_after_secs } => {
+                Some(*retry_after_secs)
+            }
+            Error::ReadOnly => Some(5),
+            _ => None,
+        }
+    }
+
     /// The column whose uniqueness an insert or update broke, as `table.column`, if that is what
     /// went wrong. SQLite names columns in its message, PostgreSQL names the constraint.
     pub(crate) fn broken_uniqueness(&self) -> Option<String> {

@@ -19,7 +19,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// A small, durable store for end-to-end-encrypted messages.
 ///
-/// Without a command it serves: http://127.0.0.1:5000, data in ./data. Every setting can also
+/// Without a command it serves on <http://127.0.0.1:5000>, with its data in ./data. Every setting can also
 /// stand in Rocket.toml or in ROCKET_* variables; docs/configuration.md lists them.
 #[derive(Parser)]
 #[command(version, args_conflicts_with_subcommands = true)]
@@ -82,7 +82,7 @@ struct Serve {
     /// An HTTP port; may be repeated, 0 takes a free one [default: 5000]
     #[arg(long, value_name = "PORT")]
     port: Vec<u16>,
-    /// Use a PostgreSQL server: postgres://user:password@host/database
+    /// Use a PostgreSQL server: `postgres://user:password@host/database`
     #[arg(long, value_name = "URL")]
     database_url: Option<String>,
     /// The port of the TCP protocol chat_room, 0 for a free one [default: 8888]
@@ -197,30 +197,23 @@ fn agent(flags: Agent) -> Result<()> {
 
 /// Says where it listens, where the data is, and what guards it.
 fn greet(app: &App, listening: &Listening) {
-    let mut text = String::new();
     for address in &listening.http {
-        text += &format!(
+        say(&format!(
             "sealpost listens on http://{address}  (documentation: http://{address}/docs)\n"
-        );
+        ));
     }
     let data = &app.config.data_dir;
-    let place = if app.config.database_url.is_some() {
-        "PostgreSQL; keys and uploads in "
-    } else {
-        ""
+    let data = data.canonicalize().unwrap_or_else(|_| data.clone());
+    let place = match app.config.database_url {
+        Some(_) => "PostgreSQL; keys and uploads in ",
+        None => "",
     };
-    text += &format!(
-        "data: {place}{}\n",
-        data.canonicalize()
-            .unwrap_or_else(|_| data.clone())
-            .display()
-    );
-    text += match app.config.auth {
+    say(&format!("data: {place}{}\n", data.display()));
+    say(match app.config.auth {
         Auth::Protected => "protected: calls without a token are served to this machine only\n",
         Auth::Token => "every call needs its user's token\n",
         Auth::Open => "WARNING: open, everybody may act as anybody\n",
-    };
-    say(&text);
+    });
 }
 
 fn stop_on_signal(shutdown: CancellationToken) {

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 const MOST_KEYS: usize = 100_000;
 
 /// Buckets of failures by key.
-pub struct Throttle<K> {
+pub(crate) struct Throttle<K> {
     burst: u32,
     refill: Duration,
     /// For each key, when its bucket will be full again. A full bucket needs no entry.
@@ -22,7 +22,7 @@ pub struct Throttle<K> {
 
 impl<K: Hash + Eq> Throttle<K> {
     /// `burst` failures at once, then one more each `refill`.
-    pub fn new(burst: u32, refill: Duration) -> Self {
+    pub(crate) fn new(burst: u32, refill: Duration) -> Self {
         Throttle {
             burst,
             refill,
@@ -31,7 +31,7 @@ impl<K: Hash + Eq> Throttle<K> {
     }
 
     /// Refuses a key whose bucket is empty.
-    pub fn check(&self, key: &K) -> Result<()> {
+    pub(crate) fn check(&self, key: &K) -> Result<()> {
         let full_at = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(full_at) = full_at.get(key) else {
             return Ok(());
@@ -47,7 +47,7 @@ impl<K: Hash + Eq> Throttle<K> {
     }
 
     /// Takes one failure out of a key's bucket.
-    pub fn note_failure(&self, key: K) {
+    pub(crate) fn note_failure(&self, key: K) {
         let now = Instant::now();
         let mut full_at = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
         if full_at.len() >= MOST_KEYS {
@@ -58,7 +58,7 @@ impl<K: Hash + Eq> Throttle<K> {
     }
 
     /// Fills a key's bucket.
-    pub fn forgive(&self, key: &K) {
+    pub(crate) fn forgive(&self, key: &K) {
         self.full_at
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

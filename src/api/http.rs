@@ -57,18 +57,6 @@ impl Reply {
         self.headers.push(Header::new(name, value.into()));
         self
     }
-
-    /// Adds `Retry-After` for the errors that have one.
-    #[must_use]
-    pub(crate) fn with_retry_after(self, error: &Error) -> Self {
-        match error {
-            Error::Busy { retry_after_secs } | Error::TooManyAttempts { retry_after_secs } => {
-                self.with_header("Retry-After", retry_after_secs.to_string())
-            }
-            Error::ReadOnly => self.with_header("Retry-After", "5"),
-            _ => self,
-        }
-    }
 }
 
 impl<'r> Responder<'r, 'static> for Reply {

@@ -9,6 +9,7 @@ mod message_store;
 mod observe;
 pub(crate) mod socket;
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -96,7 +97,7 @@ fn http_server(
         ip_header: None,
         shutdown: Shutdown {
             ctrlc: false,
-            signals: Default::default(),
+            signals: HashSet::default(),
             grace: 2,
             mercy: 2,
             ..Shutdown::default()

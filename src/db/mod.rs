@@ -19,13 +19,24 @@ use diesel::prelude::*;
 
 use crate::error::{Error, Result};
 
-/// One connection to either back end. Most queries run on it as they are.
-#[derive(diesel::MultiConnection)]
-pub enum Conn {
-    /// Tried first, since SQLite would take any text for a file name.
-    Postgres(PgConnection),
-    /// The default.
-    Sqlite(SqliteConnection),
+pub use connection::Conn;
+
+mod connection {
+    #![allow(
+        missing_docs,
+        reason = "the derive makes public items that nobody can document"
+    )]
+
+    use diesel::prelude::*;
+
+    /// One connection to either back end. Most queries run on it as they are.
+    #[derive(diesel::MultiConnection)]
+    pub enum Conn {
+        /// Tried first, since SQLite would take any text for a file name.
+        Postgres(PgConnection),
+        /// The default.
+        Sqlite(SqliteConnection),
+    }
 }
 
 /// Runs the same typed query on whichever connection is inside: for what [`Conn`] itself
@@ -163,9 +174,7 @@ impl Db {
 
     /// Whether a write would be taken now; makes one that changes nothing.
     pub async fn is_writable(&self) -> bool {
-        self.write(|connection| postgres::or_sqlite_can_write(connection))
-            .await
-            .is_ok()
+        self.write(postgres::or_sqlite_can_write).await.is_ok()
     }
 
     /// The size of the database in bytes.

@@ -14,7 +14,14 @@ use crate::error::{Error, Result};
 use crate::model::{Access, Instant, Message, MessageId, UserId};
 use crate::schema::{messages, permissions, users};
 
-diesel::alias!(permissions as mailbox: Mailbox);
+mod alias {
+    #![allow(
+        missing_docs,
+        reason = "the macro makes public items that nobody can document"
+    )]
+    diesel::alias!(crate::schema::permissions as mailbox: Mailbox);
+}
+use alias::mailbox;
 
 /// Which part of a list, by message id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -299,13 +299,8 @@ pub async fn offer_key(app: &Arc<App>, from: UserId, to: UserId, aes_key: String
         .write_then(
             move |conn| remember_key(conn, from, to, &aes_key),
             move |()| {
-                hub.to_user(
-                    to,
-                    Event::KeyOffered {
-                        from,
-                        aes_key: event_key,
-                    },
-                )
+                let aes_key = event_key;
+                hub.to_user(to, Event::KeyOffered { from, aes_key });
             },
         )
         .await

@@ -214,7 +214,7 @@ pub async fn change_password(
     };
     app.db
         .write_then(work, move |ended| {
-            tokens::forget(&its_app, user, ended, kept)
+            tokens::forget(&its_app, user, ended, kept);
         })
         .await?;
     Ok(())

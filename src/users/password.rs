@@ -95,13 +95,10 @@ async fn in_turn<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T> {
     let permit = tokio::time::timeout(PATIENCE, app.hashing.acquire()).await;
-    let _permit = match permit {
-        Ok(Ok(permit)) => permit,
-        _ => {
-            return Err(Error::Busy {
-                retry_after_secs: 2,
-            });
-        }
+    let Ok(Ok(_permit)) = permit else {
+        return Err(Error::Busy {
+            retry_after_secs: 2,
+        });
     };
     let (answer, answered) = tokio::sync::oneshot::channel();
     // A thread of its own each time, since a thread that has stood back may not come forward again.

@@ -39,10 +39,10 @@ pub(super) async fn register(app: &AppState, body: Body) -> Answer {
         public_key: Some(public_key),
     };
     let user = users::register(app, registration).await?;
-    success(
+    Ok(success(
         "Registration successful",
         json!({ "user_id": user.username }),
-    )
+    ))
 }
 
 #[derive(Deserialize)]
@@ -61,10 +61,10 @@ pub(super) async fn login(app: &AppState, caller: Caller, body: Body) -> Answer 
     check_hash("password_hash", &password_hash)?;
     let username = users::parse_username(&user_id)?;
     let (user, token) = users::log_in(app, &username, password_hash, caller.peer.ip).await?;
-    success(
+    Ok(success(
         "Login successful",
         json!({ "user_id": user.username, "token": token.text, "expires_in": token.expires_in_secs }),
-    )
+    ))
 }
 
 /// message_store §3.
@@ -74,10 +74,10 @@ pub(super) fn public_key(app: &AppState, user_id: Option<&str>) -> Answer {
         user_id.ok_or_else(|| Failure::bad_field("user_id", "is missing in the query"))?;
     let username = users::parse_username(user_id)?;
     let public_key = keys::public_key(app, users::id_by_username(app, &username)?)?;
-    success(
+    Ok(success(
         "Public key retrieved successfully",
         json!({ "user_id": username, "public_key": public_key }),
-    )
+    ))
 }
 
 #[derive(Deserialize)]
@@ -107,7 +107,7 @@ pub(super) async fn change_password(app: &AppState, caller: Caller, body: Body) 
         caller.peer.ip,
     );
     match changed.await {
-        Ok(()) => done("Password changed successfully"),
+        Ok(()) => Ok(done("Password changed successfully")),
         Err(Error::BadCredentials) => Err(Failure::new(
             rocket::http::Status::Unauthorized,
             "Invalid password",

@@ -43,7 +43,7 @@ pub(super) async fn grant(app: &AppState, caller: Caller, id: &str, body: Body) 
         content: encrypted_content,
     };
     permissions::grant(app, grant).await?;
-    done("Permission granted successfully")
+    Ok(done("Permission granted successfully"))
 }
 
 #[derive(Default, Deserialize)]
@@ -72,7 +72,7 @@ pub(super) async fn revoke(
     let holder = holder.ok_or_else(|| Failure::bad_field("target_user_id", "is missing"))?;
     permissions::check_may_revoke(app, revoker.id, holder == revoker.username, id)?;
     permissions::revoke(app, revoker.id, target(app, holder)?, id).await?;
-    done("Permission revoked successfully")
+    Ok(done("Permission revoked successfully"))
 }
 
 /// The user whose permission is meant.

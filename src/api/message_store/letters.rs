@@ -165,7 +165,7 @@ pub(super) async fn delete(
     let Acting { user_id: in_body } = optional(body, user_id.is_some())?;
     let deleter = caller.acting_as(app, from_query(in_body.as_deref().or(user_id))?)?;
     messages::delete(app, deleter.id, Action::Delete, id).await?;
-    done("Message deleted successfully")
+    Ok(done("Message deleted successfully"))
 }
 
 /// A `DELETE` may have its fields in the body or, since proxies drop such bodies, in the query.

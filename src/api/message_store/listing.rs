@@ -231,7 +231,7 @@ fn put(out: &mut Vec<u8>, item: &impl Serialize) {
 
 /// A list, as published: complete if it is small, streamed otherwise.
 pub(super) enum Listing {
-    Whole(Reply),
+    Whole(Box<Reply>),
     Streamed(
         std::pin::Pin<Box<dyn rocket::futures::Stream<Item = std::io::Cursor<Vec<u8>>> + Send>>,
     ),
@@ -250,11 +250,11 @@ impl Listing {
         cursor.advance(&fetch(app, cursor.page)?, &write, &mut body);
         if cursor.is_done {
             cursor.finish(&mut body);
-            return Ok(Listing::Whole(Reply::raw(
+            return Ok(Listing::Whole(Box::new(Reply::raw(
                 Status::Ok,
                 ContentType::JSON,
                 body,
-            )));
+            ))));
         }
         let app = app.clone();
         Ok(Listing::Streamed(Box::pin(stream! {

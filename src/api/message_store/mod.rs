@@ -63,26 +63,26 @@ struct Success<T: Serialize> {
     data: Option<T>,
 }
 
-fn success<T: Serialize>(message: &'static str, data: T) -> Answer {
-    Ok(Reply::json(
+fn success<T: Serialize>(message: &'static str, data: T) -> Reply {
+    Reply::json(
         Status::Ok,
         &Success {
             status: "success",
             message,
             data: Some(data),
         },
-    ))
+    )
 }
 
-fn done(message: &'static str) -> Answer {
-    Ok(Reply::json(
+fn done(message: &'static str) -> Reply {
+    Reply::json(
         Status::Ok,
         &Success::<()> {
             status: "success",
             message,
             data: None,
         },
-    ))
+    )
 }
 
 #[derive(Serialize)]
@@ -93,28 +93,42 @@ struct ErrorBody<'a> {
 
 /// An error of this API: `{"status": "error", "message"}`.
 #[derive(Debug)]
-struct Failure(Reply);
+struct Failure {
+    status: Status,
+    message: String,
+    retry_after_secs: Option<u64>,
+}
 
 impl Failure {
-    fn new(status: Status, message: &str) -> Self {
-        Failure(Reply::json(
+    fn new(status: Status, message: impl Into<String>) -> Self {
+        Failure {
             status,
-            &ErrorBody {
-                status: "error",
-                message,
-            },
-        ))
+            message: message.into(),
+            retry_after_secs: None,
+        }
     }
 
     /// A field that is missing, malformed or of a wrong type.
     fn bad_field(field: &str, problem: &str) -> Self {
-        Failure::new(Status::BadRequest, &format!("{field} {problem}"))
+        Failure::new(Status::BadRequest, format!("{field} {problem}"))
+    }
+
+    fn into_reply(self) -> Reply {
+        let body = ErrorBody {
+            status: "error",
+            message: &self.message,
+        };
+        let reply = Reply::json(self.status, &body);
+        match self.retry_after_secs {
+            Some(secs) => reply.with_header("Retry-After", secs.to_string()),
+            None => reply,
+        }
     }
 }
 
 impl<'r> rocket::response::Responder<'r, 'static> for Failure {
     fn respond_to(self, request: &'r Request<'_>) -> rocket::response::Result<'static> {
-        self.0.respond_to(request)
+        self.into_reply().respond_to(request)
     }
 }
 
@@ -123,14 +137,14 @@ impl From<BodyProblem> for Failure {
         match problem {
             BodyProblem::TooLarge { limit_bytes } => Failure::new(
                 Status::PayloadTooLarge,
-                &format!("the body exceeds {limit_bytes} bytes; split the content"),
+                format!("the body exceeds {limit_bytes} bytes; split the content"),
             ),
             BodyProblem::Broken => {
                 Failure::new(Status::BadRequest, "the body ended early; send it again")
             }
             BodyProblem::Unreadable(cause) => Failure::new(
                 Status::BadRequest,
-                &format!("the body is not readable JSON ({cause}); send one JSON object"),
+                format!("the body is not readable JSON ({cause}); send one JSON object"),
             ),
             BodyProblem::Field { field, problem, .. } if field.is_empty() => {
                 Failure::bad_field("the body", &format!("{problem}; send one JSON object"))
@@ -144,8 +158,11 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         http::log_if_internal(&error);
         let (status, message) = wording(&error);
-        let failure = Failure::new(status, &message);
-        Failure(failure.0.with_retry_after(&error))
+        Failure {
+            status,
+            message,
+            retry_after_secs: error.retry_after_secs(),
+        }
     }
 }
 
@@ -245,7 +262,8 @@ fn message_id(text: &str) -> Result<crate::model::MessageId, Failure> {
 fn no_route(request: &Request<'_>) -> Reply {
     let others = http::other_methods(request);
     if others.is_empty() {
-        return Failure::new(Status::NotFound, "no such path; GET /docs lists them all").0;
+        return Failure::new(Status::NotFound, "no such path; GET /docs lists them all")
+            .into_reply();
     }
     let allowed: Vec<&str> = others.iter().map(|method| method.as_str()).collect();
     let text = format!(
@@ -253,14 +271,14 @@ fn no_route(request: &Request<'_>) -> Reply {
         request.method(),
         allowed.join(" or ")
     );
-    Failure::new(Status::MethodNotAllowed, &text)
-        .0
+    Failure::new(Status::MethodNotAllowed, text)
+        .into_reply()
         .with_header("Allow", allowed.join(", "))
 }
 
 #[catch(400)]
 fn no_parse() -> Reply {
-    Failure::new(Status::BadRequest, "the request cannot be read").0
+    Failure::new(Status::BadRequest, "the request cannot be read").into_reply()
 }
 
 #[catch(default)]
@@ -270,7 +288,7 @@ fn otherwise(status: Status, _: &Request<'_>) -> Reply {
             Status::InternalServerError,
             "internal error; the server's log has the cause",
         )
-        .0;
+        .into_reply();
     }
-    Failure::new(status, status.reason_lossy()).0
+    Failure::new(status, status.reason_lossy()).into_reply()
 }

@@ -1,0 +1,30 @@
+//! The black-box tests: the built program, real sockets, a world of its own for each test.
+//!
+//! Everything is asked over the wire and judged by what comes back; nothing is imported from the
+//! crate. With `DATABASE_URL=postgres://…` the same tests run on PostgreSQL, each world in a
+//! database of its own on that server.
+
+mod world;
+
+mod message_store_access;
+mod message_store_accounts;
+mod message_store_bodies;
+mod message_store_events;
+mod message_store_grants;
+mod message_store_load;
+mod message_store_messages;
+mod message_store_pages;
+mod message_store_retries;
+mod message_store_shared;
+mod message_store_throttle;
+
+mod model_property;
+mod permission_matrix;
+
+mod durability;
+mod full_disk;
+mod operations;
+mod operations_backup;
+mod operations_start;
+
+mod tidy;

@@ -1,0 +1,148 @@
+//! `GET /messages/stream`: server-sent events for what is sent and granted to a user.
+
+use std::io::{BufRead as _, BufReader};
+
+use reqwest::Method;
+use reqwest::blocking::Response;
+use serde_json::Value;
+
+use crate::world::{Person, Reply, World};
+
+/// One event of the stream.
+#[derive(Debug)]
+struct Event {
+    id: String,
+    data: Value,
+}
+
+/// An open stream of events.
+struct Stream(BufReader<Response>);
+
+impl Stream {
+    fn open(person: &Person, last_event_id: Option<i64>) -> Self {
+        let mut request = person.world.request(Method::GET, "/messages/stream");
+        request = request.query(&[("user_id", &person.id)]);
+        if let Some(id) = last_event_id {
+            request = request.header("Last-Event-ID", id);
+        }
+        let response = request.send().expect("the server answers");
+        assert_eq!(response.status(), 200);
+        let content_type = response.headers()["content-type"]
+            .to_str()
+            .expect("ASCII")
+            .to_owned();
+        assert!(
+            content_type.starts_with("text/event-stream"),
+            "{content_type}"
+        );
+        Self(BufReader::new(response))
+    }
+
+    /// The next event; comments and fields of no interest are passed over.
+    fn next(&mut self) -> Event {
+        let (mut id, mut data) = (String::new(), String::new());
+        loop {
+            let mut line = String::new();
+            let read = self.0.read_line(&mut line).expect("the stream goes on");
+            assert!(read > 0, "the stream ended");
+            let line = line.trim_end();
+            if let Some(value) = line.strip_prefix("id:") {
+                value.trim_start().clone_into(&mut id);
+            } else if let Some(value) = line.strip_prefix("data:") {
+                data.push_str(value.trim_start());
+            } else if line.is_empty() && !data.is_empty() {
+                let data = serde_json::from_str(&data).expect("an event carries JSON");
+                return Event { id, data };
+            }
+        }
+    }
+}
+
+#[test]
+fn a_new_message_is_an_event_with_the_inbox_item() {
+    let world = World::start();
+    let [alice, bob] = world.people(["alice", "bob"]);
+    let mut stream = Stream::open(&bob, Some(0));
+    let id = alice.send(&bob, "sealed");
+    let event = stream.next();
+    assert_eq!(event.id, id.to_string());
+    assert_eq!(event.data, bob.inbox()[0]);
+}
+
+#[test]
+fn a_newly_granted_message_is_an_event_too() {
+    let world = World::start();
+    let [alice, bob, carol] = world.people(["alice", "bob", "carol"]);
+    let first = alice.send(&carol, "marks that the stream is open");
+    let mut stream = Stream::open(&carol, Some(0));
+    assert_eq!(stream.next().id, first.to_string());
+    let id = alice.send(&bob, "sealed for bob");
+    alice
+        .grant_resealed(id, "carol", "read", "sealed for carol")
+        .ok();
+    let event = stream.next();
+    assert_eq!(event.id, id.to_string());
+    assert_eq!(event.data, carol.inbox()[0]);
+    assert_eq!(event.data["encrypted_content"], "sealed for carol");
+}
+
+#[test]
+fn a_stream_shows_nothing_that_is_not_for_its_user() {
+    let world = World::start();
+    let [alice, bob, carol] = world.people(["alice", "bob", "carol"]);
+    let mut stream = Stream::open(&carol, Some(0));
+    alice.send(&bob, "not for carol");
+    let id = alice.send(&carol, "for carol");
+    assert_eq!(stream.next().id, id.to_string());
+}
+
+#[test]
+fn a_stream_is_resumed_after_the_last_event() {
+    let world = World::start();
+    let [alice, bob] = world.people(["alice", "bob"]);
+    let first = alice.send(&bob, "seen");
+    let missed: Vec<i64> = (0..150).map(|n| alice.send(&bob, &n.to_string())).collect();
+    let mut stream = Stream::open(&bob, Some(first));
+    let late = alice.send(&bob, "live");
+    for id in missed.into_iter().chain([late]) {
+        assert_eq!(stream.next().id, id.to_string(), "each once, in order");
+    }
+}
+
+#[test]
+fn several_streams_of_one_user_all_see_everything() {
+    let world = World::start();
+    let [alice, bob] = world.people(["alice", "bob"]);
+    let mut streams: Vec<Stream> = (0..5).map(|_| Stream::open(&bob, Some(0))).collect();
+    let sent: Vec<i64> = (0..20).map(|_| alice.send(&bob, "sealed")).collect();
+    for stream in &mut streams {
+        for id in &sent {
+            assert_eq!(stream.next().id, id.to_string());
+        }
+    }
+}
+
+#[test]
+fn a_stream_is_refused_like_any_other_call() {
+    let world = World::start();
+    let [alice, bob] = world.people(["alice", "bob"]);
+    let stream =
+        |user_id: &str| world.request(Method::GET, &format!("/messages/stream?user_id={user_id}"));
+    Reply::to(stream("nobody")).error(404);
+    Reply::to(stream("")).error(400);
+    world.get("/messages/stream", &[]).error(400);
+    Reply::to(stream("alice").header("Last-Event-ID", "not an id")).error(400);
+    Reply::to(stream("alice").bearer_auth("no token")).error(401);
+    Reply::to(stream("alice").bearer_auth(bob.token())).error(403);
+    drop(alice);
+}
+
+#[test]
+fn a_stream_without_last_event_id_shows_what_comes_from_now_on() {
+    let world = World::start();
+    let [alice, bob] = world.people(["alice", "bob"]);
+    alice.send(&bob, "before");
+    let mut stream = Stream::open(&bob, None);
+    let id = alice.send(&bob, "after");
+    assert_eq!(stream.next().id, id.to_string());
+}

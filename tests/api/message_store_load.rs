@@ -1,0 +1,141 @@
+//! Much at once: big mailboxes in bounded memory, slow readers, a full queue, configured limits.
+
+use std::collections::BTreeSet;
+use std::io::Read as _;
+
+use reqwest::Method;
+use reqwest::blocking::Response;
+
+use crate::world::{Person, Reply, Setup, World};
+
+/// Fills the inbox of `bob` with `count` messages of `bytes` bytes each.
+fn fill(alice: &Person, count: usize, bytes: usize) {
+    let content = "x".repeat(bytes);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for _ in 0..count / 8 {
+                    alice.try_send("bob", &content).ok();
+                }
+            });
+        }
+    });
+}
+
+fn open_inbox(world: &World) -> Response {
+    let request = world.request(Method::GET, "/messages/inbox?user_id=bob");
+    let response = request.send().expect("the server answers");
+    assert_eq!(response.status(), 200);
+    response
+}
+
+/// A figure of the server's memory, in KiB, as the kernel counts it.
+fn memory_kib(world: &World, figure: &str) -> u64 {
+    let path = format!("/proc/{}/status", world.server.pid());
+    let status = std::fs::read_to_string(path).expect("the kernel tells");
+    let line = status
+        .lines()
+        .find(|line| line.starts_with(figure))
+        .expect("the figure is there");
+    let kib = line.split_whitespace().nth(1).expect("a number");
+    kib.parse().expect("a number")
+}
+
+#[test]
+fn an_inbox_of_any_size_is_streamed_in_bounded_memory() {
+    let world = World::start();
+    let [alice, _] = world.people(["alice", "bob"]);
+    fill(&alice, 4000, 16 << 10);
+    // From here on the kernel notes the highest figure anew.
+    let pid = world.server.pid();
+    std::fs::write(format!("/proc/{pid}/clear_refs"), "5").expect("the kernel listens");
+    let before = memory_kib(&world, "VmRSS");
+    let bytes = std::io::copy(&mut open_inbox(&world), &mut std::io::sink()).expect("it streams");
+    let grown = memory_kib(&world, "VmHWM").saturating_sub(before);
+    assert!(bytes > 4000 * (16 << 10), "{bytes} bytes");
+    assert!(
+        grown < 16 << 10,
+        "memory grew by {grown} KiB for {bytes} bytes"
+    );
+}
+
+#[test]
+fn slow_readers_hold_nobody_up() {
+    let world = World::start();
+    let [alice, bob] = world.people(["alice", "bob"]);
+    fill(&alice, 800, 32 << 10);
+    let mut slow: Vec<Response> = (0..40).map(|_| open_inbox(&world)).collect();
+    for response in &mut slow {
+        let mut first = [0; 64];
+        response.read_exact(&mut first).expect("it begins");
+    }
+    let id = alice.send(&bob, "meanwhile");
+    let page = bob.list("/messages/inbox", &[("limit", "1")]).messages();
+    assert_eq!(page[0]["id"], id);
+    drop(slow);
+}
+
+#[test]
+fn a_full_queue_refuses_and_says_when_to_try_again() {
+    let world = Setup::new().env("ROCKET_QUEUE_CAPACITY", 1).start();
+    let [alice, bob] = world.people(["alice", "bob"]);
+    let acknowledged: Vec<String> = std::thread::scope(|scope| {
+        let send = |thread: usize| {
+            let alice = &alice;
+            scope.spawn(move || {
+                let mut acknowledged = Vec::new();
+                for number in 0..50 {
+                    let content = format!("{thread}-{number}");
+                    let reply = alice.try_send("bob", &content);
+                    if reply.status == 200 {
+                        acknowledged.push(content);
+                    } else {
+                        reply.error(503);
+                        assert!(reply.header("Retry-After").is_some(), "{reply:?}");
+                    }
+                }
+                acknowledged
+            })
+        };
+        let threads: Vec<_> = (0..16).map(send).collect();
+        threads
+            .into_iter()
+            .flat_map(|thread| thread.join().expect("no panic"))
+            .collect()
+    });
+    let inbox = bob.inbox();
+    let found: BTreeSet<&str> = inbox
+        .iter()
+        .filter_map(|item| item["encrypted_content"].as_str())
+        .collect();
+    let told: BTreeSet<&str> = acknowledged.iter().map(String::as_str).collect();
+    assert_eq!(
+        found, told,
+        "what was acknowledged, and nothing that was refused"
+    );
+    assert_eq!(inbox.len(), acknowledged.len());
+    assert_eq!(
+        world.get("/readyz", &[]).status,
+        200,
+        "a full queue is not a broken store"
+    );
+}
+
+#[test]
+fn the_limit_of_content_is_configurable_and_counted_in_bytes() {
+    let world = Setup::new().env("ROCKET_MAX_CONTENT_BYTES", 100).start();
+    let [alice, bob] = world.people(["alice", "bob"]);
+    alice.send(&bob, &"x".repeat(100));
+    alice.send(&bob, &"é".repeat(50));
+    // As JSON it is six times as long; what counts is what it says.
+    let escaped = format!(
+        r#"{{"user_id":"alice","receiver_id":"bob","encrypted_content":"{}"}}"#,
+        "\\u0041".repeat(100)
+    );
+    Reply::to(world.request(Method::POST, "/messages/send").body(escaped)).ok();
+    for over in ["x".repeat(101), "é".repeat(51)] {
+        let reply = alice.try_send("bob", &over);
+        reply.error(if reply.status == 413 { 413 } else { 400 });
+    }
+    assert_eq!(bob.inbox().len(), 3);
+}

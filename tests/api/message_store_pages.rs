@@ -1,0 +1,166 @@
+//! Pages of the mailboxes: `limit` and `before` backwards, `after` and `wait` forwards.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::world::{Person, Reply, World};
+
+const MAILBOXES: [&str; 2] = ["/messages/inbox", "/messages/outbox"];
+
+fn ids(messages: &[Value]) -> Vec<i64> {
+    messages
+        .iter()
+        .map(|item| item["id"].as_i64().expect("an id"))
+        .collect()
+}
+
+/// The cursor of the following page, as a query takes it; `None` on the last page.
+fn next(reply: &Reply) -> Option<String> {
+    match &reply.json()["next"] {
+        Value::Null => None,
+        Value::String(cursor) => Some(cursor.clone()),
+        other => Some(other.to_string()),
+    }
+}
+
+/// Every page of a mailbox by `limit`, in the order they came.
+fn pages(person: &Person, path: &str, limit: &str) -> Vec<Vec<i64>> {
+    let mut pages = Vec::new();
+    let mut cursor = None;
+    loop {
+        let mut query = vec![("limit", limit)];
+        query.extend(cursor.as_deref().map(|cursor| ("before", cursor)));
+        let reply = person.list(path, &query);
+        pages.push(ids(&reply.messages()));
+        cursor = next(&reply);
+        if cursor.is_none() || pages.len() > 100 {
+            return pages;
+        }
+    }
+}
+
+#[test]
+fn pages_put_together_are_the_whole_mailbox() {
+    let world = World::start();
+    let alice = world.register("alice");
+    let mut sent: Vec<i64> = (0..23)
+        .map(|n| alice.send(&alice, &n.to_string()))
+        .collect();
+    sent.reverse();
+    for path in MAILBOXES {
+        for limit in ["1", "7", "23", "1000"] {
+            let pages = pages(&alice, path, limit);
+            let limit: usize = limit.parse().expect("a number");
+            assert!(pages.iter().all(|page| page.len() <= limit), "{pages:?}");
+            assert_eq!(pages.concat(), sent, "{path} by {limit}");
+        }
+    }
+}
+
+#[test]
+fn pages_hold_direct_and_granted_messages_together() {
+    let world = World::start();
+    let [alice, bob, carol] = world.people(["alice", "bob", "carol"]);
+    let mut expected = Vec::new();
+    for n in 0..12 {
+        let receiver = if n % 2 == 0 { &carol } else { &bob };
+        let id = alice.send(receiver, "sealed");
+        if n % 3 == 0 {
+            alice.grant(id, "carol", "read").ok();
+        }
+        if n % 2 == 0 || n % 3 == 0 {
+            expected.insert(0, id);
+        }
+    }
+    assert_eq!(pages(&carol, "/messages/inbox", "2").concat(), expected);
+}
+
+#[test]
+fn a_page_is_not_disturbed_by_what_arrives_meanwhile() {
+    let world = World::start();
+    let alice = world.register("alice");
+    let sent: Vec<i64> = (0..6).map(|_| alice.send(&alice, "sealed")).collect();
+    let first = alice.list("/messages/inbox", &[("limit", "3")]);
+    alice.send(&alice, "late");
+    let cursor = next(&first).expect("there is more");
+    let second = alice.list("/messages/inbox", &[("limit", "3"), ("before", &cursor)]);
+    assert_eq!(ids(&second.messages()), [sent[2], sent[1], sent[0]]);
+}
+
+#[test]
+fn without_a_limit_everything_comes() {
+    let world = World::start();
+    let alice = world.register("alice");
+    for n in 0..120 {
+        alice.send(&alice, &n.to_string());
+    }
+    for path in MAILBOXES {
+        let reply = alice.list(path, &[]);
+        assert_eq!(reply.messages().len(), 120, "{path}");
+        assert_eq!(next(&reply), None);
+    }
+}
+
+#[test]
+fn limits_and_cursors_that_are_none_are_refused() {
+    let world = World::start();
+    let alice = world.register("alice");
+    let huge = "9".repeat(40);
+    let wrong: [(&str, &[&str]); 4] = [
+        ("limit", &["0", "-1", "1001", "ten", "", "1.5", &huge]),
+        ("before", &["x", "-", "' OR 1=1 --", &huge]),
+        ("after", &["x", "", "1;2", &huge]),
+        ("wait", &["-1", "61", "soon", &huge]),
+    ];
+    for path in MAILBOXES {
+        for (name, values) in wrong {
+            for value in values {
+                let mut query = vec![(name, *value)];
+                if name == "wait" {
+                    query.push(("after", "0"));
+                }
+                alice.list(path, &query).error(400);
+            }
+        }
+    }
+}
+
+#[test]
+fn after_returns_what_came_later_oldest_first() {
+    let world = World::start();
+    let alice = world.register("alice");
+    let sent: Vec<i64> = (0..5).map(|_| alice.send(&alice, "sealed")).collect();
+    for path in MAILBOXES {
+        let after = |id: i64| ids(&alice.list(path, &[("after", &id.to_string())]).messages());
+        assert_eq!(after(0), sent);
+        assert_eq!(after(sent[1]), sent[2..]);
+        assert!(after(sent[4]).is_empty());
+    }
+}
+
+#[test]
+fn a_wait_ends_when_a_message_comes() {
+    let world = World::start();
+    let [alice, bob] = world.people(["alice", "bob"]);
+    let seen = alice.send(&bob, "seen");
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| {
+            let query = [("after", &*seen.to_string()), ("wait", "60")];
+            ids(&bob.list("/messages/inbox", &query).messages())
+        });
+        // Whether this comes before the wait or during it, the answer is the same.
+        let new = alice.send(&bob, "new");
+        assert_eq!(waiting.join().expect("no panic"), [new]);
+    });
+}
+
+#[test]
+fn a_wait_for_nothing_ends_with_an_empty_list() {
+    let world = World::start();
+    let alice = world.register("alice");
+    let start = Instant::now();
+    let reply = alice.list("/messages/inbox", &[("after", "0"), ("wait", "1")]);
+    assert!(reply.messages().is_empty());
+    assert!(start.elapsed() >= Duration::from_millis(900), "it did wait");
+}

@@ -1,0 +1,168 @@
+//! What operators see of a running server: health, metrics, the log, and its documentation.
+
+use reqwest::Method;
+
+use crate::world::{Reply, World};
+
+#[test]
+fn the_metrics_count_requests_by_route_template() {
+    let world = World::start();
+    let [alice, bob] = world.people(["alice-in-no-metric", "bob"]);
+    let id = alice.send(&bob, "sealed");
+    alice.read(id).ok();
+    world.get("/no/such/route", &[]);
+    let reply = world.get("/metrics", &[]);
+    assert_eq!(reply.status, 200);
+    assert!(
+        reply
+            .header("content-type")
+            .is_some_and(|value| value.starts_with("text/plain")),
+        "{reply:?}"
+    );
+    let line_with = |words: &[&str]| {
+        reply
+            .text
+            .lines()
+            .any(|line| words.iter().all(|word| line.contains(word)))
+    };
+    assert!(line_with(&["/messages/send", "200"]), "{}", reply.text);
+    assert!(line_with(&["/messages/message/", "200"]), "{}", reply.text);
+    assert!(
+        line_with(&["_bucket{"]),
+        "latencies are histograms: {}",
+        reply.text
+    );
+    for secret in [
+        format!("/messages/message/{id}\""),
+        "alice-in-no-metric".to_owned(),
+        "/no/such".to_owned(),
+    ] {
+        assert!(
+            !reply.text.contains(&secret),
+            "{secret} in:\n{}",
+            reply.text
+        );
+    }
+    for (number, line) in reply.text.lines().enumerate() {
+        let sample = line
+            .rsplit_once(' ')
+            .is_some_and(|(_, value)| value.parse::<f64>().is_ok());
+        assert!(
+            line.starts_with('#') || line.is_empty() || sample,
+            "line {number}: {line}"
+        );
+    }
+}
+
+#[test]
+fn the_log_has_a_line_per_request_without_its_query_or_secrets() {
+    let world = World::start();
+    let alice = world.register("alice-in-no-log");
+    let token = alice.log_in();
+    let path = "/messages/inbox?user_id=alice-in-no-log&limit=17";
+    Reply::to(world.request(Method::GET, path).bearer_auth(&token)).ok();
+    let line = world
+        .server
+        .wait_for_line(|line| line.contains("/messages/inbox"));
+    assert!(line.contains("200") && line.contains("GET"), "{line}");
+    let log = format!("{}\n{}", world.server.stdout(), world.server.stderr());
+    for secret in [
+        "limit=17",
+        "alice-in-no-log",
+        &token,
+        &crate::world::password_hash_of("alice-in-no-log"),
+    ] {
+        assert!(!log.contains(secret), "{secret} is in the log:\n{log}");
+    }
+}
+
+#[test]
+fn the_documentation_is_served_by_the_server_itself() {
+    let world = World::start();
+    let page = world.get("/docs/", &[]);
+    assert_eq!(page.status, 200, "{page:?}");
+    assert_eq!(world.get("/docs", &[]).status, 200);
+    assert!(page.text.contains("swagger"), "{}", page.text);
+    for elsewhere in ["src=\"http", "href=\"http", "src=\"//", "cdn"] {
+        assert!(
+            !page.text.contains(elsewhere),
+            "loads from elsewhere: {}",
+            page.text
+        );
+    }
+}
+
+#[test]
+fn the_description_names_every_call_of_the_published_document() {
+    let world = World::start();
+    let description = world.get("/openapi.json", &[]).json();
+    let published = [
+        ("/auth/register", "post"),
+        ("/auth/login", "post"),
+        ("/auth/public_key", "get"),
+        ("/auth/change_password", "post"),
+        ("/messages/send", "post"),
+        ("/messages/inbox", "get"),
+        ("/messages/outbox", "get"),
+        ("/messages/message/{message_id}/permission", "post"),
+        ("/messages/message/{message_id}/permission", "delete"),
+    ];
+    for (path, method) in published {
+        let responses = &description["paths"][path][method]["responses"];
+        assert!(
+            responses.get("200").is_some(),
+            "{method} {path}: {responses}"
+        );
+    }
+}
+
+#[test]
+fn many_connections_at_once_are_all_served() {
+    let world = World::start();
+    world.register("alice");
+    let address = ("127.0.0.1", world.server.port());
+    let idle: Vec<_> = (0..300)
+        .map(|_| std::net::TcpStream::connect(address).expect("it accepts"))
+        .collect();
+    world.person("alice").list("/messages/inbox", &[]).ok();
+    drop(idle);
+}
+
+#[test]
+fn what_is_not_http_does_no_harm() {
+    use std::io::{Read as _, Write as _};
+
+    let world = World::start();
+    world.register("alice");
+    let head = "POST /messages/send HTTP/1.1\r\nHost: x\r\n";
+    let requests = [
+        "\0\u{1}\u{2}\u{3}\r\n\r\n".to_owned(),
+        "GET\r\n\r\n".to_owned(),
+        format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "a".repeat(100_000)),
+        format!(
+            "GET / HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n",
+            "a".repeat(1_000_000)
+        ),
+        format!("{head}Content-Length: -1\r\n\r\n"),
+        format!("{head}Content-Length: 99999999999999999999\r\n\r\n"),
+        format!("{head}Transfer-Encoding: chunked\r\n\r\nzz\r\n"),
+        "GET /messages/inbox?user_id=%ff%fe%00 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+            .to_owned(),
+        "GET /%2e%2e/%2e%2e/etc/passwd HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".to_owned(),
+    ];
+    for request in requests {
+        let mut socket =
+            std::net::TcpStream::connect(("127.0.0.1", world.server.port())).expect("it accepts");
+        // It may hang up before it has read everything.
+        drop(socket.write_all(request.as_bytes()));
+        drop(socket.shutdown(std::net::Shutdown::Write));
+        let mut answer = Vec::new();
+        drop(socket.read_to_end(&mut answer));
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(
+            !answer.starts_with("HTTP/1.1 2") && !answer.starts_with("HTTP/1.1 5"),
+            "{request:.60}: {answer}"
+        );
+    }
+    world.person("alice").list("/messages/inbox", &[]).ok();
+}

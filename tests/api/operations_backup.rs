@@ -1,0 +1,219 @@
+//! The commands beside `serve`: backup, restore, check, openapi, completions, help.
+
+use std::path::Path;
+use std::process::Output;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::world::{Setup, World, program, skips_sqlite_test};
+
+fn run(args: &[&str], paths: &[&Path]) -> Output {
+    program()
+        .args(args)
+        .args(paths)
+        .output()
+        .expect("the program runs")
+}
+
+fn command(name: &str, data_dir: &Path, file: &Path) -> Output {
+    run(&[name, "--data-dir"], &[data_dir, file])
+}
+
+#[test]
+fn a_backup_of_a_running_server_is_restored_whole() {
+    if skips_sqlite_test("a_backup_of_a_running_server_is_restored_whole") {
+        return;
+    }
+    let world = World::start();
+    let [alice, bob, carol] = world.people(["alice", "bob", "carol"]);
+    let id = alice.send(&bob, "before the backup");
+    alice
+        .grant_resealed(id, "carol", "read", "sealed for carol")
+        .ok();
+    let home = TempDir::new().expect("a temporary directory");
+    let file = home.path().join("backup.db");
+    let output = std::thread::scope(|scope| {
+        let backup = scope.spawn(|| command("backup", world.data_dir(), &file));
+        for n in 0..200 {
+            alice.send(&bob, &format!("during {n}"));
+        }
+        backup.join().expect("no panic")
+    });
+    assert!(output.status.success(), "{output:?}");
+    let restored = home.path().join("restored");
+    let output = command("restore", &restored, &file);
+    assert!(output.status.success(), "{output:?}");
+    let copy = Setup::new().start_on(home, restored);
+    let inbox = copy.person("bob").inbox();
+    assert_eq!(
+        inbox.last().expect("at least one")["encrypted_content"],
+        "before the backup"
+    );
+    let in_the_original = bob.inbox();
+    assert!(
+        in_the_original.ends_with(&inbox),
+        "the backup is a state the store was in"
+    );
+    assert_eq!(copy.person("carol").inbox(), carol.inbox());
+    copy.person("alice").log_in();
+}
+
+#[test]
+fn a_restore_over_a_running_server_is_refused() {
+    if skips_sqlite_test("a_restore_over_a_running_server_is_refused") {
+        return;
+    }
+    let world = World::start();
+    let [alice, bob] = world.people(["alice", "bob"]);
+    let home = TempDir::new().expect("a temporary directory");
+    let file = home.path().join("backup.db");
+    assert!(command("backup", world.data_dir(), &file).status.success());
+    alice.send(&bob, "after the backup");
+    let output = command("restore", world.data_dir(), &file);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert_eq!(bob.inbox().len(), 1);
+}
+
+#[test]
+fn a_file_that_is_no_backup_is_not_restored() {
+    if skips_sqlite_test("a_file_that_is_no_backup_is_not_restored") {
+        return;
+    }
+    let mut world = World::start();
+    world.people(["alice", "bob"]);
+    world.person("alice").try_send("bob", "sealed").ok();
+    assert!(world.server.stop().success());
+    let home = TempDir::new().expect("a temporary directory");
+    let file = home.path().join("not a backup");
+    for bytes in [
+        &b""[..],
+        b"nonsense",
+        b"SQLite format 3\0 and then nothing of the kind",
+    ] {
+        std::fs::write(&file, bytes).expect("written");
+        let output = command("restore", world.data_dir(), &file);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+    }
+    let missing = home.path().join("missing");
+    assert_eq!(
+        command("restore", world.data_dir(), &missing).status.code(),
+        Some(1)
+    );
+    world.restart();
+    assert_eq!(world.person("bob").inbox().len(), 1);
+}
+
+#[test]
+fn a_backup_that_cannot_be_written_leaves_nothing_behind() {
+    if skips_sqlite_test("a_backup_that_cannot_be_written_leaves_nothing_behind") {
+        return;
+    }
+    let world = World::start();
+    let home = TempDir::new().expect("a temporary directory");
+    let output = command(
+        "backup",
+        world.data_dir(),
+        &home.path().join("no/such/directory/backup.db"),
+    );
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let output = command(
+        "backup",
+        &home.path().join("no data here"),
+        &home.path().join("backup.db"),
+    );
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let left: Vec<_> = std::fs::read_dir(home.path()).expect("readable").collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn check_finds_a_sound_store_sound_and_a_damaged_one_damaged() {
+    if skips_sqlite_test("check_finds_a_sound_store_sound_and_a_damaged_one_damaged") {
+        return;
+    }
+    let mut world = World::start();
+    let [alice, bob] = world.people(["alice", "bob"]);
+    for n in 0..50 {
+        alice.send(&bob, &format!("{n} {}", "x".repeat(5000)));
+    }
+    assert!(world.server.stop().success());
+    let check = |data_dir: &Path| run(&["check", "--port", "0", "--data-dir"], &[data_dir]);
+    let output = check(world.data_dir());
+    assert!(output.status.success(), "{output:?}");
+    for entry in std::fs::read_dir(world.data_dir()).expect("readable") {
+        let path = entry.expect("an entry").path();
+        let mut bytes = std::fs::read(&path).unwrap_or_default();
+        if bytes.starts_with(b"SQLite format 3\0") {
+            assert!(bytes.len() > 200_000, "{} bytes", bytes.len());
+            bytes[8192..]
+                .iter_mut()
+                .step_by(7)
+                .for_each(|byte| *byte = !*byte);
+            std::fs::write(&path, bytes).expect("written");
+        }
+    }
+    let output = check(world.data_dir());
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let said = [output.stdout, output.stderr].concat();
+    assert!(
+        String::from_utf8_lossy(&said).contains("restore"),
+        "says what to do"
+    );
+}
+
+#[test]
+fn openapi_prints_what_the_server_serves() {
+    let output = run(&["openapi"], &[]);
+    assert!(output.status.success(), "{output:?}");
+    let printed: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert!(
+        printed["openapi"]
+            .as_str()
+            .is_some_and(|version| version.starts_with("3.1"))
+    );
+    let world = World::start();
+    assert_eq!(world.get("/openapi.json", &[]).json(), printed);
+}
+
+#[test]
+fn completions_are_printed_for_every_shell() {
+    for shell in ["bash", "zsh", "fish"] {
+        let output = run(&["completions", shell], &[]);
+        assert!(
+            output.status.success() && !output.stdout.is_empty(),
+            "{output:?}"
+        );
+    }
+}
+
+#[test]
+fn help_names_every_command_and_the_version_is_the_crates() {
+    let output = run(&["--help"], &[]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    for name in [
+        "serve",
+        "backup",
+        "restore",
+        "check",
+        "openapi",
+        "completions",
+    ] {
+        assert!(text.contains(name), "{name} is missing:\n{text}");
+    }
+    let output = run(&["--version"], &[]);
+    assert!(String::from_utf8_lossy(&output.stdout).contains(env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn words_it_does_not_know_are_refused_with_a_hint() {
+    for args in [
+        &["no-such-command"][..],
+        &["serve", "--no-such-flag"],
+        &["serve", "--port", "many"],
+    ] {
+        let output = run(args, &[]);
+        assert!(!output.status.success(), "{output:?}");
+        assert!(!output.stderr.is_empty());
+    }
+}

@@ -1,0 +1,291 @@
+//! Starting and ending: what stands in the way is said in one line, and nothing is damaged.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use reqwest::Method;
+use tempfile::TempDir;
+
+use crate::world::{Reply, Setup, World, program, skips_sqlite_test};
+
+/// Runs `serve` to its end, which must come by itself.
+fn serve(data_dir: &Path, port: &str, database_url: Option<&str>) -> Output {
+    let mut command: Command = program();
+    command
+        .args(["serve", "--no-chat-room", "--port", port, "--data-dir"])
+        .arg(data_dir);
+    if let Some(url) = database_url {
+        command.args(["--database-url", url]);
+    }
+    command
+        .current_dir(data_dir.parent().expect("a parent"))
+        .output()
+        .expect("the program runs")
+}
+
+/// One clear line on stderr that holds `word`, and exit code 1.
+fn assert_one_line(output: &Output, word: &str) {
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(text.trim().lines().count(), 1, "one line: {text}");
+    assert!(text.contains(word), "says {word:?}: {text}");
+}
+
+#[test]
+fn the_start_says_where_it_listens_where_the_data_is_and_what_guards_it() {
+    let world = World::start();
+    let said = format!("{}\n{}", world.server.stdout(), world.server.stderr());
+    assert!(said.contains(&world.url("")), "{said}");
+    assert!(said.contains("protected"), "{said}");
+    if world.database().is_none() {
+        assert!(
+            said.contains(&*world.data_dir().display().to_string()),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn a_taken_port_is_said_in_one_line() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = taken.local_addr().expect("an address").port().to_string();
+    let home = TempDir::new().expect("a temporary directory");
+    let world = World::start();
+    let url = world
+        .database()
+        .map(|_| crate::world::OwnDatabase::create_if_asked().expect("asked"));
+    let url = url.as_ref().map(crate::world::OwnDatabase::url);
+    assert_one_line(&serve(&home.path().join("data"), &port, url), &port);
+}
+
+#[test]
+fn a_data_directory_that_cannot_be_made_is_said_in_one_line() {
+    let home = TempDir::new().expect("a temporary directory");
+    let file = home.path().join("a file");
+    std::fs::write(&file, "not a directory").expect("written");
+    let data_dir = file.join("data");
+    let output = program()
+        .args(["serve", "--no-chat-room", "--port", "0", "--data-dir"])
+        .arg(&data_dir)
+        .current_dir(home.path())
+        .output()
+        .expect("the program runs");
+    assert_one_line(&output, &data_dir.display().to_string());
+    assert_eq!(
+        std::fs::read_to_string(&file).expect("still there"),
+        "not a directory"
+    );
+}
+
+#[test]
+fn a_second_process_on_the_same_data_is_refused_and_the_first_goes_on() {
+    let world = World::start();
+    let [alice, bob] = world.people(["alice", "bob"]);
+    let url = world.database().map(crate::world::OwnDatabase::url);
+    let output = serve(world.data_dir(), "0", url);
+    assert_one_line(&output, &world.data_dir().display().to_string());
+    alice.send(&bob, "the first is unharmed");
+    assert_eq!(bob.inbox().len(), 1);
+}
+
+#[test]
+fn a_database_of_a_newer_version_is_refused_and_left_as_it_was() {
+    let mut world = World::start();
+    world.people(["alice", "bob"]);
+    world.person("alice").try_send("bob", "sealed").ok();
+    assert!(world.server.stop().success());
+    let version = "'99991231235959'";
+    change_database(
+        &world,
+        &format!("INSERT INTO __diesel_schema_migrations (version) VALUES ({version})"),
+    );
+    let url = world.database().map(crate::world::OwnDatabase::url);
+    assert_one_line(&serve(world.data_dir(), "0", url), "newer");
+    change_database(
+        &world,
+        &format!("DELETE FROM __diesel_schema_migrations WHERE version = {version}"),
+    );
+    world.restart();
+    assert_eq!(world.person("bob").inbox().len(), 1);
+}
+
+/// Runs `sql` in the database of a server that is not running.
+fn change_database(world: &World, sql: &str) {
+    use diesel::Connection as _;
+    use diesel::connection::SimpleConnection as _;
+
+    if let Some(database) = world.database() {
+        return database.run(sql);
+    }
+    let path = sqlite_file(world.data_dir());
+    let mut db = diesel::SqliteConnection::establish(&path).expect("the database opens");
+    db.batch_execute(sql)
+        .unwrap_or_else(|error| panic!("{sql}: {error}"));
+}
+
+/// The database file in a data directory: the one that begins as SQLite's do.
+fn sqlite_file(data_dir: &Path) -> String {
+    let files = std::fs::read_dir(data_dir).expect("the data directory is readable");
+    let paths = files.map(|entry| entry.expect("an entry").path());
+    let is_sqlite = |path: &std::path::PathBuf| {
+        std::fs::read(path).is_ok_and(|bytes| bytes.starts_with(b"SQLite format 3\0"))
+    };
+    paths
+        .into_iter()
+        .find(is_sqlite)
+        .expect("a database file")
+        .display()
+        .to_string()
+}
+
+#[test]
+fn a_file_that_is_no_database_is_refused_and_left_as_it_was() {
+    if skips_sqlite_test("a_file_that_is_no_database_is_refused_and_left_as_it_was") {
+        return;
+    }
+    let mut world = World::start();
+    assert!(world.server.stop().success());
+    let path = sqlite_file(world.data_dir());
+    let text = "this is not a database\n".repeat(1000);
+    std::fs::write(&path, &text).expect("written");
+    let output = serve(world.data_dir(), "0", None);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert_eq!(std::fs::read_to_string(&path).expect("still there"), text);
+}
+
+#[test]
+fn what_the_server_keeps_is_for_its_user_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let world = World::start();
+    let directory = std::fs::metadata(world.data_dir()).expect("it is there");
+    assert_eq!(
+        directory.permissions().mode() & 0o077,
+        0,
+        "nobody else enters"
+    );
+}
+
+#[test]
+fn the_orderly_end_keeps_everything_and_exits_with_0() {
+    for signal in ["TERM", "INT"] {
+        let mut world = World::start();
+        world.people(["alice", "bob"]);
+        world.person("alice").try_send("bob", "sealed").ok();
+        world.server.signal(signal);
+        assert_eq!(
+            world.server.wait().code(),
+            Some(0),
+            "{}",
+            world.server.stderr()
+        );
+        world.restart();
+        assert_eq!(world.person("bob").inbox().len(), 1);
+    }
+}
+
+#[test]
+fn the_orderly_end_does_not_wait_for_those_who_wait() {
+    let mut world = World::start();
+    world.register("alice");
+    let stream = world
+        .request(Method::GET, "/messages/stream?user_id=alice")
+        .send();
+    assert_eq!(stream.as_ref().expect("it answers").status(), 200);
+    let idle =
+        std::net::TcpStream::connect(("127.0.0.1", world.server.port())).expect("it accepts");
+    let waiting = {
+        let request = world.request(Method::GET, "/messages/inbox?user_id=alice&after=0&wait=60");
+        std::thread::spawn(move || drop(Reply::try_to(request)))
+    };
+    assert_eq!(
+        world.server.stop().code(),
+        Some(0),
+        "{}",
+        world.server.stderr()
+    );
+    waiting.join().expect("no panic");
+    drop((stream, idle));
+}
+
+#[test]
+fn what_is_answered_during_the_orderly_end_is_kept() {
+    let mut world = World::start();
+    world.people(["alice", "bob"]);
+    let (ack, heard) = std::sync::mpsc::channel();
+    let acknowledged: Vec<String> = std::thread::scope(|scope| {
+        let world = &world;
+        let senders: Vec<_> = (0..4)
+            .map(|sender| {
+                let ack = ack.clone();
+                scope.spawn(move || {
+                    let mut acknowledged = Vec::new();
+                    loop {
+                        let content = format!("{sender}-{}", acknowledged.len());
+                        let body = world.person("alice").letter("bob", &content);
+                        let request = world.request(Method::POST, "/messages/send").json(&body);
+                        match Reply::try_to(request) {
+                            Ok(reply) if reply.status == 200 => acknowledged.push(content),
+                            _ => return acknowledged,
+                        }
+                        // The counting end goes away once it has heard enough.
+                        let _ = ack.send(());
+                    }
+                })
+            })
+            .collect();
+        drop(ack);
+        heard.iter().take(100).for_each(drop);
+        world.server.signal("TERM");
+        senders
+            .into_iter()
+            .flat_map(|sender| sender.join().expect("no panic"))
+            .collect()
+    });
+    assert_eq!(
+        world.server.wait().code(),
+        Some(0),
+        "{}",
+        world.server.stderr()
+    );
+    world.restart();
+    let inbox = world.person("bob").inbox();
+    let mut found: Vec<&str> = inbox
+        .iter()
+        .filter_map(|item| item["encrypted_content"].as_str())
+        .collect();
+    found.sort_unstable();
+    for content in &acknowledged {
+        assert!(
+            found.binary_search(&content.as_str()).is_ok(),
+            "{content} was acknowledged and is lost"
+        );
+    }
+}
+
+#[test]
+fn the_settings_of_rocket_toml_are_read() {
+    let home = TempDir::new().expect("a temporary directory");
+    std::fs::write(
+        home.path().join("Rocket.toml"),
+        "[default]\nauth = \"token\"\n",
+    )
+    .expect("written");
+    let data_dir = home.path().join("data");
+    let world = Setup::new().start_on(home, data_dir);
+    assert!(world.home().join("Rocket.toml").exists());
+    let alice = world.register("alice");
+    alice.list("/messages/inbox", &[]).error(401);
+}
+
+#[test]
+fn several_ports_serve_the_same() {
+    let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = free.local_addr().expect("an address").port();
+    drop(free);
+    let world = Setup::new().arg("--port").arg(port.to_string()).start();
+    world.register("alice");
+    let url = format!("http://127.0.0.1:{port}/messages/inbox?user_id=alice");
+    Reply::to(crate::world::client().get(url)).ok();
+}

@@ -1,0 +1,123 @@
+// The page of one chat: whom it is with, its messages, writing, and the people beside it.
+
+import { actingUser, explain, records } from "./api.js";
+import { spoken } from "./bubble.js";
+import { openComposer } from "./composer.js";
+import { avatar, byId, el } from "./dom.js";
+import { say, t } from "./i18n.js";
+import { peerKeyWarning, showFingerprints } from "./keys.js";
+import { openLog } from "./log.js";
+import { openPeople } from "./people.js";
+import { openShell, requireUser, setTitle, showServer } from "./shell.js";
+import { chime } from "./sound.js";
+import { listen, opened, start } from "./stream.js";
+
+const PAGE = 50; // Records asked for at once: a screen or two.
+
+const peer = { id: Number(location.pathname.split("/").pop()), username: "", online: false, changed: null };
+const streamOpen = opened(400);
+start();
+const { me, server } = await requireUser();
+if (peer.id === me.id || !Number.isSafeInteger(peer.id)) location.replace("/users");
+
+peer.username = t("userNumber", { id: peer.id });
+const log = openLog(me, (before) => records(me.id, peer.id, PAGE, before));
+const composer = openComposer(me, peer, log);
+const people = openPeople(me, peer.id, onPeers);
+let unreadElsewhere = 0;
+let catchUpTimer = null;
+
+openShell(me);
+showServer(server);
+showPeer();
+byId("keys").addEventListener("click", () => showFingerprints(me, peer));
+listen(onEvent);
+addEventListener("sealpost:language", showTitle);
+document.addEventListener("visibilitychange", () => document.hidden || markRead());
+people.refresh();
+await streamOpen;
+await catchUp();
+byId("text").focus();
+
+/** Fetches the newest records and shows what is missing. */
+async function catchUp() {
+  catchUpTimer = null;
+  const problem = byId("problem");
+  try {
+    log.merge(await records(me.id, peer.id, PAGE));
+    problem.hidden = true;
+  } catch (error) {
+    problem.textContent = explain(error);
+    problem.hidden = false;
+  }
+}
+
+function catchUpSoon(wait) {
+  catchUpTimer ??= setTimeout(catchUp, wait);
+}
+
+function onEvent(event) {
+  if (event.type === "stream") {
+    if (event.up) catchUpSoon(0);
+  } else if (event.type === "link") {
+    if (event.user === me.id && event.state === "connected") catchUpSoon(500);
+  } else if (event.type === "sent") {
+    const here = event.fromId === me.id && event.toId === peer.id;
+    if (here && !composer.claimEcho(event.content)) receive(event);
+  } else if (event.type === undefined && (event.toId ?? me.id) === me.id) {
+    onMessage(event);
+  }
+}
+
+function onMessage(event) {
+  if (typeof event.content !== "string") return; // Pushed by some local program; not a message.
+  if (event.fromId !== peer.id) return chime();
+  receive(event);
+  const [key, fill] = spoken(event.content, peer.username);
+  byId("announce").textContent = t(key, fill);
+  if (document.hidden) chime();
+  else markRead();
+}
+
+function receive({ fromId, content, id }) {
+  const certain = log.arrive({ id, fromId, chat: content });
+  if (!certain) catchUpSoon(1500);
+}
+
+// Looking at the records is what tells the agent that they have been read.
+let readTimer = null;
+function markRead() {
+  readTimer ??= setTimeout(() => {
+    readTimer = null;
+    records(me.id, peer.id, 1).then(people.refreshSoon, () => {});
+  }, 400);
+}
+
+function onPeers(peers) {
+  const fresh = peers.find(({ id }) => id === peer.id);
+  if (fresh) Object.assign(peer, fresh);
+  unreadElsewhere = peers.reduce((sum, { unread }) => sum + unread, 0);
+  showPeer();
+}
+
+let drawn = "";
+function showPeer() {
+  // Redrawn only when something changed, so that a warning keeps its focus.
+  const state = JSON.stringify([peer.username, peer.online, peer.changed]);
+  showTitle();
+  if (state === drawn) return;
+  drawn = state;
+  const presence = el("span", { class: peer.online ? "presence on" : "presence" }, avatar(peer));
+  const status = say(el("span", { class: "quiet" }), peer.online ? "online" : "offline");
+  byId("peer").replaceChildren(presence, el("span", { class: "name" }, el("bdi", {}, peer.username), status));
+  say(byId("scroller"), "messagesWith", { name: peer.username }, "i18nLabel");
+  say(byId("text"), "writeTo", { name: peer.username }, "i18nPlaceholder");
+  say(byId("text"), "writeTo", { name: peer.username }, "i18nLabel");
+  const warnings = peer.changed ? [peerKeyWarning(me, peer, people.refresh)] : [];
+  byId("key-warning").replaceChildren(...warnings);
+  composer.block(Boolean(peer.changed));
+}
+
+function showTitle() {
+  if (actingUser()) setTitle(peer.username, unreadElsewhere);
+}

@@ -4,6 +4,7 @@
 //
 //   node fake_agent.mjs [port]      serves a small world to look at in a browser
 
+import { createHash } from "node:crypto";
 import { createServer } from "node:http";
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
@@ -60,9 +61,7 @@ function newWorld() {
 }
 
 /** A made-up fingerprint that is always the same for `seed`. */
-export function hex(seed) {
-  return Array.from({ length: 64 }, (_, at) => ((seed * 7919 + at * 104729 + at * at * seed) % 16).toString(16)).join("");
-}
+export const hex = (seed) => createHash("sha256").update(`key ${seed}`).digest("hex");
 
 async function answer(world, request, response) {
   const url = new URL(request.url, "http://agent");

@@ -12,7 +12,9 @@ import { openShell, requireUser, setTitle, showServer } from "./shell.js";
 import { chime } from "./sound.js";
 import { listen, opened, start } from "./stream.js";
 
-const PAGE = 50; // Records asked for at once: a screen or two.
+const FIRST_PAGE = 15; // A screenful; the rest follows while it is being looked at.
+const FULL_PAGE = 50;
+const PAGE_CHARS = 8_000_000; // About what a page may weigh where letters carry pictures.
 
 const peer = { id: Number(location.pathname.split("/").pop()), username: "", online: false, changed: null };
 const streamOpen = opened(400);
@@ -20,12 +22,16 @@ start();
 const { me, server } = await requireUser();
 if (peer.id === me.id || !Number.isSafeInteger(peer.id)) location.replace("/users");
 
-peer.username = t("userNumber", { id: peer.id });
-const log = openLog(me, (before) => records(me.id, peer.id, PAGE, before));
-const composer = openComposer(me, peer, log);
-const people = openPeople(me, peer.id, onPeers);
 let unreadElsewhere = 0;
 let catchUpTimer = null;
+let readTimer = null;
+let drawn = "";
+let pageSize = FULL_PAGE;
+
+peer.username = t("userNumber", { id: peer.id });
+const log = openLog(me, (before) => load(pageSize, before));
+const composer = openComposer(me, peer, log);
+const people = openPeople(me, peer.id, onPeers);
 
 openShell(me);
 showServer(server);
@@ -39,12 +45,21 @@ await streamOpen;
 await catchUp();
 byId("text").focus();
 
+/** A page of the history; what it weighs decides how many records the next one asks for. */
+async function load(limit, before) {
+  const page = await records(me.id, peer.id, limit, before);
+  const chars = page.records.reduce((sum, { chat }) => sum + chat.length, 0);
+  const average = chars / Math.max(1, page.records.length);
+  pageSize = Math.min(FULL_PAGE, Math.max(4, Math.floor(PAGE_CHARS / Math.max(1, average))));
+  return page;
+}
+
 /** Fetches the newest records and shows what is missing. */
 async function catchUp() {
   catchUpTimer = null;
   const problem = byId("problem");
   try {
-    log.merge(await records(me.id, peer.id, PAGE));
+    log.merge(await load(FIRST_PAGE));
     problem.hidden = true;
   } catch (error) {
     problem.textContent = explain(error);
@@ -85,7 +100,6 @@ function receive({ fromId, content, id }) {
 }
 
 // Looking at the records is what tells the agent that they have been read.
-let readTimer = null;
 function markRead() {
   readTimer ??= setTimeout(() => {
     readTimer = null;
@@ -100,7 +114,6 @@ function onPeers(peers) {
   showPeer();
 }
 
-let drawn = "";
 function showPeer() {
   // Redrawn only when something changed, so that a warning keeps its focus.
   const state = JSON.stringify([peer.username, peer.online, peer.changed]);

@@ -71,11 +71,11 @@ export function openLog(me, loadOlder) {
 
   /** Shows the newest page: adopts what is already shown, adds what was missed. */
   function merge({ records, next: older }) {
-    const connects = records.some(({ id }) => known.has(id));
-    if (!connects) {
+    if (known.size === 0) next = older;
+    if (!records.toReversed().some((record) => known.has(record.id) || adopt(record))) {
       clear(); // Nothing was shown yet, or more was missed than one page holds.
       next = older;
-      list.prepend(...records.filter((record) => !adopt(record)).map(make));
+      list.prepend(...records.map(make));
       regroupFirst(list.childElementCount);
       toBottom();
     } else {
@@ -96,7 +96,7 @@ export function openLog(me, loadOlder) {
 
   // A live message, or one's own just sent, meets its record: same writer, same text, no id yet.
   function adopt(record) {
-    const item = [...list.children].find((shown) => shown.recordId == null && sameText(shown, record));
+    const item = [...list.children].findLast((shown) => shown.recordId == null && sameText(shown, record));
     if (item) adoptAs(item, record.id);
     return item ?? null;
   }

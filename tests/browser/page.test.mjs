@@ -198,6 +198,22 @@ test("what was not sent says so and can be tried again", async () => {
   assert.deepEqual(await texts(), ["hello?"]);
 });
 
+test("what is written while the link is away goes out in order when it is back", async () => {
+  await openChat();
+  world.refuse = "发送失败: 客户端未就绪";
+  await write("one");
+  await page.waitForSelector(".failed");
+  world.push({ type: "link", user: ann.id, state: "reconnecting" });
+  await shows("#strip", "Reconnecting");
+  await write("two");
+  await page.waitForSelector(".pending");
+  world.refuse = null;
+  world.push({ type: "link", user: ann.id, state: "connected" });
+  await page.waitForFunction(() => document.querySelectorAll(".pending, .failed").length === 0);
+  assert.deepEqual(world.records.map(({ chat }) => chat).toSorted(), ["one", "two"]);
+  assert.deepEqual(await texts(), ["one", "two"]);
+});
+
 test("a history of 10,000 shows its newest screen within a second and pages back in order", async () => {
   for (let at = 1; at <= 10_000; at += 1) world.say(at % 2 ? ben.id : ann.id, at % 2 ? ann.id : ben.id, `letter ${at}`);
   await logIn();

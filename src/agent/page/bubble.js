@@ -52,7 +52,7 @@ function fileParts({ name, size, blob, show }) {
   const url = URL.createObjectURL(blob);
   const save = el("a", { class: "save", href: url, download: name }, icon("save"), say(el("span"), "save"));
   save.setAttribute("type", blob.type);
-  label(save, "download", { name });
+  label(save, "saveAs", { name });
   const line = el(
     "div",
     { class: "file-line" },

@@ -75,7 +75,9 @@ function onEvent(event) {
   if (event.type === "stream") {
     if (event.up) catchUpSoon(0);
   } else if (event.type === "link") {
-    if (event.user === me.id && event.state === "connected") catchUpSoon(500);
+    if (event.user !== me.id) return;
+    composer.linked(event.state === "connected");
+    if (event.state === "connected") catchUpSoon(500);
   } else if (event.type === "sent") {
     const here = event.fromId === me.id && event.toId === peer.id;
     if (here && !composer.claimEcho(event.content)) receive(event);

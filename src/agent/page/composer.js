@@ -18,7 +18,9 @@ export function openComposer(me, peer, log) {
   const draftName = `sealpost.draft.${me.id}.${peer.id}`;
   const outgoing = []; // Items sent from this page whose echo has not come back yet.
   const picked = [];
+  const refused = new Set(); // What to try again by itself once the link is back.
   let queue = Promise.resolve(); // One at a time, so that messages keep their order.
+  let linkUp = gate();
   let running = 0;
   let blocked = false;
 
@@ -49,16 +51,20 @@ export function openComposer(me, peer, log) {
     const attempt = async () => {
       try {
         setState(item, "sending");
+        await linkUp.passed;
         const message = await read(item);
         if (message !== shown) item = swap(item, message);
         await sendMessage(me.id, peer.id, message, (share) => onShare(item, message, share));
         setState(item, "sent");
       } catch (error) {
-        fail(item, error instanceof DOMException ? t("unreadable", { name: "" }) : explain(error), retry);
+        fail(item, error instanceof DOMException ? t("unreadable") : explain(error), retry);
+        // The agent answered, so nothing was sent; without an answer only the user can tell.
+        if (error.status >= 500) refused.add(retry);
       }
       running -= 1;
     };
     const retry = () => {
+      refused.delete(retry);
       running += 1;
       queue = queue.then(attempt);
     };
@@ -121,6 +127,16 @@ export function openComposer(me, peer, log) {
     sessionStorage.setItem(draftName, text.value);
   }
 
+  /** Holds messages while the agent's link is away; lets them go, in order, when it is back. */
+  function linked(up) {
+    if (!up) {
+      if (linkUp.isOpen) linkUp = gate(false);
+      return;
+    }
+    linkUp.open();
+    for (const retry of [...refused]) retry();
+  }
+
   /** Holds sending back while the peer's changed key is not accepted. */
   function block(hold) {
     blocked = hold;
@@ -132,7 +148,20 @@ export function openComposer(me, peer, log) {
   addEventListener("beforeunload", (event) => running > 0 && event.preventDefault());
   text.value = sessionStorage.getItem(draftName) ?? "";
   grow();
-  return { claimEcho, block };
+  return { claimEcho, block, linked };
+}
+
+/** A gate to wait at: `passed` resolves once it is open. */
+function gate(isOpen = true) {
+  const made = { isOpen };
+  made.passed = new Promise((resolve) => {
+    made.open = () => {
+      made.isOpen = true;
+      resolve();
+    };
+  });
+  if (isOpen) made.open();
+  return made;
 }
 
 function listenTo({ text, picker, submit, addFiles, grow, remember }) {

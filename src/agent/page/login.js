@@ -65,7 +65,7 @@ function choose(register) {
     byId(id).setAttribute("aria-selected", on);
     byId(id).tabIndex = on ? 0 : -1;
   }
-  form.setAttribute("aria-labelledby", register ? "tab-register" : "tab-login");
+  byId("panel").setAttribute("aria-labelledby", register ? "tab-register" : "tab-login");
   byId("repeat").hidden = !register;
   byId("seals").hidden = !register;
   form.repassword.required = register;

@@ -82,7 +82,7 @@ export const words = {
   acceptKey: ["Accept the new key", "接受新密钥"],
   accepted: ["The new key is accepted.", "已接受新密钥。"],
 
-  reconnecting: ["Reconnecting to the server… You can go on writing.", "正在重新连接服务器…可以继续输入。"],
+  reconnecting: ["Reconnecting to the server… What you write is sent when it is back.", "正在重新连接服务器…恢复后会自动发送。"],
   agentGone: ["The agent on this computer does not answer. Trying again…", "本机客户端没有响应，正在重试…"],
   back: ["Back to the people", "返回联系人"],
   messagesWith: ["Messages with {name}", "与 {name} 的消息"],
@@ -114,7 +114,7 @@ export const words = {
   sent: ["Sent", "已发送"],
   failed: ["Not sent", "未发送"],
   tryAgain: ["Try again", "重试"],
-  download: ["Download {name}", "下载 {name}"],
+  saveAs: ["Save {name}", "保存 {name}"],
   save: ["Save", "保存"],
   enlarge: ["Enlarge {name}", "放大 {name}"],
   tooBig: [
@@ -122,7 +122,7 @@ export const words = {
     "{name} 大小为 {size}，单个文件不能超过 {limit}。",
   ],
   textTooLong: ["The text is too long to send as one message.", "文字过长，无法作为一条消息发送。"],
-  unreadable: ["{name} could not be read.", "无法读取 {name}。"],
+  unreadable: ["The file could not be read.", "无法读取文件。"],
   leaveWhileSending: ["Something is still being sent.", "仍有内容正在发送。"],
 
   errOffline: ["The agent on this computer does not answer.", "本机客户端没有响应。"],

@@ -26,7 +26,7 @@ export function openShell(me) {
 
 /** The acting user if this agent still has them logged in; otherwise goes to the log-in page. */
 export async function requireUser() {
-  const here = await whoIsHere();
+  const here = await patientlyWhoIsHere();
   const kept = actingUser();
   let user = here.users.find(({ id }) => id === kept?.id);
   // A tab opened by hand knows nobody yet: with one user on this agent there is no doubt.
@@ -37,6 +37,19 @@ export async function requireUser() {
   }
   actAs(user);
   return { me: user, server: here.server };
+}
+
+// An agent that is just being restarted is waited for, in sight of the user.
+async function patientlyWhoIsHere() {
+  for (;;) {
+    try {
+      return await whoIsHere();
+    } catch {
+      delete root.dataset.booting;
+      say(byId("strip"), "agentGone").hidden = false;
+      await new Promise((resolve) => setTimeout(resolve, 1500));
+    }
+  }
 }
 
 function themeTool() {
@@ -105,9 +118,9 @@ function watchConnections(me) {
   let linked = true;
   listen((event) => {
     if (event.type === "stream") {
-      const returned = event.up && !agentUp;
+      // What happened before the stream was open is asked for; the agent may have been restarted.
+      if (event.up) (me && !agentUp ? requireUser : patientlyWhoIsHere)().then(({ server }) => showServer(server));
       agentUp = event.up;
-      if (returned && me) requireUser().then(({ server }) => showServer(server));
     } else if (event.type === "link" && event.user === me?.id) {
       linked = event.state === "connected";
     } else if (event.type === "server_key_changed") {

@@ -75,6 +75,9 @@ export function sendMessage(from, to, message, onProgress = () => {}) {
 
 // The agent speaks Chinese, as its published interface does. Known texts are shown in English too.
 const known = [
+  [/密钥无法用此密码/, "errKeysLocked"],
+  [/密钥库已损坏/, "errKeysDamaged"],
+  [/登录已过期|用户未登录/, "loginAgain"],
   [/密码.*(错误|不正确)|用户名或密码/, "errCredentials"],
   [/(已存在|已被|已注册)/, "errNameTaken"],
   [/不一致/, "passwordsDiffer"],

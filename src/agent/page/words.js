@@ -129,6 +129,8 @@ export const words = {
   errServer: ["The server cannot be reached.", "无法连接服务器。"],
   errOther: ["That did not work.", "操作失败。"],
   errCredentials: ["Wrong username or password.", "用户名或密码错误。"],
+  errKeysLocked: ["The keys on this computer do not open with this password.", "本机密钥无法用此密码打开。"],
+  errKeysDamaged: ["The key store on this computer is damaged.", "本机密钥库已损坏。"],
   errNameTaken: ["That username is taken.", "该用户名已被使用。"],
   errNotReady: ["Not sent: the connection is not ready.", "发送失败：客户端未就绪。"],
 };

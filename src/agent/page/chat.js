@@ -12,7 +12,7 @@ import { openShell, requireUser, setTitle, showServer } from "./shell.js";
 import { chime } from "./sound.js";
 import { listen, opened, start } from "./stream.js";
 
-const FIRST_PAGE = 15; // A screenful; the rest follows while it is being looked at.
+const FIRST_PAGE = 6; // Shown at once, however heavy; the rest follows as its weight allows.
 const FULL_PAGE = 50;
 const PAGE_CHARS = 8_000_000; // About what a page may weigh where letters carry pictures.
 
@@ -27,6 +27,7 @@ let catchUpTimer = null;
 let readTimer = null;
 let drawn = "";
 let pageSize = FULL_PAGE;
+let started = false; // Until then the first look at the records is still to come.
 
 peer.username = t("userNumber", { id: peer.id });
 const log = openLog(me, (before) => load(pageSize, before));
@@ -42,7 +43,8 @@ addEventListener("sealpost:language", showTitle);
 document.addEventListener("visibilitychange", () => document.hidden || markRead());
 people.refresh();
 await streamOpen;
-await catchUp();
+started = true;
+await catchUp(FIRST_PAGE);
 byId("text").focus();
 
 /** A page of the history; what it weighs decides how many records the next one asks for. */
@@ -55,11 +57,11 @@ async function load(limit, before) {
 }
 
 /** Fetches the newest records and shows what is missing. */
-async function catchUp() {
+async function catchUp(limit = pageSize) {
   catchUpTimer = null;
   const problem = byId("problem");
   try {
-    log.merge(await load(FIRST_PAGE));
+    log.merge(await load(limit));
     problem.hidden = true;
   } catch (error) {
     problem.textContent = explain(error);
@@ -68,12 +70,12 @@ async function catchUp() {
 }
 
 function catchUpSoon(wait) {
-  catchUpTimer ??= setTimeout(catchUp, wait);
+  catchUpTimer ??= setTimeout(() => catchUp(), wait);
 }
 
 function onEvent(event) {
   if (event.type === "stream") {
-    if (event.up) catchUpSoon(0);
+    if (event.up && started) catchUpSoon(0);
   } else if (event.type === "link") {
     if (event.user !== me.id) return;
     composer.linked(event.state === "connected");

@@ -67,27 +67,36 @@ export function switchLanguage() {
 export function showTime(el) {
   const date = new Date(el.dateTime);
   if (Number.isNaN(date.getTime())) return;
-  const locale = language() === "zh" ? "zh-CN" : navigator.language.startsWith("en") ? navigator.language : "en-GB";
   if (el.dataset.style === "day") {
-    el.textContent = dayName(date, locale);
+    el.textContent = dayName(date);
   } else {
-    el.textContent = date.toLocaleTimeString(locale, { hour: "2-digit", minute: "2-digit" });
-    el.title = date.toLocaleString(locale);
+    el.textContent = format("clock", date);
+    el.title = format("exact", date);
   }
 }
 
-function dayName(date, locale) {
+const styles = {
+  clock: { hour: "2-digit", minute: "2-digit" },
+  exact: { dateStyle: "medium", timeStyle: "medium" },
+  day: { weekday: "long", day: "numeric", month: "long" },
+  dayOfYear: { weekday: "long", day: "numeric", month: "long", year: "numeric" },
+};
+const formats = new Map(); // Making a formatter costs far more than using it.
+
+function format(style, date) {
+  const english = navigator.language.startsWith("en") ? navigator.language : "en-GB";
+  const locale = language() === "zh" ? "zh-CN" : english;
+  const name = `${locale} ${style}`;
+  if (!formats.has(name)) formats.set(name, new Intl.DateTimeFormat(locale, styles[style]));
+  return formats.get(name).format(date);
+}
+
+function dayName(date) {
   const midnight = (d) => new Date(d.getFullYear(), d.getMonth(), d.getDate());
   const days = Math.round((midnight(new Date()) - midnight(date)) / 86_400_000);
   if (days === 0) return t("today");
   if (days === 1) return t("yesterday");
-  const thisYear = date.getFullYear() === new Date().getFullYear();
-  return date.toLocaleDateString(locale, {
-    weekday: "long",
-    day: "numeric",
-    month: "long",
-    ...(thisYear ? {} : { year: "numeric" }),
-  });
+  return format(date.getFullYear() === new Date().getFullYear() ? "day" : "dayOfYear", date);
 }
 
 /** A size in bytes for people: "812 B", "4.2 MiB". */

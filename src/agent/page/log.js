@@ -22,7 +22,8 @@ export function openLog(me, loadOlder) {
   let unseen = 0;
   let loading = false;
 
-  const nearBottom = () => scroller.scrollTop > -NEAR_BOTTOM_PX;
+  // Kept from the last scroll event: asking the scroller costs a layout for every message.
+  let nearBottom = true;
   const toBottom = () => scroller.scrollTo({ top: 0 });
 
   function make(record) {
@@ -42,14 +43,14 @@ export function openLog(me, loadOlder) {
 
   /** Puts an item before `anchor`, or at the end; `follow` scrolls there even from far above. */
   function place(item, follow = false, anchor = null) {
-    const stay = !follow && !nearBottom();
-    const height = scroller.scrollHeight;
+    const stay = !follow && !nearBottom;
+    const height = stay ? scroller.scrollHeight : 0;
     list.insertBefore(item, anchor);
     regroup(item);
     if (anchor) regroup(anchor);
     byId("empty").hidden = true;
     if (stay) scroller.scrollTop -= scroller.scrollHeight - height;
-    else toBottom();
+    else if (follow) toBottom(); // Near the bottom the layout itself stays there.
     if (stay && item.from !== me.id) unseen += 1;
     showJump();
     return item;
@@ -59,10 +60,12 @@ export function openLog(me, loadOlder) {
   function arrive(record) {
     if (record.id != null && known.has(record.id)) return true;
     const now = performance.now();
-    const twin = record.id == null && [...list.children].slice(-30).find(
-      (item) => sameText(item, record) && !item.live && now - item.mergedAt < RACE_MS,
-    );
-    const item = twin || place(make(record));
+    let twin = record.id == null ? list.lastElementChild : null;
+    while (twin && !(sameText(twin, record) && !twin.live && now - twin.mergedAt < RACE_MS)) {
+      // Beyond what was fetched just now there is nothing to find.
+      twin = twin.recordId != null && now - twin.mergedAt > RACE_MS ? null : twin.previousElementSibling;
+    }
+    const item = twin ?? place(make(record));
     item.live = true;
     return !twin;
   }
@@ -164,7 +167,7 @@ export function openLog(me, loadOlder) {
   }
 
   function showJump() {
-    jump.hidden = nearBottom();
+    jump.hidden = nearBottom;
     const words = byId("jump-words");
     if (unseen) say(words, "newMessages", { n: unseen });
     else {
@@ -174,7 +177,8 @@ export function openLog(me, loadOlder) {
   }
 
   scroller.addEventListener("scroll", () => {
-    if (nearBottom()) unseen = 0;
+    nearBottom = scroller.scrollTop > -NEAR_BOTTOM_PX;
+    if (nearBottom) unseen = 0;
     showJump();
   });
   jump.addEventListener("click", () => {

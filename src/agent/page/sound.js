@@ -16,6 +16,7 @@ export function switchSound() {
 export function chime() {
   if (!soundIsOn()) return;
   context ??= new AudioContext();
+  context.resume(); // A page that was not touched yet starts out silenced.
   const start = context.currentTime;
   [660, 880].forEach((pitch, at) => note(pitch, start + at * 0.12));
 }

@@ -10,9 +10,16 @@ const links = new Map(); // user id → last known state of the agent's link for
 let leading = false;
 let up = null; // null until known, then whether the stream to the agent is open
 
-/** Calls `listener` with every event: the agent's own, and `{type: "stream", up}`. */
+/**
+ * Calls `listener` with every event: the agent's own, and `{type: "stream", up}`.
+ * What is already known to be away is told at once, as if it had just happened.
+ */
 export function listen(listener) {
   listeners.add(listener);
+  queueMicrotask(() => {
+    if (up === false) listener({ type: "stream", up });
+    links.forEach((state, user) => listener({ type: "link", user, state }));
+  });
   return () => listeners.delete(listener);
 }
 

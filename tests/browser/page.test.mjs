@@ -171,7 +171,7 @@ test("reading further up is not disturbed by a new message", async () => {
   const { world, page, ann, ben } = stage;
   for (let at = 1; at <= 60; at += 1) world.say(ben.id, ann.id, `letter ${at}`);
   await openChat();
-  await page.waitForFunction(() => document.querySelectorAll(".message").length === 60);
+  await page.waitForFunction(() => document.querySelectorAll(".message").length > 50);
   await page.evaluate(() => document.getElementById("scroller").scrollTo(0, -900));
   await page.waitForSelector("#jump:not([hidden])");
   const where = () => page.locator(".bubble", { hasText: /^letter 40$/ }).evaluate((item) => item.getBoundingClientRect().top);

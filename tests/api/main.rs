@@ -18,6 +18,12 @@ mod message_store_retries;
 mod message_store_shared;
 mod message_store_throttle;
 
+mod agent;
+mod agent_keys;
+mod agent_link;
+mod agent_world;
+mod relay_stub;
+
 mod model_property;
 mod permission_matrix;
 

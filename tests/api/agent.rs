@@ -303,6 +303,9 @@ fn the_pages_may_load_nothing_from_elsewhere() {
         assert!(policy.starts_with("default-src 'none'; script-src 'self';"));
         assert!(!policy.contains("unsafe") && !policy.contains('*'));
     }
+    let opened = agent.http.get(format!("{}/api/me", agent.url)).send();
+    let opened = opened.expect("an answer");
+    assert_eq!(opened.headers()["cache-control"], "no-store");
     for path in ["/page/nothing.js", "/page/..%2fmod.rs", "/api/nothing"] {
         assert_eq!(refused(agent.get(path), 404), "Not Found");
     }

@@ -28,6 +28,17 @@ pub(super) fn fairing() -> AdHoc {
     })
 }
 
+/// Tells browsers to keep no answer that does not say otherwise: messages are in them, opened.
+pub(super) fn forgetting() -> AdHoc {
+    AdHoc::on_response("keep nothing", |_, response| {
+        Box::pin(async move {
+            if !response.headers().contains("Cache-Control") {
+                response.set_raw_header("Cache-Control", "no-store");
+            }
+        })
+    })
+}
+
 /// The route of this module.
 pub(super) fn routes() -> Vec<Route> {
     routes![refused]

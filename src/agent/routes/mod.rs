@@ -49,6 +49,7 @@ pub(super) async fn serve(
         .manage(agent)
         .manage(shutdown.clone())
         .attach(guard::fairing())
+        .attach(guard::forgetting())
         .attach(AdHoc::on_liftoff("announce", |rocket| {
             Box::pin(async move { announce(rocket.config()) })
         }))

@@ -100,7 +100,7 @@ fn database(config: &Config, findings: &mut Vec<Finding>) {
         ),
         Err(cause) => problem(
             cause.to_string(),
-            "check that the file is a database and readable",
+            "make it readable; if it is damaged, keep it and `sealpost restore` the last backup",
         ),
     });
     findings.push(match db::unknown_version(&file) {

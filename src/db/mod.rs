@@ -74,7 +74,7 @@ pub struct Settings {
 /// An open database. Cheap to clone.
 #[derive(Clone)]
 pub struct Db {
-    readers: r2d2::Pool<Manager>,
+    readers: r2d2::Pool<Connector>,
     writer: Writer,
     location: Arc<Location>,
 }
@@ -84,7 +84,7 @@ enum Writer {
     /// One thread, one transaction for whatever is queued.
     Grouped(writer::Queue),
     /// The engine groups commits itself.
-    Pooled(r2d2::Pool<Manager>),
+    Pooled(r2d2::Pool<Connector>),
 }
 
 impl Db {
@@ -106,12 +106,12 @@ impl Db {
                 let queue = writer::start(connection, settings.queue_capacity)?;
                 (
                     Writer::Grouped(queue),
-                    readers(Manager::Reader(path.clone()))?,
+                    readers(Connector::Reader(path.clone()))?,
                 )
             }
             Location::Server(url) => {
                 postgres::migrate(url)?;
-                let pool = readers(Manager::Server(url.clone()))?;
+                let pool = readers(Connector::Server(url.clone()))?;
                 (Writer::Pooled(pool.clone()), pool)
             }
         };
@@ -208,19 +208,19 @@ impl Db {
 }
 
 /// Makes connections for the pools.
-enum Manager {
+enum Connector {
     Reader(PathBuf),
     Server(String),
 }
 
-impl r2d2::ManageConnection for Manager {
+impl r2d2::ManageConnection for Connector {
     type Connection = Conn;
     type Error = diesel::ConnectionError;
 
     fn connect(&self) -> Result<Conn, Self::Error> {
         match self {
-            Manager::Reader(path) => sqlite::open_for_reading(path).map(Conn::Sqlite),
-            Manager::Server(url) => PgConnection::establish(url).map(Conn::Postgres),
+            Connector::Reader(path) => sqlite::open_for_reading(path).map(Conn::Sqlite),
+            Connector::Server(url) => PgConnection::establish(url).map(Conn::Postgres),
         }
     }
 

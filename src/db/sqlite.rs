@@ -38,6 +38,12 @@ const READER_PRAGMAS: &str = "
     PRAGMA cache_size = -4096;
 ";
 
+/// A query-only connection may not write the copy either.
+const BACKUP_PRAGMAS: &str = "
+    PRAGMA busy_timeout = 5000;
+    PRAGMA trusted_schema = OFF;
+";
+
 /// The writing connection, with the schema up to date.
 ///
 /// Errors: a SQLite too old to be safe, a database that a newer sealpost has written.
@@ -131,7 +137,7 @@ pub fn unknown_version(path: &Path) -> Result<Option<String>> {
 /// The last things before the writer's connection goes: one file holds everything again.
 pub(super) fn close(connection: Conn) {
     if let Conn::Sqlite(mut inner) = connection {
-        let outcome = inner.batch_execute("PRAGMA optimize; PRAGMA wal_checkpoint(TRUNCATE);");
+        let outcome = inner.batch_execute("PRAGMA wal_checkpoint(TRUNCATE);");
         if let Err(cause) = outcome {
             tracing::warn!(%cause, "the last checkpoint failed; the log beside the database keeps all");
         }
@@ -185,9 +191,18 @@ pub fn backup(source: &Path, target: &Path) -> Result<()> {
             source.display()
         )));
     }
+    if target
+        .canonicalize()
+        .is_ok_and(|target| source.canonicalize().is_ok_and(|source| source == target))
+    {
+        return Err(Error::Internal(
+            "the backup must be another file than the database".into(),
+        ));
+    }
     let partial = partial_beside(target);
     remove_if_there(&partial)?;
-    let mut connection = open_for_reading(source).map_err(|cause| cannot_open(source, &cause))?;
+    let mut connection =
+        open(source, BACKUP_PRAGMAS).map_err(|cause| cannot_open(source, &cause))?;
     let into = partial
         .to_str()
         .ok_or_else(|| Error::Internal("path is not UTF-8".into()))?;
@@ -214,19 +229,27 @@ pub fn restore(source: &Path, target: &Path) -> Result<()> {
     }
     let partial = partial_beside(target);
     std::fs::copy(source, &partial)?;
-    // Opening it proves that it is one of ours, not newer, and brings it up to date.
-    let opened = open_for_writing(&partial).map(|connection| close(Conn::Sqlite(connection)));
-    let finished = opened.and_then(|()| {
-        for suffix in ["-wal", "-shm"] {
-            remove_if_there(&with_suffix(&partial, suffix))?;
-            remove_if_there(&with_suffix(target, suffix))?;
-        }
-        put_in_place(&partial, target)
-    });
+    let finished = check_is_ours(&partial, source)
+        // Opening it proves that it is not newer, and brings it up to date.
+        .and_then(|()| open_for_writing(&partial))
+        .map(|connection| close(Conn::Sqlite(connection)))
+        .and_then(|()| put_in_place(&partial, target));
     if finished.is_err() {
+        remove_log_of(&partial)?;
         remove_if_there(&partial)?;
     }
     finished
+}
+
+/// Refuses what some sealpost has not made; an empty file would pass for a database otherwise.
+fn check_is_ours(copy: &Path, source: &Path) -> Result<()> {
+    let problem = || Error::Internal(format!("{} is not a backup of sealpost", source.display()));
+    let mut connection = open_for_reading(copy).map_err(|_| problem())?;
+    let asked = diesel::sql_query("SELECT username, verifier FROM users LIMIT 1");
+    asked
+        .execute(&mut connection)
+        .map(drop)
+        .map_err(|_| problem())
 }
 
 fn put_in_place(partial: &Path, target: &Path) -> Result<()> {
@@ -237,16 +260,22 @@ fn put_in_place(partial: &Path, target: &Path) -> Result<()> {
             problems.join("; ")
         )));
     }
-    for suffix in ["-wal", "-shm"] {
-        remove_if_there(&with_suffix(partial, suffix))?;
-    }
+    remove_log_of(partial)?;
     std::fs::File::open(partial)?.sync_all()?;
+    // Only now: until here what was there before has stayed as it was.
+    remove_log_of(target)?;
     std::fs::rename(partial, target)?;
     let directory = target
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty());
     std::fs::File::open(directory.unwrap_or(Path::new(".")))?.sync_all()?;
     Ok(())
+}
+
+/// A log that is left beside a file would be taken for that file's own.
+fn remove_log_of(path: &Path) -> Result<()> {
+    remove_if_there(&with_suffix(path, "-wal"))?;
+    remove_if_there(&with_suffix(path, "-shm"))
 }
 
 fn partial_beside(target: &Path) -> PathBuf {

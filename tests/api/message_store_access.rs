@@ -202,6 +202,6 @@ fn the_modes_are_checked_at_start() {
         .output()
         .expect("the program runs");
     assert_eq!(output.status.code(), Some(1), "{output:?}");
-    let text = String::from_utf8_lossy(&output.stderr);
+    let text = String::from_utf8_lossy(&output.stderr).to_lowercase();
     assert!(text.contains("auth"), "names the setting: {text}");
 }

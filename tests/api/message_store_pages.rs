@@ -115,6 +115,10 @@ fn limits_and_cursors_that_are_none_are_refused() {
     ];
     for path in MAILBOXES {
         for (name, values) in wrong {
+            if name == "wait" && path == "/messages/outbox" {
+                // Nobody waits for what they send themselves.
+                continue;
+            }
             for value in values {
                 let mut query = vec![(name, *value)];
                 if name == "wait" {

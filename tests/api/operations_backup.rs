@@ -128,6 +128,25 @@ fn a_backup_that_cannot_be_written_leaves_nothing_behind() {
 }
 
 #[test]
+fn a_backup_onto_the_database_itself_is_refused() {
+    if skips_sqlite_test("a_backup_onto_the_database_itself_is_refused") {
+        return;
+    }
+    let world = World::start();
+    let [alice, bob] = world.people(["alice", "bob"]);
+    alice.send(&bob, "sealed");
+    for entry in std::fs::read_dir(world.data_dir()).expect("readable") {
+        let path = entry.expect("an entry").path();
+        if path.extension().is_some_and(|extension| extension == "db") {
+            let output = command("backup", world.data_dir(), &path);
+            assert_eq!(output.status.code(), Some(1), "{output:?}");
+        }
+    }
+    alice.send(&bob, "sealed");
+    assert_eq!(bob.inbox().len(), 2);
+}
+
+#[test]
 fn check_finds_a_sound_store_sound_and_a_damaged_one_damaged() {
     if skips_sqlite_test("check_finds_a_sound_store_sound_and_a_damaged_one_damaged") {
         return;
@@ -156,10 +175,8 @@ fn check_finds_a_sound_store_sound_and_a_damaged_one_damaged() {
     let output = check(world.data_dir());
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let said = [output.stdout, output.stderr].concat();
-    assert!(
-        String::from_utf8_lossy(&said).contains("restore"),
-        "says what to do"
-    );
+    let said = String::from_utf8_lossy(&said);
+    assert!(said.contains("restore"), "says what to do: {said}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import { generateKeyPairSync } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -189,9 +190,27 @@ test("fingerprints agree on both sides", async () => {
   assert.equal(amys[2], bobs[2]);
 });
 
+/** A new device stores its public key through the API that has a call for it. */
+async function showAnotherKeyOf({ name }) {
+  const post = async (path, body, headers) => {
+    const method = "POST";
+    const response = await fetch(server.url + path, { method, headers, body: JSON.stringify(body) });
+    assert.equal(response.status, 200);
+    return response.json();
+  };
+  const { data } = await post("/login", { username: name, password: `pass word of ${name}` });
+  const { publicKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
+  const pair = {
+    public_key: publicKey.export({ type: "spki", format: "pem" }),
+    private_key_encrypted: "kept on the new device",
+  };
+  await post("/api/v1/encryption/keys", pair, { Authorization: `Bearer ${data.token}` });
+}
+
 test("somebody who comes back with another key is not written to until the key is accepted", async () => {
   const before = await bubbles(amy);
   await stop(bob.agent.child);
+  await showAnotherKeyOf(bob);
   bob.agent = await startAgent("bob-on-another-computer");
   await bob.page.context().close();
   bob.page = await openPage(browser, bob.agent.url);

@@ -2,7 +2,7 @@
 //!
 //! Modules in reading order, each depending only on those below it (ARCHITECTURE.md has the map):
 //! the APIs and what they share ([`api`]); the nouns with their use cases and queries ([`users`],
-//! [`messages`]); what is opened once ([`app`]); the database and live delivery ([`db`], [`hub`],
+//! [`messages`], [`files`]); what is opened once ([`app`]); the database and live delivery ([`db`], [`hub`],
 //! [`presence`]); and the words for it all ([`model`], [`error`], [`config`]). Beside all that stands
 //! the local client ([`agent`]), which shares nothing with the server but the wire.
 
@@ -10,6 +10,8 @@ pub mod agent;
 pub mod api;
 pub mod check;
 
+pub mod contacts;
+pub mod files;
 pub mod messages;
 pub mod users;
 

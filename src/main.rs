@@ -1,5 +1,7 @@
 //! The command line: one call, one exit code.
 
+mod log;
+
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -9,7 +11,7 @@ use clap_complete::Shell;
 use sealpost::agent::{self, AgentConfig};
 use sealpost::api::{self, Listening};
 use sealpost::app::{self, App};
-use sealpost::config::{self, Auth, Config, LogFormat};
+use sealpost::config::{self, Auth, Config};
 use sealpost::error::{Error, Result};
 use sealpost::{check, db};
 use tokio_util::sync::CancellationToken;
@@ -163,7 +165,7 @@ fn settings(flags: &Serve) -> Result<Config> {
 
 fn serve(flags: &Serve) -> Result<()> {
     let config = settings(flags)?;
-    let _log_writer = start_log(&config);
+    let _log = log::start(&config)?;
     if config.auth == Auth::Open {
         tracing::warn!("auth = \"open\": everybody who reaches the server may act as anybody");
     }
@@ -229,35 +231,6 @@ fn stop_on_signal(shutdown: CancellationToken) {
         tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
         shutdown.cancel();
     });
-}
-
-/// Log lines go to standard error through a thread of their own; when it cannot keep up, lines
-/// are dropped rather than requests held.
-fn start_log(config: &Config) -> Option<tracing_appender::non_blocking::WorkerGuard> {
-    let is_terminal = std::io::stderr().is_terminal();
-    let format = config.log_format.unwrap_or(if is_terminal {
-        LogFormat::Text
-    } else {
-        LogFormat::Json
-    });
-    if format == LogFormat::Off {
-        return None;
-    }
-    let (writer, guard) = tracing_appender::non_blocking(std::io::stderr());
-    let filter = tracing_subscriber::EnvFilter::new(&config.log_filter);
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(writer)
-        .with_target(false);
-    match format {
-        LogFormat::Json => subscriber
-            .json()
-            .flatten_event(true)
-            .with_current_span(false)
-            .init(),
-        _ => subscriber.with_ansi(false).init(),
-    }
-    Some(guard)
 }
 
 fn backup(file: &Path, data: &DataDir) -> Result<()> {

@@ -33,8 +33,8 @@ struct Seen {
 pub struct Presence(Mutex<HashMap<UserId, Seen>>);
 
 impl Presence {
-    /// Notes a login or heartbeat.
-    pub fn note(&self, user: UserId, session: SessionId, endpoint: Endpoint) {
+    /// Notes a login or heartbeat; watchers of the hub hear of it.
+    pub fn note(&self, hub: &Hub, user: UserId, session: SessionId, endpoint: Endpoint) {
         self.seen().insert(
             user,
             Seen {
@@ -43,15 +43,25 @@ impl Presence {
                 session,
             },
         );
+        hub.note_change(user);
     }
 
-    /// Forgets a user's address and recent login; of one session only, if one is named.
-    pub fn forget(&self, user: UserId, session: Option<SessionId>) {
+    /// Forgets a user's address and recent login; of one session only, if one is named. Watchers
+    /// of the hub hear of it.
+    pub fn forget(&self, hub: &Hub, user: UserId, session: Option<SessionId>) {
         let mut seen = self.seen();
-        if session.is_none_or(|session| seen.get(&user).is_some_and(|seen| seen.session == session))
-        {
+        let is_meant = |seen: &Seen| session.is_none_or(|session| seen.session == session);
+        if seen.get(&user).is_some_and(is_meant) {
             seen.remove(&user);
         }
+        drop(seen);
+        hub.note_change(user);
+    }
+
+    /// Forgets the addresses of all who are not online any more.
+    pub fn forget_absent(&self, hub: &Hub) {
+        self.seen()
+            .retain(|user, seen| seen.at.elapsed() < RECENT || hub.is_live(*user));
     }
 
     /// Where a user was last seen, if not forgotten since.

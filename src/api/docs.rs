@@ -10,7 +10,12 @@ use serde_json::{Map, Value, json};
 use super::http::Reply;
 
 /// The document of one API: an OpenAPI object with `tags`, `paths` and `components.schemas`.
-const PARTS: &[&str] = &[include_str!("openapi.json"), super::message_store::OPENAPI];
+const PARTS: &[&str] = &[
+    include_str!("openapi.json"),
+    super::message_store::OPENAPI,
+    super::chat8::OPENAPI,
+    super::secure_im::OPENAPI,
+];
 
 /// The whole document, as it is served.
 pub(crate) struct Document(Vec<u8>);

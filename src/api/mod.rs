@@ -3,10 +3,13 @@
 //! Each folder below is one published API: parse, one call of a noun, reply. An API never looks
 //! at another one, never writes SQL, and words its own errors.
 
+mod chat8;
 mod docs;
+mod download;
 pub(crate) mod http;
 mod message_store;
 mod observe;
+mod secure_im;
 pub(crate) mod socket;
 
 use std::collections::HashSet;
@@ -15,14 +18,16 @@ use std::sync::Arc;
 
 use rocket::config::{LogLevel, Shutdown};
 use rocket::fairing::AdHoc;
+use rocket::http::Status;
 use rocket::http::uri::Origin;
-use rocket::{Build, Ignite, Rocket, Route};
+use rocket::{Build, Ignite, Request, Rocket, Route, catch, catchers};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::app::App;
 use crate::error::{Error, Result};
 pub use docs::openapi;
+use http::Reply;
 
 /// Where a server listens, once it does.
 #[derive(Clone, Debug, Default)]
@@ -36,6 +41,7 @@ pub struct Listening {
 /// `on_ready` is called once, when everything listens. Errors: an address that cannot be bound.
 pub async fn serve(app: Arc<App>, on_ready: impl FnOnce(&Listening)) -> Result<()> {
     crate::messages::resume_clock(&app)?;
+    crate::files::remove_partial(&app)?;
     let metrics = observe::Metrics::new().map_err(|cause| Error::Internal(cause.to_string()))?;
     let (lifted, mut bound) = mpsc::unbounded_channel();
     let mut servers = JoinSet::new();
@@ -55,12 +61,16 @@ pub async fn serve(app: Arc<App>, on_ready: impl FnOnce(&Listening)) -> Result<(
             }
         }
     }
+    let announcer = tokio::spawn(crate::contacts::announce_changes(app.clone()));
     on_ready(&listening);
     app.shutdown.cancelled().await;
     app.hub.shut_down();
     while let Some(server) = servers.join_next().await {
         ended(Some(server))?;
     }
+    announcer
+        .await
+        .map_err(|cause| Error::Internal(cause.to_string()))?;
     let closing = app.clone();
     tokio::task::spawn_blocking(move || closing.db.close())
         .await
@@ -77,7 +87,14 @@ fn ended(server: Option<Result<Result<()>, tokio::task::JoinError>>) -> Result<(
 
 /// Every HTTP route of every API.
 pub fn routes() -> Vec<Route> {
-    [docs::routes(), observe::routes(), message_store::routes()].concat()
+    [
+        docs::routes(),
+        observe::routes(),
+        message_store::routes(),
+        chat8::routes(),
+        secure_im::routes(),
+    ]
+    .concat()
 }
 
 fn http_server(
@@ -109,7 +126,12 @@ fn http_server(
         .manage(metrics.clone())
         .manage(docs::Document::new())
         .mount("/", routes())
-        .register("/", message_store::catchers())
+        .register(chat8::BASE, chat8::catchers())
+        .register("/", catchers![unserved])
+        .register("/users", secure_im::catchers())
+        .register("/token", secure_im::catchers())
+        .register("/logout", secure_im::catchers())
+        .register("/me", secure_im::catchers())
         .attach(AdHoc::on_request("optional final slash", |request, _| {
             Box::pin(async move { drop_final_slash(request) })
         }))
@@ -122,8 +144,18 @@ fn http_server(
         }))
 }
 
+/// Answers what no route took, in the words of the API whose path it is; message_store is the
+/// core API, and has all that is nobody's.
+#[catch(default)]
+fn unserved(status: Status, request: &Request<'_>) -> Reply {
+    if secure_im::owns(request.uri().path().as_str()) {
+        return secure_im::refuse(status, request);
+    }
+    message_store::refuse(status, request)
+}
+
 /// `/users/` and `/users` are the same (the router would tell them apart).
-fn drop_final_slash(request: &mut rocket::Request<'_>) {
+fn drop_final_slash(request: &mut Request<'_>) {
     let uri = request.uri();
     let path = uri.path().as_str();
     if path.len() > 1 && path.ends_with('/') {
@@ -148,15 +180,19 @@ async fn launch(rocket: Rocket<Ignite>, app: Arc<App>, port: u16) -> Result<()> 
         shutdown.cancelled().await;
         stop.notify();
     });
-    let outcome = rocket.launch().await;
-    outcome.map(drop).map_err(|cause| {
-        // Rocket panics if its errors are dropped unseen.
-        let text = match cause.kind() {
-            rocket::error::ErrorKind::Bind(cause) => {
-                format!("cannot listen on {address}:{port}: {cause}; stop what uses it, or choose another --port")
-            }
-            other => format!("the server on port {port} failed: {other}"),
-        };
-        Error::Internal(text)
-    })
+    let Err(cause) = rocket.launch().await else {
+        return Ok(());
+    };
+    // Rocket panics if its errors are dropped unseen.
+    let text = match cause.kind() {
+        // The time of grace is over and some connection is still there: it goes with the process.
+        rocket::error::ErrorKind::Shutdown(_, None) => return Ok(()),
+        rocket::error::ErrorKind::Bind(cause) => {
+            format!(
+                "cannot listen on {address}:{port}: {cause}; stop what uses it, or choose another --port"
+            )
+        }
+        other => format!("the server on port {port} failed: {other}"),
+    };
+    Err(Error::Internal(text))
 }

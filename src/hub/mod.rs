@@ -193,9 +193,13 @@ impl Hub {
             .to_channel(channel, except, &Arc::new(event));
     }
 
-    /// Whether a user listens anywhere.
+    /// Whether a user listens anywhere. What has been ended counts no more, even if its reader has
+    /// not left yet.
     pub fn is_live(&self, user: UserId) -> bool {
-        self.listeners().by_user.contains_key(&user)
+        let listeners = self.listeners();
+        let ids = listeners.by_user.get(&user).into_iter().flatten();
+        ids.filter_map(|id| listeners.entries.get(id))
+            .any(|entry| !entry.ending.signal.is_cancelled())
     }
 
     /// Everybody who listens on a channel, each once, by id.

@@ -1,20 +1,22 @@
 //! Messages: send, list, read, replace, delete. One pool for every API.
 //!
 //! Content is opaque: nothing here can open it. Who may do what is decided in [`permissions`];
-//! how lists are read from the tables is in [`lists`]. Room messages are sent here too, but
+//! how lists are read from the tables is in [`lists`] and [`unread`]. Room messages are sent here too, but
 //! belong to `rooms`: nothing below hands one out as a direct message.
 
 pub mod lists;
 pub mod permissions;
+pub mod unread;
+mod retries;
 
 use std::sync::Arc;
 
 use diesel::prelude::*;
-use sha2::{Digest, Sha256};
 
 use crate::app::App;
 use crate::db::{Conn, on_inner};
 use crate::error::{Error, Result};
+use crate::files;
 use crate::hub::Event;
 use crate::model::{Access, Instant, Kind, Message, MessageId, RoomId, UserId};
 use crate::schema::{correspondents, messages, pair_keys, permissions as grants};
@@ -92,20 +94,6 @@ impl Draft {
             _ => Ok(()),
         }
     }
-
-    /// What must be the same for a retry to be a retry.
-    fn digest(&self) -> Vec<u8> {
-        let to = match &self.to {
-            To::User(user) => format!("user {}", user.0),
-            To::Room { id, .. } => format!("room {}", id.0),
-        };
-        let head = format!("{to}\n{}\n{}\n", self.kind.as_str(), self.is_encrypted);
-        Sha256::new()
-            .chain_update(head)
-            .chain_update(&self.content)
-            .finalize()
-            .to_vec()
-    }
 }
 
 /// Both parties of a direct message in one number, the same from either side. User ids stay
@@ -128,7 +116,8 @@ pub async fn send(app: &Arc<App>, draft: Draft) -> Result<Message> {
         To::User(_) => String::new(),
     };
     let (its_app, hub) = (app.clone(), app.clone());
-    let work = move |conn: &mut Conn| match repeated(conn, &draft)? {
+    let racing = draft.client_key.is_some().then(|| draft.clone());
+    let work = move |conn: &mut Conn| match retries::find(conn, &draft)? {
         Some(message) => Ok((message, false)),
         None => insert(&its_app, conn, draft).map(|message| (message, true)),
     };
@@ -137,26 +126,12 @@ pub async fn send(app: &Arc<App>, draft: Draft) -> Result<Message> {
             announce(&hub, message, sender_name, room_name);
         }
     };
-    app.db
-        .write_then(work, tell)
-        .await
-        .map(|(message, _)| message)
-}
-
-/// The message that an idempotency key already stands for.
-fn repeated(conn: &mut Conn, draft: &Draft) -> Result<Option<Message>> {
-    let Some(key) = &draft.client_key else {
-        return Ok(None);
-    };
-    let found = messages::table
-        .filter(messages::sender_id.eq(draft.sender))
-        .filter(messages::client_key.eq(key))
-        .select((Message::as_select(), messages::client_digest))
-        .first::<(Message, Option<Vec<u8>>)>(conn)
-        .optional()?;
-    match found {
-        Some((_, digest)) if digest.as_deref() != Some(&draft.digest()) => Err(Error::KeyReused),
-        found => Ok(found.map(|(message, _)| message)),
+    match (app.db.write_then(work, tell).await, racing) {
+        (Err(cause), Some(draft)) if retries::is_race(&cause) => app
+            .db
+            .read(|conn| retries::find(conn, &draft))?
+            .ok_or(cause),
+        (outcome, _) => outcome.map(|(message, _)| message),
     }
 }
 
@@ -181,7 +156,7 @@ fn insert(app: &App, conn: &mut Conn, draft: Draft) -> Result<Message> {
         messages::sender_key.eq(&draft.sender_key),
         messages::recipient_key.eq(&recipient_key),
         messages::client_key.eq(&draft.client_key),
-        messages::client_digest.eq(draft.client_key.as_ref().map(|_| draft.digest())),
+        messages::client_digest.eq(draft.client_key.as_ref().map(|_| retries::digest(&draft))),
         messages::sent_at.eq(sent_at),
     );
     let insert = diesel::insert_into(messages::table).values(row);
@@ -358,18 +333,28 @@ pub async fn replace(app: &App, user: UserId, id: MessageId, content: String) ->
         .await
 }
 
-/// Deletes a message and every permission on it; returns it as it was.
+/// Deletes a message and every permission on it; returns it as it was. The upload that it hands
+/// over goes with it.
 ///
 /// `action` is what the API asks for: [`Action::Delete`] (owner or admin) or
 /// [`Action::Withdraw`] (owner only). Errors: [`Error::UnknownMessage`], [`Error::Forbidden`].
 pub async fn delete(app: &App, user: UserId, action: Action, id: MessageId) -> Result<Message> {
+    let uploads_dir = app.config.uploads_dir();
+    let work = move |conn: &mut Conn| {
+        let message = may(conn, user, action, id)?;
+        diesel::delete(messages::table.find(id)).execute(conn)?;
+        let slug = files::remove_handed_over(conn, &message)?;
+        Ok((message, slug))
+    };
+    let after = move |(_, slug): &(Message, Option<String>)| {
+        if let Some(slug) = slug {
+            files::remove_bytes(&uploads_dir, slug);
+        }
+    };
     app.db
-        .write(move |conn| {
-            let message = may(conn, user, action, id)?;
-            diesel::delete(messages::table.find(id)).execute(conn)?;
-            Ok(message)
-        })
+        .write_then(work, after)
         .await
+        .map(|(message, _)| message)
 }
 
 /// Marks a message as read by its recipient, in every API; again is no error.

@@ -257,6 +257,14 @@ pub fn user_by_id(app: &App, id: UserId) -> Result<User> {
     app.db.read(|conn| user_in(conn, id))
 }
 
+/// A user's present name, without the rest of them. Errors: [`Error::UnknownUser`].
+pub fn username_by_id(app: &App, id: UserId) -> Result<String> {
+    app.db.read(|conn| {
+        let row = users::table.find(id).select(users::username);
+        row.first(conn).optional()?.ok_or(Error::UnknownUser)
+    })
+}
+
 /// A user by exact username. Errors: [`Error::UnknownUser`].
 pub fn user_by_username(app: &App, username: &str) -> Result<User> {
     app.db.read(|conn| {

@@ -115,13 +115,21 @@ pub fn check(app: &App, token: &str) -> Result<Session> {
     })
 }
 
-/// Ends one session: its token and its sockets.
+/// Ends one session: its token, its sockets, and what presence knows by it.
 pub async fn end(app: &App, session: SessionId) -> Result<()> {
-    app.db
-        .write(move |conn| Ok(diesel::delete(sessions::table.find(session)).execute(conn)?))
-        .await?;
+    let work = move |conn: &mut Conn| {
+        let row = sessions::table.find(session);
+        let user = row.select(sessions::user_id).first::<UserId>(conn);
+        let user = user.optional()?;
+        diesel::delete(row).execute(conn)?;
+        Ok(user)
+    };
+    let user = app.db.write(work).await?;
     app.caches.sessions.remove(&session);
     app.hub.end_session(session);
+    if let Some(user) = user {
+        app.presence.forget(&app.hub, user, Some(session));
+    }
     Ok(())
 }
 
@@ -145,6 +153,7 @@ pub(super) fn end_all(
 pub(super) fn forget(app: &App, user: UserId, ended: &[SessionId], except: Option<SessionId>) {
     for session in ended {
         app.caches.sessions.remove(session);
+        app.presence.forget(&app.hub, user, Some(*session));
     }
     app.hub.end_user(user, except);
 }

@@ -19,7 +19,7 @@ mod listing;
 mod stream;
 
 use rocket::http::Status;
-use rocket::{Catcher, Request, Route, catch, catchers, routes};
+use rocket::{Request, Route, routes};
 use serde::Serialize;
 
 use super::http::{self, BodyProblem, Reply};
@@ -47,8 +47,18 @@ pub(super) fn routes() -> Vec<Route> {
     ]
 }
 
-pub(super) fn catchers() -> Vec<Catcher> {
-    catchers![no_route, no_parse, otherwise]
+/// Answers a request that no route took.
+pub(super) fn refuse(status: Status, request: &Request<'_>) -> Reply {
+    match status {
+        Status::NotFound => no_route(request),
+        Status::BadRequest => Failure::new(status, "the request cannot be read").into_reply(),
+        _ if status.class().is_server_error() => Failure::new(
+            Status::InternalServerError,
+            "internal error; the server's log has the cause",
+        )
+        .into_reply(),
+        _ => Failure::new(status, status.reason_lossy()).into_reply(),
+    }
 }
 
 /// What a handler answers: a reply, or an error that becomes one.
@@ -258,7 +268,6 @@ fn message_id(text: &str) -> Result<crate::model::MessageId, Failure> {
         .map_err(|_| Error::UnknownMessage.into())
 }
 
-#[catch(404)]
 fn no_route(request: &Request<'_>) -> Reply {
     let others = http::other_methods(request);
     if others.is_empty() {
@@ -274,21 +283,4 @@ fn no_route(request: &Request<'_>) -> Reply {
     Failure::new(Status::MethodNotAllowed, text)
         .into_reply()
         .with_header("Allow", allowed.join(", "))
-}
-
-#[catch(400)]
-fn no_parse() -> Reply {
-    Failure::new(Status::BadRequest, "the request cannot be read").into_reply()
-}
-
-#[catch(default)]
-fn otherwise(status: Status, _: &Request<'_>) -> Reply {
-    if status.class().is_server_error() {
-        return Failure::new(
-            Status::InternalServerError,
-            "internal error; the server's log has the cause",
-        )
-        .into_reply();
-    }
-    Failure::new(status, status.reason_lossy()).into_reply()
 }

@@ -1,0 +1,156 @@
+//! `/auth`: register, log in, refresh and end a token.
+
+use rocket::post;
+use serde::{Deserialize, Serialize};
+
+use super::wording::Failure;
+use super::{Answer, done, success};
+use crate::api::http::{AppState, Bearer, Body, Peer};
+use crate::error::Error;
+use crate::users::password::secret_of;
+use crate::users::{self, Registration, tokens};
+
+/// The longest username here, in characters.
+const LONGEST_USERNAME: usize = 64;
+/// The shortest password, in characters.
+const SHORTEST_PASSWORD: usize = 8;
+
+#[derive(Deserialize)]
+struct Register {
+    username: String,
+    email: String,
+    password: String,
+    confirm_password: String,
+}
+
+#[derive(Serialize)]
+struct Registered {
+    user_id: i64,
+    username: String,
+    email: Option<String>,
+    access_token: String,
+    token_type: &'static str,
+}
+
+/// A new account, logged in at once.
+#[post("/auth/register", data = "<body>")]
+pub(super) async fn register(app: &AppState, body: Body) -> Answer {
+    let Register {
+        username,
+        email,
+        password,
+        confirm_password,
+    } = body.json()?;
+    check_username(&username)?;
+    check_new_password("password", &password, &confirm_password)?;
+    let secret = secret_of(&password);
+    let registration = Registration {
+        username,
+        email: Some(email),
+        secret,
+        public_key: None,
+    };
+    let user = users::register(app, registration).await?;
+    let token = tokens::issue(app, user.id).await?;
+    Ok(success(Registered {
+        user_id: user.id.0,
+        username: user.username,
+        email: user.email,
+        access_token: token.text,
+        token_type: "bearer",
+    }))
+}
+
+#[derive(Deserialize)]
+struct Login {
+    username: String,
+    password: String,
+}
+
+#[derive(Serialize)]
+struct LoggedIn {
+    access_token: String,
+    token_type: &'static str,
+    expires_in: i64,
+    user: Oneself,
+}
+
+#[derive(Serialize)]
+struct Oneself {
+    id: i64,
+    username: String,
+    email: Option<String>,
+    avatar: Option<String>,
+}
+
+/// A token for a username and password.
+#[post("/auth/login", data = "<body>")]
+pub(super) async fn login(app: &AppState, peer: Peer, body: Body) -> Answer {
+    let Login { username, password } = body.json()?;
+    // A name that nobody can have fails like one that nobody has.
+    let username = users::parse_username(&username).map_err(|_| Error::BadCredentials)?;
+    let (user, token) = users::log_in(app, &username, secret_of(&password), peer.ip).await?;
+    Ok(success(LoggedIn {
+        access_token: token.text,
+        token_type: "bearer",
+        expires_in: token.expires_in_secs,
+        user: Oneself {
+            id: user.id.0,
+            username: user.username,
+            email: user.email,
+            avatar: user.avatar,
+        },
+    }))
+}
+
+#[derive(Serialize)]
+struct Refreshed {
+    access_token: String,
+    token_type: &'static str,
+    expires_in: i64,
+}
+
+/// A new token for the one sent, which is ended.
+#[post("/auth/refresh")]
+pub(super) async fn refresh(app: &AppState, bearer: Bearer) -> Answer {
+    let session = bearer.session(app)?;
+    let token = tokens::issue(app, session.user).await?;
+    tokens::end(app, session.id).await?;
+    Ok(success(Refreshed {
+        access_token: token.text,
+        token_type: "bearer",
+        expires_in: token.expires_in_secs,
+    }))
+}
+
+/// Ends the token and its sockets.
+#[post("/auth/logout")]
+pub(super) async fn logout(app: &AppState, bearer: Bearer) -> Answer {
+    let session = bearer.session(app)?;
+    tokens::end(app, session.id).await?;
+    Ok(done("登出成功"))
+}
+
+/// Refuses usernames that this API finds too long.
+pub(super) fn check_username(username: &str) -> Result<(), Failure> {
+    if username.chars().count() > LONGEST_USERNAME {
+        let problem = format!("must have at most {LONGEST_USERNAME} characters");
+        return Err(Failure::invalid("username", problem));
+    }
+    Ok(())
+}
+
+/// Refuses a new password that is too short or was not typed twice alike.
+pub(super) fn check_new_password(field: &str, new: &str, confirmed: &str) -> Result<(), Failure> {
+    if new.chars().count() < SHORTEST_PASSWORD {
+        let problem = format!("must have at least {SHORTEST_PASSWORD} characters");
+        return Err(Failure::invalid(field, problem));
+    }
+    if new != confirmed {
+        return Err(Failure::invalid(
+            "confirm_password",
+            format!("is not the same as {field}"),
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,163 @@
+//! `/user`: what a user shows of themselves, and their password.
+
+use rocket::{get, put};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::accounts::{check_new_password, check_username};
+use super::wording::Failure;
+use super::{Answer, done, success, timestamp};
+use crate::api::http::{AppState, Bearer, Body, Peer};
+use crate::model::Status;
+use crate::users::password::secret_of;
+use crate::users::{self, ProfileChange};
+
+/// The longest path of an avatar, in bytes.
+const LONGEST_AVATAR: usize = 2_048;
+
+#[derive(Serialize)]
+struct Shown {
+    id: i64,
+    username: String,
+    email: Option<String>,
+    avatar: Option<String>,
+    status: Status,
+    created_at: String,
+    last_login: Option<String>,
+}
+
+/// The caller, as they see themselves: the status is the chosen one.
+#[get("/user/profile")]
+pub(super) fn show(app: &AppState, bearer: Bearer) -> Answer {
+    let session = bearer.session(app)?;
+    let user = users::user_by_id(app, session.user)?;
+    Ok(success(Shown {
+        id: user.id.0,
+        username: user.username,
+        email: user.email,
+        avatar: user.avatar,
+        status: user.status,
+        created_at: timestamp(user.created_at),
+        last_login: user.last_login_at.map(timestamp),
+    }))
+}
+
+#[derive(Deserialize)]
+struct Change {
+    username: Option<String>,
+    email: Option<String>,
+    /// Absent stays, null removes.
+    #[serde(default, deserialize_with = "present")]
+    avatar: Option<Option<String>>,
+}
+
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
+#[derive(Serialize)]
+struct Changed {
+    id: i64,
+    username: String,
+    email: Option<String>,
+    avatar: Option<String>,
+}
+
+/// New values for whatever is named.
+#[put("/user/profile", data = "<body>")]
+pub(super) async fn change(app: &AppState, bearer: Bearer, body: Body) -> Answer {
+    let session = bearer.session(app)?;
+    let Change {
+        username,
+        email,
+        avatar,
+    } = body.json()?;
+    if let Some(username) = &username {
+        check_username(username)?;
+    }
+    if let Some(Some(path)) = &avatar {
+        check_avatar(path)?;
+    }
+    let change = ProfileChange {
+        username,
+        email,
+        avatar,
+        status: None,
+    };
+    let user = users::change_profile(app, session.user, change).await?;
+    Ok(success(Changed {
+        id: user.id.0,
+        username: user.username,
+        email: user.email,
+        avatar: user.avatar,
+    }))
+}
+
+/// An avatar is a path on this server: an address elsewhere would tell others' addresses there.
+fn check_avatar(path: &str) -> Result<(), Failure> {
+    let is_path = path.starts_with('/')
+        && !path.starts_with("//")
+        && !path.contains('\\')
+        && !path.contains(char::is_control)
+        && path.len() <= LONGEST_AVATAR;
+    if is_path {
+        Ok(())
+    } else {
+        Err(Failure::invalid(
+            "avatar",
+            "must be a URL path that begins with one /",
+        ))
+    }
+}
+
+#[derive(Deserialize)]
+struct ChangePassword {
+    current_password: String,
+    new_password: String,
+    confirm_password: String,
+}
+
+/// A new password. Every other login of the user ends.
+#[put("/user/password", data = "<body>")]
+pub(super) async fn change_password(
+    app: &AppState,
+    bearer: Bearer,
+    peer: Peer,
+    body: Body,
+) -> Answer {
+    let session = bearer.session(app)?;
+    let ChangePassword {
+        current_password,
+        new_password,
+        confirm_password,
+    } = body.json()?;
+    check_new_password("new_password", &new_password, &confirm_password)?;
+    let username = users::username_by_id(app, session.user)?;
+    let (current, new) = (secret_of(&current_password), secret_of(&new_password));
+    users::change_password(app, &username, current, new, Some(session), peer.ip).await?;
+    Ok(done("密码修改成功"))
+}
+
+#[derive(Deserialize)]
+struct ChangeStatus {
+    status: Status,
+}
+
+#[derive(Serialize)]
+struct StatusShown {
+    status: Status,
+}
+
+/// The status that friends see while the user is there. They hear of it.
+#[put("/user/status", data = "<body>")]
+pub(super) async fn change_status(app: &AppState, bearer: Bearer, body: Body) -> Answer {
+    let session = bearer.session(app)?;
+    let ChangeStatus { status } = body.json()?;
+    let change = ProfileChange {
+        status: Some(status),
+        ..ProfileChange::default()
+    };
+    let user = users::change_profile(app, session.user, change).await?;
+    Ok(success(StatusShown {
+        status: user.status,
+    }))
+}

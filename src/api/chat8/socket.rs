@@ -1,0 +1,335 @@
+//! `/ws/<user_id>`: the socket. Frames are JSON text, `{"type", "data", "timestamp"}`.
+//!
+//! | From the server | |
+//! |---|---|
+//! | `new_message` | to the receiver, whatever API it was sent through |
+//! | `user_status` | to friends |
+//! | `friend_request` | to the addressee |
+//! | `voice_call_invite`, `video_call_invite` | to the callee |
+//! | `pong`, `error` | to the one who sent the frame |
+//!
+//! Clients send `ping` and call invitations; whatever else they send is answered with an `error`
+//! frame, and the socket lives on.
+
+use std::sync::Arc;
+
+use rocket::get;
+use rocket::http::Status;
+use rocket::request::{FromRequest, Outcome, Request};
+use rocket_ws::stream::DuplexStream;
+use rocket_ws::{Channel as WsChannel, WebSocket};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::wording::{Failure, wording};
+use super::{now, timestamp};
+use crate::api::http::{AppState, Bearer, is_origin_allowed, log_if_internal};
+use crate::api::socket::{self, CloseCodes, Next, until};
+use crate::app::App;
+use crate::error::Error;
+use crate::hub::{Channel, Event, Subscriber};
+use crate::model::{Kind, Status as Shown, UserId};
+use crate::users;
+use crate::users::tokens::Session;
+
+/// The longest frame that is read.
+const LONGEST_FRAME_BYTES: usize = 1 << 20;
+/// The longest name of a call, in characters.
+const LONGEST_CALL_ID: usize = 256;
+const CLOSE_CODES: CloseCodes = CloseCodes {
+    session_ended: 1008,
+    shutdown: 1012,
+};
+
+/// Whether the page that opens the socket, if it is one, may.
+pub(super) struct MayConnect(bool);
+
+#[rocket::async_trait]
+impl<'r> FromRequest<'r> for MayConnect {
+    type Error = std::convert::Infallible;
+
+    async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Self::Error> {
+        let app = request
+            .rocket()
+            .state::<Arc<App>>()
+            .expect("every server has its App");
+        Outcome::Success(MayConnect(is_origin_allowed(app, request)))
+    }
+}
+
+/// The socket of the user that the path names. The token stands in the query or in
+/// `Authorization`; whatever is wrong is told with a status instead of the handshake.
+#[get("/ws/<user_id>?<token>")]
+pub(super) fn connect(
+    app: &AppState,
+    may_connect: MayConnect,
+    mut bearer: Bearer,
+    ws: Option<WebSocket>,
+    user_id: &str,
+    token: Option<String>,
+) -> Result<WsChannel<'static>, Failure> {
+    bearer.0 = token.or(bearer.0);
+    let session = bearer.session(app)?;
+    if user_id.parse() != Ok(session.user.0) {
+        return Err(Failure::new(
+            Status::Forbidden,
+            "AUTH_001",
+            "令牌属于其他用户",
+        ));
+    }
+    if !may_connect.0 {
+        return Err(Failure::new(Status::Forbidden, "AUTH_001", "不允许的来源"));
+    }
+    let ws = ws.ok_or_else(|| Failure::unreadable("is not a WebSocket handshake"))?;
+    let username = users::username_by_id(app, session.user)?;
+    let app = (*app).clone();
+    let serve = move |stream| {
+        Box::pin(async move {
+            run(app, session, &bearer, username, stream).await;
+            Ok(())
+        }) as _
+    };
+    Ok(ws
+        .config(socket::limited_to(LONGEST_FRAME_BYTES))
+        .channel(serve))
+}
+
+async fn run(
+    app: Arc<App>,
+    session: Session,
+    bearer: &Bearer,
+    username: String,
+    stream: DuplexStream,
+) {
+    let subscription = app.hub.subscribe(Subscriber {
+        user: session.user,
+        username,
+        session: Some(session.id),
+        channel: Channel::Chat8,
+        room: None,
+    });
+    // A token that was ended while the handshake was under way has no subscription to end.
+    if bearer.session(&app).is_err() {
+        return;
+    }
+    let react = |text: String| {
+        let answer =
+            react(&app, session.user, &text).unwrap_or_else(|problem| Some(error_frame(&problem)));
+        std::future::ready(Next::Send(answer.into_iter().collect()))
+    };
+    socket::run(
+        stream,
+        subscription,
+        CLOSE_CODES,
+        until(session.expires_at),
+        encode,
+        react,
+    )
+    .await;
+}
+
+#[derive(Serialize)]
+struct Frame<T> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    data: T,
+    timestamp: String,
+}
+
+fn frame(kind: &'static str, data: impl Serialize, timestamp: String) -> String {
+    let frame = Frame {
+        kind,
+        data,
+        timestamp,
+    };
+    serde_json::to_string(&frame).expect("frames are made of plain data")
+}
+
+#[derive(Serialize)]
+struct NewMessage<'a> {
+    id: i64,
+    sender_id: i64,
+    sender_username: &'a str,
+    content: &'a str,
+    message_type: Kind,
+    is_encrypted: bool,
+}
+
+#[derive(Serialize)]
+struct UserStatus<'a> {
+    user_id: i64,
+    username: &'a str,
+    status: Shown,
+}
+
+#[derive(Serialize)]
+struct FriendRequest<'a> {
+    request_id: i64,
+    from_user_id: i64,
+    from_username: &'a str,
+    message: &'a str,
+}
+
+#[derive(Serialize)]
+struct CallInvite<'a> {
+    call_id: &'a str,
+    from_user_id: i64,
+    from_username: &'a str,
+}
+
+/// The frame of an event, if this API has one for it.
+fn encode(event: &Event) -> Option<String> {
+    Some(match event {
+        Event::Sent { message, sender } => {
+            let data = NewMessage {
+                id: message.id.0,
+                sender_id: message.sender_id.0,
+                sender_username: sender,
+                content: &message.content,
+                message_type: message.kind,
+                is_encrypted: message.is_encrypted,
+            };
+            frame("new_message", data, timestamp(message.sent_at))
+        }
+        Event::StatusChanged {
+            user,
+            username,
+            status,
+        } => frame(
+            "user_status",
+            UserStatus {
+                user_id: user.0,
+                username,
+                status: *status,
+            },
+            now(),
+        ),
+        Event::FriendRequested {
+            request,
+            from,
+            username,
+            text,
+        } => {
+            let data = FriendRequest {
+                request_id: request.0,
+                from_user_id: from.0,
+                from_username: username,
+                message: text,
+            };
+            frame("friend_request", data, now())
+        }
+        Event::CallOffered {
+            is_video,
+            call_id,
+            from,
+            username,
+        } => {
+            let data = CallInvite {
+                call_id,
+                from_user_id: from.0,
+                from_username: username,
+            };
+            frame(call_type(*is_video), data, now())
+        }
+        Event::Shared { .. }
+        | Event::Said { .. }
+        | Event::KeyOffered { .. }
+        | Event::Joined { .. }
+        | Event::Left { .. }
+        | Event::Broadcast { .. } => return None,
+    })
+}
+
+fn call_type(is_video: bool) -> &'static str {
+    if is_video {
+        "video_call_invite"
+    } else {
+        "voice_call_invite"
+    }
+}
+
+#[derive(Deserialize)]
+struct Incoming<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: std::borrow::Cow<'a, str>,
+    data: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Invitation {
+    call_id: String,
+    to_user_id: i64,
+}
+
+#[derive(Serialize)]
+struct Pong {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    timestamp: String,
+}
+
+#[derive(Serialize)]
+struct Problem<'a> {
+    message: &'a str,
+}
+
+fn error_frame(problem: &str) -> String {
+    frame("error", Problem { message: problem }, now())
+}
+
+/// What a client's frame leads to: an answer, nothing, or what is wrong with it.
+fn react(app: &App, user: UserId, text: &str) -> Result<Option<String>, String> {
+    let frame: Incoming = serde_json::from_str(text)
+        .map_err(|_| "a frame must be a JSON object with a \"type\"".to_owned())?;
+    match &*frame.kind {
+        "ping" => {
+            let pong = Pong {
+                kind: "pong",
+                timestamp: now(),
+            };
+            Ok(Some(
+                serde_json::to_string(&pong).expect("frames are made of plain data"),
+            ))
+        }
+        kind @ ("voice_call_invite" | "video_call_invite") => {
+            let invitation = frame
+                .data
+                .and_then(|data| serde_json::from_str(data.get()).ok());
+            let invitation =
+                invitation.ok_or("data must have a call_id (text) and a to_user_id (integer)")?;
+            invite(app, user, kind == "video_call_invite", invitation)?;
+            Ok(None)
+        }
+        _ => Err("unknown type".to_owned()),
+    }
+}
+
+/// Rings at every socket of the callee.
+fn invite(app: &App, from: UserId, is_video: bool, invitation: Invitation) -> Result<(), String> {
+    let Invitation {
+        call_id,
+        to_user_id,
+    } = invitation;
+    if call_id.is_empty() || call_id.chars().count() > LONGEST_CALL_ID {
+        return Err(format!(
+            "call_id must have 1 to {LONGEST_CALL_ID} characters"
+        ));
+    }
+    let in_words = |error: Error| {
+        log_if_internal(&error);
+        wording(&error).2.to_owned()
+    };
+    let callee = UserId(to_user_id);
+    users::username_by_id(app, callee).map_err(in_words)?;
+    let username = users::username_by_id(app, from).map_err(in_words)?;
+    app.hub.to_user(
+        callee,
+        Event::CallOffered {
+            is_video,
+            call_id,
+            from,
+            username,
+        },
+    );
+    Ok(())
+}

@@ -1,0 +1,248 @@
+//! `/upload`: avatars and files, as multipart forms.
+//!
+//! A form is never held in memory: the part named `file` is streamed to disk while it comes, and
+//! is gone again if anything about the request turns out to be wrong.
+
+use std::future::Future;
+use std::time::Duration;
+
+use multer::{Field, Multipart};
+use rocket::Data;
+use rocket::data::{DataStream, ToByteUnit};
+use rocket::post;
+use rocket::request::{FromRequest, Outcome, Request};
+use serde::Serialize;
+
+use super::downloads::{AVATARS, FILES};
+use super::wording::Failure;
+use super::{Answer, BASE, success};
+use crate::api::http::{AppState, Bearer};
+use crate::app::App;
+use crate::error::Error;
+use crate::files::{self, Audience, Incoming};
+use crate::messages::{self, Draft};
+use crate::model::{Upload, UserId};
+use crate::users::{self, ProfileChange};
+
+/// What an avatar may be.
+const PICTURES: [&str; 4] = ["image/png", "image/jpeg", "image/gif", "image/webp"];
+/// What a form may have beside its file.
+const FORM_BYTES: u64 = 64 << 10;
+/// The longest value of any other part.
+const LONGEST_VALUE: usize = 1 << 10;
+/// How long a client may be silent in the middle of a form.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How much of a refused form is still read, so that a client that sends before it listens
+/// hears the refusal, and for how long.
+const DRAINED_BYTES: u64 = 64 << 20;
+const DRAINED_FOR: Duration = Duration::from_secs(10);
+
+/// The boundary of a multipart body, if the body is one.
+pub(super) struct Boundary(Option<String>);
+
+#[rocket::async_trait]
+impl<'r> FromRequest<'r> for Boundary {
+    type Error = std::convert::Infallible;
+
+    async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Self::Error> {
+        let content_type = request
+            .headers()
+            .get_one("Content-Type")
+            .unwrap_or_default();
+        Outcome::Success(Boundary(multer::parse_boundary(content_type).ok()))
+    }
+}
+
+#[derive(Serialize)]
+struct AvatarStored {
+    avatar_url: String,
+}
+
+/// A new avatar, in the place of the one before.
+#[post("/upload/avatar", data = "<data>")]
+pub(super) async fn avatar(
+    app: &AppState,
+    bearer: Bearer,
+    boundary: Boundary,
+    data: Data<'_>,
+) -> Answer {
+    let session = bearer.session(app)?;
+    let form = Form::receive(app, boundary, data, app.config.max_avatar_bytes).await?;
+    let (incoming, name) = form.file()?;
+    if !PICTURES.contains(&incoming.media_type()) {
+        return Err(Error::UnsupportedType.into());
+    }
+    let before = users::user_by_id(app, session.user)?.avatar;
+    let upload = incoming
+        .finish(app, session.user, Audience::Everyone, &name)
+        .await?;
+    let avatar_url = format!("{BASE}{AVATARS}{}", upload.slug);
+    let change = ProfileChange {
+        avatar: Some(Some(avatar_url.clone())),
+        ..ProfileChange::default()
+    };
+    let changed = users::change_profile(app, session.user, change).await;
+    or_remove(app, upload, changed).await?;
+    let before = before
+        .as_deref()
+        .and_then(|path| path.strip_prefix(BASE)?.strip_prefix(AVATARS));
+    if let Some(slug) = before {
+        files::remove(app, session.user, slug.to_owned()).await?;
+    }
+    Ok(success(AvatarStored { avatar_url }))
+}
+
+#[derive(Serialize)]
+struct FileStored {
+    file_url: String,
+    file_name: String,
+    file_size: i64,
+    file_type: String,
+}
+
+/// A file for one user. They are sent a message whose content is its URL.
+#[post("/upload/file", data = "<data>")]
+pub(super) async fn file(
+    app: &AppState,
+    bearer: Bearer,
+    boundary: Boundary,
+    data: Data<'_>,
+) -> Answer {
+    let session = bearer.session(app)?;
+    let form = Form::receive(app, boundary, data, app.config.max_upload_bytes).await?;
+    let receiver = form.receiver()?;
+    users::username_by_id(app, receiver)?;
+    let sender_name = users::username_by_id(app, session.user)?;
+    let (incoming, name) = form.file()?;
+    let upload = incoming
+        .finish(app, session.user, Audience::User(receiver), &name)
+        .await?;
+    let file_url = format!("{BASE}{FILES}{}", upload.slug);
+    let draft = Draft {
+        kind: files::kind_of(&upload.media_type),
+        is_encrypted: false,
+        ..Draft::direct(app, session.user, sender_name, receiver, file_url.clone())
+    };
+    let stored = FileStored {
+        file_url,
+        file_name: upload.file_name.clone(),
+        file_size: upload.size_bytes,
+        file_type: upload.media_type.clone(),
+    };
+    let sent = messages::send(app, draft).await;
+    or_remove(app, upload, sent).await?;
+    Ok(success(stored))
+}
+
+/// Takes an upload away again if what should follow it has failed.
+async fn or_remove<T>(app: &App, upload: Upload, outcome: Result<T, Error>) -> Result<T, Failure> {
+    if outcome.is_err() {
+        files::remove(app, upload.owner_id, upload.slug).await?;
+    }
+    Ok(outcome?)
+}
+
+/// The parts of a form that count. Its file is on disk, but not yet entered anywhere.
+#[derive(Default)]
+struct Form {
+    file: Option<(Incoming, String)>,
+    receiver_id: Option<String>,
+}
+
+impl Form {
+    /// Reads a whole form, whose file may have `limit_bytes`.
+    async fn receive(
+        app: &App,
+        boundary: Boundary,
+        data: Data<'_>,
+        limit_bytes: u64,
+    ) -> Result<Form, Failure> {
+        let boundary = boundary
+            .0
+            .ok_or_else(|| Failure::unreadable("is not multipart/form-data"))?;
+        let mut stream = data.open((limit_bytes + FORM_BYTES + DRAINED_BYTES).bytes());
+        let received = Form::read(app, &boundary, &mut stream, limit_bytes).await;
+        if received.is_err() {
+            let mut nowhere = tokio::io::sink();
+            let rest = tokio::io::copy(&mut stream, &mut nowhere);
+            // The refusal is the answer, whether the rest has come or not.
+            let _ = tokio::time::timeout(DRAINED_FOR, rest).await;
+        }
+        received
+    }
+
+    async fn read(
+        app: &App,
+        boundary: &str,
+        stream: &mut DataStream<'_>,
+        limit_bytes: u64,
+    ) -> Result<Form, Failure> {
+        let mut parts = Multipart::with_reader(stream, boundary);
+        let mut form = Form::default();
+        while let Some(mut part) = in_time(parts.next_field()).await? {
+            match part.name() {
+                Some("file") if form.file.is_none() => {
+                    let name = part.file_name().unwrap_or_default().to_owned();
+                    let mut incoming = Incoming::begin(app, limit_bytes).await?;
+                    while let Some(bytes) = in_time(part.chunk()).await? {
+                        incoming.write(&bytes).await?;
+                    }
+                    form.file = Some((incoming, name));
+                }
+                Some("receiver_id") if form.receiver_id.is_none() => {
+                    form.receiver_id = Some(short_text(&mut part).await?);
+                }
+                Some("file") => return Err(Failure::invalid("file", "must be there once")),
+                Some("receiver_id") => {
+                    return Err(Failure::invalid("receiver_id", "must be there once"));
+                }
+                _ => drop(short_text(&mut part).await?),
+            }
+        }
+        Ok(form)
+    }
+
+    fn file(self) -> Result<(Incoming, String), Failure> {
+        self.file
+            .ok_or_else(|| Failure::invalid("file", "is missing"))
+    }
+
+    fn receiver(&self) -> Result<UserId, Failure> {
+        let text = self
+            .receiver_id
+            .as_deref()
+            .ok_or_else(|| Failure::invalid("receiver_id", "is missing"))?;
+        let id = text
+            .trim()
+            .parse()
+            .map_err(|_| Failure::invalid("receiver_id", "must be an integer"))?;
+        Ok(UserId(id))
+    }
+}
+
+/// The value of a part that is no file.
+async fn short_text(part: &mut Field<'_>) -> Result<String, Failure> {
+    let name = part.name().unwrap_or("body").to_owned();
+    let mut value = Vec::new();
+    while let Some(bytes) = in_time(part.chunk()).await? {
+        value.extend_from_slice(&bytes);
+        if value.len() > LONGEST_VALUE {
+            return Err(Failure::invalid(
+                &name,
+                format!("must have at most {LONGEST_VALUE} bytes"),
+            ));
+        }
+    }
+    String::from_utf8(value).map_err(|_| Failure::invalid(&name, "must be UTF-8"))
+}
+
+/// Waits for the client, but not for ever.
+async fn in_time<T>(next: impl Future<Output = multer::Result<T>>) -> Result<T, Failure> {
+    match tokio::time::timeout(PATIENCE, next).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(cause)) => Err(Failure::unreadable(format!(
+            "is not a readable form: {cause}"
+        ))),
+        Err(_) => Err(Failure::unreadable("stopped coming")),
+    }
+}

@@ -1,0 +1,82 @@
+//! Register, log in, log out.
+
+use rocket::http::{ContentType, Status};
+use rocket::post;
+use serde_json::json;
+
+use super::fields::Fields;
+use super::whereabouts::endpoint;
+use super::{Answer, Failure};
+use crate::api::http::{AppState, Bearer, Body, Peer, Reply};
+use crate::error::Error;
+use crate::users::password::secret_of;
+use crate::users::{self, Registration, tokens};
+
+/// secure_im §1.1. Answers with the account, never with anything of the password.
+#[post("/users", data = "<body>")]
+pub(super) async fn register(app: &AppState, body: Body) -> Answer {
+    let mut fields = Fields::of_json(body)?;
+    let username = fields.filled_text("username");
+    let email = fields.filled_text("email");
+    let password = fields.filled_text("password");
+    let public_key = fields.text("public_key");
+    fields.check()?;
+    let registration = Registration {
+        username,
+        email: Some(email),
+        secret: secret_of(&password),
+        public_key: Some(public_key),
+    };
+    let user = users::register(app, registration).await?;
+    let shown = json!({
+        "id": user.id,
+        "username": user.username,
+        "email": user.email,
+        "public_key": user.public_key,
+        "is_online": app.presence.is_online(&app.hub, user.id),
+        "created_at": user.created_at.to_seconds_text(),
+    });
+    Ok(Reply::json(Status::Ok, &shown))
+}
+
+/// secure_im §1.2. Notes where the user can be reached, and that they are online.
+#[post("/token", data = "<body>")]
+pub(super) async fn log_in(
+    app: &AppState,
+    peer: Peer,
+    kind: Option<&ContentType>,
+    body: Body,
+) -> Answer {
+    let mut fields = Fields::of_form(body, kind).await?;
+    let username = fields.text("username");
+    let password = fields.text("password");
+    let port = if fields.has("port") {
+        fields.port("port")
+    } else {
+        None
+    };
+    fields.check()?;
+    // A name that nobody could have is nobody's.
+    let username = users::parse_username(&username).map_err(|_| Error::BadCredentials)?;
+    let (user, token) = users::log_in(app, &username, secret_of(&password), peer.ip).await?;
+    if let Some(endpoint) = endpoint(&peer, port) {
+        app.presence
+            .note(&app.hub, user.id, token.session.id, endpoint);
+    }
+    let granted = json!({
+        "access_token": token.text,
+        "token_type": "bearer",
+        "expires_in": token.expires_in_secs,
+    });
+    Ok(Reply::json(Status::Ok, &granted))
+}
+
+/// secure_im §1.3. The token is dead, its sockets are closed, the address is forgotten.
+#[post("/logout")]
+pub(super) async fn log_out(app: &AppState, bearer: Bearer) -> Result<Reply, Failure> {
+    let session = bearer.session(app)?;
+    tokens::end(app, session.id).await?;
+    app.presence.forget(&app.hub, session.user, None);
+    let done = json!({ "detail": "Logged out successfully" });
+    Ok(Reply::json(Status::Ok, &done))
+}

@@ -1,0 +1,182 @@
+//! The fields of a request: of a JSON object, or of a form in either encoding.
+//!
+//! All that is wrong with them is told at once, as clients of a FastAPI server expect.
+
+use std::convert::Infallible;
+
+use rocket::futures::stream;
+use rocket::http::{ContentType, RawStr};
+use serde_json::{Map, Value};
+
+use super::Failure;
+use crate::api::http::Body;
+
+/// Fields not yet taken, and what was wrong with those that were.
+pub(super) struct Fields {
+    values: Map<String, Value>,
+    problems: Vec<Value>,
+}
+
+impl Fields {
+    /// Of a JSON object; unknown ones are ignored.
+    pub(super) fn of_json(body: Body) -> Result<Self, Failure> {
+        let values = body.json()?;
+        Ok(Fields {
+            values,
+            problems: Vec::new(),
+        })
+    }
+
+    /// Of a form, urlencoded or multipart. Anything else is a form without fields.
+    pub(super) async fn of_form(body: Body, kind: Option<&ContentType>) -> Result<Self, Failure> {
+        let bytes = body.bytes()?;
+        let pairs = match kind {
+            Some(kind) if kind.is_form() => urlencoded(&bytes),
+            Some(kind) if kind.is_form_data() => multipart(bytes, kind).await,
+            _ => Vec::new(),
+        };
+        // An empty field of a form is one that was not filled in.
+        let filled = pairs.into_iter().filter(|(_, value)| !value.is_empty());
+        let values = filled.map(|(name, value)| (name, Value::String(value)));
+        Ok(Fields {
+            values: values.collect(),
+            problems: Vec::new(),
+        })
+    }
+
+    /// Whether a field was sent.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.values.get(name).is_some_and(|value| !value.is_null())
+    }
+
+    /// Takes a text that has to be there; an empty one stands in for it if it is wrong.
+    pub(super) fn text(&mut self, name: &str) -> String {
+        match self.values.remove(name) {
+            Some(Value::String(text)) => text,
+            Some(_) => self.note(name, "Input should be a valid string", "string_type"),
+            None => self.note(name, "Field required", "missing"),
+        }
+    }
+
+    /// Takes a text that has to be there and must not be empty.
+    pub(super) fn filled_text(&mut self, name: &str) -> String {
+        let before = self.problems.len();
+        let text = self.text(name);
+        if text.is_empty() && self.problems.len() == before {
+            return self.note(name, "must not be empty", "string_too_short");
+        }
+        text
+    }
+
+    /// Takes an integer that has to be there, written as a number or as its digits.
+    pub(super) fn integer(&mut self, name: &str) -> i64 {
+        let value = match self.values.remove(name) {
+            Some(Value::Number(number)) => number.as_i64(),
+            Some(Value::String(digits)) => digits.trim().parse().ok(),
+            Some(_) => None,
+            None => return self.note(name, "Field required", "missing"),
+        };
+        value.unwrap_or_else(|| self.note(name, "Input should be a valid integer", "int_type"))
+    }
+
+    /// Takes a TCP port that has to be there; 0 says that the client has none to offer.
+    pub(super) fn port(&mut self, name: &str) -> Option<u16> {
+        let before = self.problems.len();
+        let number = self.integer(name);
+        if self.problems.len() > before {
+            return None;
+        }
+        match u16::try_from(number) {
+            Ok(0) => None,
+            Ok(port) => Some(port),
+            Err(_) => self.note(name, "is not a port: 0 to 65535", "value_error"),
+        }
+    }
+
+    /// Refuses the request if anything taken so far was wrong.
+    pub(super) fn check(&mut self) -> Result<(), Failure> {
+        match std::mem::take(&mut self.problems) {
+            problems if problems.is_empty() => Ok(()),
+            problems => Err(Failure::invalid(problems)),
+        }
+    }
+
+    fn note<T: Default>(&mut self, name: &str, text: &str, kind: &str) -> T {
+        self.problems
+            .push(Failure::problem(&["body", name], text, kind));
+        T::default()
+    }
+}
+
+/// An id in a path. What is no integer is malformed, whatever its size it may be nobody's.
+pub(super) fn id_in_path(name: &str, text: &str) -> Result<i64, Failure> {
+    text.parse().map_err(|_| {
+        let problem = Failure::problem(
+            &["path", name],
+            "Input should be a valid integer",
+            "int_parsing",
+        );
+        Failure::invalid(vec![problem])
+    })
+}
+
+/// The pairs of a urlencoded form; what is not UTF-8 is as if it were not there.
+fn urlencoded(bytes: &[u8]) -> Vec<(String, String)> {
+    let text = std::str::from_utf8(bytes).unwrap_or_default();
+    let decoded = |part: &str| {
+        let text = RawStr::new(part).url_decode();
+        text.ok().map(std::borrow::Cow::into_owned)
+    };
+    text.split('&')
+        .filter_map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            Some((decoded(name)?, decoded(value)?))
+        })
+        .collect()
+}
+
+/// The pairs of a multipart form, as far as it can be read.
+async fn multipart(bytes: Vec<u8>, kind: &ContentType) -> Vec<(String, String)> {
+    let mut pairs = Vec::new();
+    let Ok(boundary) = multer::parse_boundary(kind.to_string()) else {
+        return pairs;
+    };
+    let whole = stream::iter([Ok::<_, Infallible>(bytes)]);
+    let mut form = multer::Multipart::new(whole, boundary);
+    while let Ok(Some(field)) = form.next_field().await {
+        let name = field.name().unwrap_or_default().to_owned();
+        match field.text().await {
+            Ok(text) => pairs.push((name, text)),
+            Err(_) => break,
+        }
+    }
+    pairs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_urlencoded_form_is_decoded() {
+        let pairs = urlencoded("username=%E5%B0%8F+a&password=p%26%3D&flag".as_bytes());
+        let expected = [("username", "小 a"), ("password", "p&="), ("flag", "")];
+        let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(pairs, expected);
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_told_at_once() {
+        let values = serde_json::json!({ "name": 5, "port": 70_000 });
+        let mut fields = Fields {
+            values: values.as_object().expect("an object").clone(),
+            problems: Vec::new(),
+        };
+        assert!(fields.text("name").is_empty() && fields.text("password").is_empty());
+        assert_eq!(fields.port("port"), None);
+        let failure = fields.check().expect_err("three problems");
+        assert_eq!(failure.detail.as_array().map(Vec::len), Some(3));
+        assert_eq!(failure.detail[1]["type"], "missing");
+        assert!(fields.check().is_ok());
+    }
+}

@@ -1,0 +1,113 @@
+//! `/ws`: what anybody says goes to everybody else. Live only, nothing is stored.
+
+use rocket::get;
+use rocket::http::Status;
+use rocket::request::{FromRequest, Outcome, Request};
+use rocket_ws::{Channel as Upgrade, WebSocket};
+
+use super::Failure;
+use crate::api::http::{AppState, Bearer, is_origin_allowed};
+use crate::api::socket::{self, CloseCodes, Next, until};
+use crate::app::App;
+use crate::error::Error;
+use crate::hub::{Channel, Event, Subscriber};
+use crate::model::User;
+use crate::users;
+use crate::users::tokens::Session;
+
+/// The longest frame that is taken.
+const LONGEST_FRAME_BYTES: usize = 64 << 10;
+
+const CLOSE_CODES: CloseCodes = CloseCodes {
+    session_ended: 1008,
+    shutdown: 1012,
+};
+
+/// Whether the page that opens the socket, if it is a page, may.
+pub(super) struct IsFromAllowedOrigin(bool);
+
+#[rocket::async_trait]
+impl<'r> FromRequest<'r> for IsFromAllowedOrigin {
+    type Error = std::convert::Infallible;
+
+    async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Self::Error> {
+        let app = request.rocket().state::<std::sync::Arc<App>>();
+        let is_allowed = app.is_some_and(|app| is_origin_allowed(app, request));
+        Outcome::Success(IsFromAllowedOrigin(is_allowed))
+    }
+}
+
+/// secure_im §3.2. Refused at the handshake without a token that is valid now.
+#[get("/ws?<token>")]
+pub(super) fn open(
+    app: &AppState,
+    token: Option<String>,
+    origin: IsFromAllowedOrigin,
+    upgrade: Option<WebSocket>,
+) -> Result<Upgrade<'static>, Failure> {
+    let (session, user) = match admit(app, token, &origin) {
+        Ok(admitted) => admitted,
+        Err(error) if error.is_internal() => return Err(error.into()),
+        Err(_) => return Err(Failure::new(Status::Forbidden, "Forbidden")),
+    };
+    let upgrade =
+        upgrade.ok_or_else(|| Failure::new(Status::UpgradeRequired, "Upgrade Required"))?;
+    let app = (*app).clone();
+    let upgrade = upgrade.config(socket::limited_to(LONGEST_FRAME_BYTES));
+    Ok(upgrade.channel(move |stream| {
+        Box::pin(async move {
+            let subscription = app.hub.subscribe(Subscriber {
+                user: user.id,
+                username: user.username.clone(),
+                session: Some(session.id),
+                channel: Channel::SecureIm,
+                room: None,
+            });
+            let expires_in = until(session.expires_at);
+            let say = |text| say(&app, &user, text);
+            socket::run(stream, subscription, CLOSE_CODES, expires_in, encode, say).await;
+            Ok(())
+        })
+    }))
+}
+
+fn admit(
+    app: &App,
+    token: Option<String>,
+    origin: &IsFromAllowedOrigin,
+) -> Result<(Session, User), Error> {
+    if !origin.0 {
+        return Err(Error::Forbidden);
+    }
+    let session = Bearer(token).session(app)?;
+    Ok((session, users::user_by_id(app, session.user)?))
+}
+
+/// Passes a text on to all others.
+async fn say(app: &App, user: &User, text: String) -> Next {
+    let event = Event::Broadcast {
+        user: user.id,
+        username: user.username.clone(),
+        text,
+    };
+    app.hub.to_channel(Channel::SecureIm, Some(user.id), event);
+    // A burst of frames would otherwise overrun the queues of readers that could keep up.
+    tokio::task::yield_now().await;
+    Next::Send(Vec::new())
+}
+
+/// The published text of an event; what is no part of the broadcast is not told here.
+fn encode(event: &Event) -> Option<String> {
+    match event {
+        Event::Joined { username, .. } => Some(format!("用户 {username} 加入了聊天")),
+        Event::Left { username, .. } => Some(format!("用户 {username} 已离开")),
+        Event::Broadcast { username, text, .. } => Some(format!("{username}: {text}")),
+        Event::Sent { .. }
+        | Event::Shared { .. }
+        | Event::Said { .. }
+        | Event::StatusChanged { .. }
+        | Event::FriendRequested { .. }
+        | Event::CallOffered { .. }
+        | Event::KeyOffered { .. } => None,
+    }
+}

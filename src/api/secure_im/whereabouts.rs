@@ -1,0 +1,108 @@
+//! Finding people, and where they can be reached directly.
+
+use rocket::http::Status;
+use rocket::{get, put};
+use serde::Serialize;
+use serde_json::json;
+
+use super::fields::Fields;
+use super::{Answer, Failure};
+use crate::api::http::{AppState, Bearer, Body, Peer, Reply};
+use crate::app::App;
+use crate::config::ConnectionInfo;
+use crate::contacts;
+use crate::error::Error;
+use crate::model::{User, UserId};
+use crate::presence::Endpoint;
+use crate::users;
+
+/// The most that a search finds.
+const MOST_FOUND: u32 = 10;
+
+/// The endpoint of a peer who says which port to use, or says nothing of it.
+pub(super) fn endpoint(peer: &Peer, port: Option<u16>) -> Option<Endpoint> {
+    Some(Endpoint {
+        ip: peer.ip?.to_canonical(),
+        port: port.or(peer.port)?,
+    })
+}
+
+/// How to reach a user who is online. Address and port are null as long as they are known by no
+/// login or heartbeat of this API.
+#[derive(Serialize)]
+pub(super) struct Reachable {
+    public_key: Option<String>,
+    ip_address: Option<String>,
+    port: Option<u16>,
+}
+
+/// What `asker` may know of a user's whereabouts; `may_see` is whether the address is part of it.
+pub(super) fn reachable(app: &App, user: User, may_see: bool) -> Reachable {
+    let endpoint = app.presence.endpoint(user.id).filter(|_| may_see);
+    Reachable {
+        public_key: user.public_key,
+        ip_address: endpoint.map(|endpoint| endpoint.ip.to_string()),
+        port: endpoint.map(|endpoint| endpoint.port),
+    }
+}
+
+/// secure_im §3.1.
+#[get("/users/<username>/connection-info", rank = 2)]
+pub(super) fn connection_info(app: &AppState, bearer: Bearer, username: &str) -> Answer {
+    let asker = bearer.session(app)?.user;
+    let username = users::parse_username(username).map_err(|_| Error::UnknownUser)?;
+    let user = users::user_by_username(app, &username)?;
+    if !app.presence.is_online(&app.hub, user.id) || !may_know(app, asker, user.id)? {
+        return Err(Failure::new(Status::NotFound, "用户不在线"));
+    }
+    Ok(Reply::json(Status::Ok, &reachable(app, user, true)))
+}
+
+/// Whether the settings let `asker` know where `user` is.
+fn may_know(app: &App, asker: UserId, user: UserId) -> Result<bool, Error> {
+    match app.config.connection_info {
+        ConnectionInfo::Everyone => Ok(true),
+        // Friends have added each other.
+        ConnectionInfo::Contacts => Ok(asker == user || contacts::is_contact(app, user, asker)?),
+    }
+}
+
+/// Keeps its sender online for two minutes more, at this port.
+#[put("/me/connection-info", data = "<body>")]
+pub(super) fn heartbeat(app: &AppState, bearer: Bearer, peer: Peer, body: Body) -> Answer {
+    let session = bearer.session(app)?;
+    let mut fields = Fields::of_json(body)?;
+    let port = fields.port("port");
+    fields.check()?;
+    let user = users::user_by_id(app, session.user)?;
+    let endpoint = endpoint(&peer, port);
+    if let Some(endpoint) = endpoint {
+        app.presence.note(&app.hub, user.id, session.id, endpoint);
+    }
+    let noted = json!({
+        "id": user.id,
+        "username": user.username,
+        "is_online": app.presence.is_online(&app.hub, user.id),
+        "ip_address": endpoint.map(|endpoint| endpoint.ip),
+        "port": endpoint.map(|endpoint| endpoint.port),
+    });
+    Ok(Reply::json(Status::Ok, &noted))
+}
+
+/// Users whose name contains a text, whatever the case.
+#[get("/users/search/<q>")]
+pub(super) fn search(app: &AppState, bearer: Bearer, q: &str) -> Answer {
+    bearer.session(app)?;
+    let folded = q.to_lowercase();
+    // One more, since one may be found by e-mail address, which is not published here; the id is
+    // nobody's, so that nobody is left out.
+    let mut found = users::search(app, q, UserId(0), i64::from(MOST_FOUND) + 1)?;
+    found.retain(|user| user.username.to_lowercase().contains(&folded));
+    found.truncate(MOST_FOUND as usize);
+    let shown = |user: &User| {
+        let is_online = app.presence.is_online(&app.hub, user.id);
+        json!({ "id": user.id, "username": user.username, "is_online": is_online })
+    };
+    let shown: Vec<_> = found.iter().map(shown).collect();
+    Ok(Reply::json(Status::Ok, &shown))
+}

@@ -1,0 +1,94 @@
+//! Tells friends who comes, who goes, and who changes their status.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use diesel::prelude::*;
+
+use crate::app::App;
+use crate::db::Conn;
+use crate::error::Result;
+use crate::hub::Event;
+use crate::model::{Status, UserId};
+use crate::schema::contacts;
+use crate::users::user_in;
+
+/// How often it is looked who has silently gone: a login counts for minutes, and ends unheard.
+const SWEEP_EVERY: Duration = Duration::from_secs(10);
+
+/// Tells friends whenever what they see of a user has changed. Runs until the server's end; there
+/// is one such task.
+///
+/// Users of whom nothing was announced yet count as offline, so only the others are remembered.
+pub async fn announce_changes(app: Arc<App>) {
+    let Some(mut watch) = app.hub.watch_changes() else {
+        return;
+    };
+    let mut announced: HashMap<UserId, Status> = HashMap::new();
+    let mut sweep = tokio::time::interval(SWEEP_EVERY);
+    loop {
+        tokio::select! {
+            () = app.shutdown.cancelled() => return,
+            changed = watch.recv() => match changed {
+                Some(user) => note(&app, &mut announced, user),
+                None => return,
+            },
+            _ = sweep.tick() => {
+                app.presence.forget_absent(&app.hub);
+                let is_gone = |user: &UserId| !app.presence.is_online(&app.hub, *user);
+                let gone: Vec<UserId> = announced.keys().copied().filter(is_gone).collect();
+                for user in gone {
+                    note(&app, &mut announced, user);
+                }
+            }
+        }
+    }
+}
+
+/// Announces what others see of a user now, unless that is what they were told last.
+fn note(app: &App, announced: &mut HashMap<UserId, Status>, user: UserId) {
+    if let Err(cause) = try_note(app, announced, user) {
+        tracing::warn!(%cause, "a change of status could not be announced");
+    }
+}
+
+fn try_note(app: &App, announced: &mut HashMap<UserId, Status>, id: UserId) -> Result<()> {
+    let before = announced.get(&id).copied().unwrap_or(Status::Offline);
+    if before == Status::Offline && !app.presence.is_online(&app.hub, id) {
+        return Ok(());
+    }
+    let (user, friends) = app
+        .db
+        .read(|conn| Ok((user_in(conn, id)?, friend_ids(conn, id)?)))?;
+    let status = app.presence.visible_status(&app.hub, &user);
+    if status == before {
+        return Ok(());
+    }
+    match status {
+        Status::Offline => announced.remove(&id),
+        _ => announced.insert(id, status),
+    };
+    app.hub.to_users(
+        &friends,
+        Event::StatusChanged {
+            user: id,
+            username: user.username,
+            status,
+        },
+    );
+    Ok(())
+}
+
+fn friend_ids(conn: &mut Conn, user: UserId) -> Result<Vec<UserId>> {
+    let way_back = diesel::alias!(contacts as way_back);
+    let is_way_back = way_back
+        .field(contacts::user_id)
+        .eq(contacts::contact_id)
+        .and(way_back.field(contacts::contact_id).eq(contacts::user_id));
+    Ok(contacts::table
+        .inner_join(way_back.on(is_way_back))
+        .filter(contacts::user_id.eq(user))
+        .select(contacts::contact_id)
+        .load(conn)?)
+}

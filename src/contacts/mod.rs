@@ -1,0 +1,336 @@
+//! Contacts, friend requests, friends.
+//!
+//! A contact is one way and needs nobody's consent; friends are contacts both ways. A request
+//! waits until its addressee answers it, and is gone then. Who is online is `presence`'s to say;
+//! [`announce_changes`] tells friends of it.
+
+mod announce;
+
+pub use announce::announce_changes;
+
+use diesel::prelude::*;
+
+use crate::app::App;
+use crate::db::{Conn, on_inner};
+use crate::error::{Error, Result};
+use crate::hub::Event;
+use crate::model::{FriendRequest, Instant, RequestId, User, UserId};
+use crate::schema::{contacts, friend_requests, users};
+use crate::users::user_in;
+
+/// The longest word with a friend request, in characters.
+pub const LONGEST_REQUEST_TEXT: usize = 1_000;
+
+/// Somebody whom a user has added, or has become friends with.
+#[derive(Clone, Debug)]
+pub struct Contact {
+    /// Who was added.
+    pub user: User,
+    /// They have added the user too: friends.
+    pub is_mutual: bool,
+    /// When they were added.
+    pub created_at: Instant,
+}
+
+/// A friend request with the one who asks.
+#[derive(Clone, Debug, Queryable)]
+pub struct Asked {
+    /// As it waits.
+    pub request: FriendRequest,
+    /// Who asks.
+    pub from: User,
+}
+
+/// Adds a contact, one way; again is no error. If that makes them friends, what they had asked
+/// one another is settled.
+///
+/// Errors: [`Error::SelfContact`], [`Error::UnknownUser`].
+pub async fn add(app: &App, user: UserId, contact: UserId) -> Result<Contact> {
+    if user == contact {
+        return Err(Error::SelfContact);
+    }
+    app.db
+        .write(move |conn| {
+            user_in(conn, contact)?;
+            insert(conn, user, contact)?;
+            let added = contact_in(conn, user, contact)?;
+            if added.is_mutual {
+                settle(conn, user, contact)?;
+            }
+            Ok(added)
+        })
+        .await
+}
+
+/// Ends whatever there is between two users: contacts both ways, and requests either way.
+///
+/// Errors: [`Error::UnknownContact`] when there was nothing.
+pub async fn remove_both(app: &App, user: UserId, other: UserId) -> Result<()> {
+    app.db
+        .write(
+            move |conn| match unlink(conn, user, other)? + settle(conn, user, other)? {
+                0 => Err(Error::UnknownContact),
+                _ => Ok(()),
+            },
+        )
+        .await
+}
+
+/// Ends a friendship, for both. Errors: [`Error::UnknownContact`] for all but friends.
+pub async fn unfriend(app: &App, user: UserId, friend: UserId) -> Result<()> {
+    app.db
+        .write(move |conn| match unlink(conn, user, friend)? {
+            2 => Ok(()),
+            // An error undoes what was removed: one-way contacts stay.
+            _ => Err(Error::UnknownContact),
+        })
+        .await
+}
+
+/// Everybody whom a user has added, in the order of adding.
+pub fn list_contacts(app: &App, user: UserId) -> Result<Vec<Contact>> {
+    app.db.read(|conn| contacts_in(conn, user, None))
+}
+
+/// A user's friends, in the order of adding.
+pub fn list_friends(app: &App, user: UserId) -> Result<Vec<Contact>> {
+    Ok(list_contacts(app, user)?
+        .into_iter()
+        .filter(|contact| contact.is_mutual)
+        .collect())
+}
+
+/// Whether `user` has added `other`.
+pub fn is_contact(app: &App, user: UserId, other: UserId) -> Result<bool> {
+    app.db.read(|conn| has_added(conn, user, other))
+}
+
+/// Whether the two have added one another.
+pub fn is_friend(app: &App, user: UserId, other: UserId) -> Result<bool> {
+    app.db.read(|conn| are_friends(conn, user, other))
+}
+
+/// Asks somebody to be a friend; they hear of it if they listen.
+///
+/// Errors: [`Error::SelfContact`], [`Error::UnknownUser`], [`Error::Invalid`] for a `text` of more
+/// than [`LONGEST_REQUEST_TEXT`] characters or with NUL characters, [`Error::RequestExists`] while
+/// one waits in either direction, and between friends.
+pub async fn ask(app: &App, from: UserId, to: UserId, text: String) -> Result<FriendRequest> {
+    if from == to {
+        return Err(Error::SelfContact);
+    }
+    if text.chars().count() > LONGEST_REQUEST_TEXT {
+        return Err(Error::invalid(
+            "message",
+            format!("must have at most {LONGEST_REQUEST_TEXT} characters"),
+        ));
+    }
+    if text.contains('\0') {
+        return Err(Error::invalid("message", "must not have NUL characters"));
+    }
+    let hub = app.hub.clone();
+    let work = move |conn: &mut Conn| {
+        user_in(conn, to)?;
+        let asker = user_in(conn, from)?.username;
+        if are_friends(conn, from, to)? || is_pending(conn, from, to)? {
+            return Err(Error::RequestExists);
+        }
+        Ok((insert_request(conn, from, to, &text)?, asker))
+    };
+    let tell = move |(request, asker): &(FriendRequest, String)| {
+        let event = Event::FriendRequested {
+            request: request.id,
+            from,
+            username: asker.clone(),
+            text: request.message.clone(),
+        };
+        hub.to_user(to, event);
+    };
+    app.db
+        .write_then(work, tell)
+        .await
+        .map(|(request, _)| request)
+}
+
+/// The requests that wait for a user's answer, oldest first.
+pub fn list_requests_to(app: &App, user: UserId) -> Result<Vec<Asked>> {
+    app.db.read(|conn| {
+        Ok(friend_requests::table
+            .inner_join(users::table.on(users::id.eq(friend_requests::from_id)))
+            .filter(friend_requests::to_id.eq(user))
+            .order(friend_requests::id)
+            .select((FriendRequest::as_select(), User::as_select()))
+            .load(conn)?)
+    })
+}
+
+/// Answers a request by its id; accepting makes both friends. Returns the request as it was.
+///
+/// Errors: [`Error::UnknownRequest`], also for everybody but the addressee.
+pub async fn answer(
+    app: &App,
+    user: UserId,
+    request: RequestId,
+    accept: bool,
+) -> Result<FriendRequest> {
+    app.db
+        .write(move |conn| {
+            let waiting = friend_requests::table
+                .find(request)
+                .filter(friend_requests::to_id.eq(user));
+            let request: FriendRequest = waiting
+                .select(FriendRequest::as_select())
+                .first(conn)
+                .optional()?
+                .ok_or(Error::UnknownRequest)?;
+            resolve(conn, &request, accept)?;
+            Ok(request)
+        })
+        .await
+}
+
+/// Accepts the request of one who asks; returns the new friend.
+///
+/// Errors: [`Error::UnknownRequest`].
+pub async fn accept_from(app: &App, user: UserId, from: UserId) -> Result<Contact> {
+    app.db
+        .write(move |conn| {
+            let request: FriendRequest = friend_requests::table
+                .filter(friend_requests::from_id.eq(from))
+                .filter(friend_requests::to_id.eq(user))
+                .select(FriendRequest::as_select())
+                .first(conn)
+                .optional()?
+                .ok_or(Error::UnknownRequest)?;
+            resolve(conn, &request, true)?;
+            contact_in(conn, user, from)
+        })
+        .await
+}
+
+/// Takes a request away; both are friends then, if it is accepted.
+fn resolve(conn: &mut Conn, request: &FriendRequest, accept: bool) -> Result<()> {
+    settle(conn, request.from_id, request.to_id)?;
+    if accept {
+        insert(conn, request.from_id, request.to_id)?;
+        insert(conn, request.to_id, request.from_id)?;
+    }
+    Ok(())
+}
+
+fn insert(conn: &mut Conn, user: UserId, contact: UserId) -> Result<()> {
+    let row = (
+        contacts::user_id.eq(user),
+        contacts::contact_id.eq(contact),
+        contacts::created_at.eq(Instant::now()),
+    );
+    let insert = diesel::insert_into(contacts::table)
+        .values(row)
+        .on_conflict_do_nothing();
+    on_inner!(conn, inner => insert.execute(inner))?;
+    Ok(())
+}
+
+fn insert_request(conn: &mut Conn, from: UserId, to: UserId, text: &str) -> Result<FriendRequest> {
+    let row = (
+        friend_requests::from_id.eq(from),
+        friend_requests::to_id.eq(to),
+        friend_requests::message.eq(text),
+        friend_requests::created_at.eq(Instant::now()),
+    );
+    let insert = diesel::insert_into(friend_requests::table).values(row);
+    let inserted =
+        on_inner!(conn, inner => insert.returning(FriendRequest::as_returning()).get_result(inner));
+    inserted.map_err(|cause| {
+        let cause = Error::from(cause);
+        // Another node has been quicker with the same request.
+        if cause.broken_uniqueness().is_some() {
+            Error::RequestExists
+        } else {
+            cause
+        }
+    })
+}
+
+/// Removes contacts both ways; returns how many there were.
+fn unlink(conn: &mut Conn, one: UserId, other: UserId) -> Result<usize> {
+    let there = contacts::user_id
+        .eq(one)
+        .and(contacts::contact_id.eq(other));
+    let back = contacts::user_id
+        .eq(other)
+        .and(contacts::contact_id.eq(one));
+    Ok(diesel::delete(contacts::table.filter(there.or(back))).execute(conn)?)
+}
+
+/// Removes requests both ways; returns how many there were.
+fn settle(conn: &mut Conn, one: UserId, other: UserId) -> Result<usize> {
+    let there = friend_requests::from_id
+        .eq(one)
+        .and(friend_requests::to_id.eq(other));
+    let back = friend_requests::from_id
+        .eq(other)
+        .and(friend_requests::to_id.eq(one));
+    Ok(diesel::delete(friend_requests::table.filter(there.or(back))).execute(conn)?)
+}
+
+fn has_added(conn: &mut Conn, user: UserId, contact: UserId) -> Result<bool> {
+    let row = contacts::table
+        .find((user, contact))
+        .select(contacts::contact_id);
+    Ok(row.first::<UserId>(conn).optional()?.is_some())
+}
+
+fn are_friends(conn: &mut Conn, one: UserId, other: UserId) -> Result<bool> {
+    Ok(has_added(conn, one, other)? && has_added(conn, other, one)?)
+}
+
+/// Whether a request waits between two users, in either direction.
+fn is_pending(conn: &mut Conn, one: UserId, other: UserId) -> Result<bool> {
+    let there = friend_requests::from_id
+        .eq(one)
+        .and(friend_requests::to_id.eq(other));
+    let back = friend_requests::from_id
+        .eq(other)
+        .and(friend_requests::to_id.eq(one));
+    let found = friend_requests::table
+        .filter(there.or(back))
+        .select(friend_requests::id);
+    Ok(found.first::<RequestId>(conn).optional()?.is_some())
+}
+
+fn contact_in(conn: &mut Conn, user: UserId, contact: UserId) -> Result<Contact> {
+    contacts_in(conn, user, Some(contact))?
+        .pop()
+        .ok_or(Error::UnknownContact)
+}
+
+/// All of a user's contacts, or the one that is named.
+fn contacts_in(conn: &mut Conn, user: UserId, only: Option<UserId>) -> Result<Vec<Contact>> {
+    let way_back = diesel::alias!(contacts as way_back);
+    let is_way_back = way_back
+        .field(contacts::user_id)
+        .eq(contacts::contact_id)
+        .and(way_back.field(contacts::contact_id).eq(contacts::user_id));
+    let mut query = contacts::table
+        .inner_join(users::table.on(users::id.eq(contacts::contact_id)))
+        .left_join(way_back.on(is_way_back))
+        .filter(contacts::user_id.eq(user))
+        .order((contacts::created_at, contacts::contact_id))
+        .select((
+            User::as_select(),
+            contacts::created_at,
+            way_back.field(contacts::user_id).nullable(),
+        ))
+        .into_boxed();
+    if let Some(contact) = only {
+        query = query.filter(contacts::contact_id.eq(contact));
+    }
+    let rows = query.load::<(User, Instant, Option<UserId>)>(conn)?;
+    let contact = |(user, created_at, back)| Contact {
+        user,
+        is_mutual: Option::is_some(&back),
+        created_at,
+    };
+    Ok(rows.into_iter().map(contact).collect())
+}

@@ -1,0 +1,124 @@
+//! What a file is, by its first bytes, and what it may be called.
+
+use crate::model::Kind;
+
+/// The longest name that common file systems take, in bytes.
+const LONGEST_NAME_BYTES: usize = 255;
+
+/// A client's name for a file as it is shown to others: its last part only, without control
+/// characters or signs that turn the direction of writing, 1–255 bytes.
+pub fn clean_file_name(name: &str) -> String {
+    let last = name.rsplit(['/', '\\']).next().unwrap_or_default();
+    let is_harmless = |c: &char| {
+        !c.is_control()
+            && !matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    let clean: String = last.chars().filter(is_harmless).collect();
+    let clean = clean.trim();
+    if clean.trim_matches('.').is_empty() {
+        return "file".to_owned();
+    }
+    if clean.len() <= LONGEST_NAME_BYTES {
+        return clean.to_owned();
+    }
+    // What is cut is the middle, so that the extension stays.
+    let extension = clean.rfind('.').map_or("", |dot| &clean[dot..]);
+    let extension = if extension.len() > 32 { "" } else { extension };
+    let stem = &clean[..clean.floor_char_boundary(LONGEST_NAME_BYTES - extension.len())];
+    format!("{stem}{extension}")
+}
+
+/// What a message that hands over such a file is of.
+pub fn kind_of(media_type: &str) -> Kind {
+    match media_type.split('/').next() {
+        Some("image") => Kind::Image,
+        Some("audio") => Kind::Audio,
+        Some("video") => Kind::Video,
+        _ => Kind::File,
+    }
+}
+
+/// The media type that the first bytes of a file show. Never one that a browser would run:
+/// markup and whatever is not known are `application/octet-stream`.
+pub fn media_type_of(head: &[u8]) -> &'static str {
+    let is_riff = head.starts_with(b"RIFF") && head.len() >= 12;
+    match head {
+        _ if head.starts_with(b"\x89PNG\r\n\x1a\n") => "image/png",
+        _ if head.starts_with(b"\xff\xd8\xff") => "image/jpeg",
+        _ if head.starts_with(b"GIF87a") || head.starts_with(b"GIF89a") => "image/gif",
+        _ if is_riff && &head[8..12] == b"WEBP" => "image/webp",
+        _ if is_riff && &head[8..12] == b"WAVE" => "audio/wav",
+        _ if head.starts_with(b"ID3") || head.starts_with(b"\xff\xfb") => "audio/mpeg",
+        _ if head.starts_with(b"OggS") => "audio/ogg",
+        _ if head.starts_with(b"fLaC") => "audio/flac",
+        _ if head.len() >= 12 && &head[4..8] == b"ftyp" => "video/mp4",
+        _ if head.starts_with(b"\x1a\x45\xdf\xa3") => "video/webm",
+        _ if head.starts_with(b"%PDF-") => "application/pdf",
+        _ if head.starts_with(b"PK\x03\x04") => "application/zip",
+        _ if head.starts_with(b"\x1f\x8b") => "application/gzip",
+        _ if is_plain_text(head) => "text/plain",
+        _ => "application/octet-stream",
+    }
+}
+
+/// UTF-8 (perhaps cut inside its last character) without markup or control characters.
+fn is_plain_text(head: &[u8]) -> bool {
+    let text = match std::str::from_utf8(head) {
+        Ok(text) => text,
+        Err(cause) if cause.error_len().is_none() => {
+            std::str::from_utf8(&head[..cause.valid_up_to()]).unwrap_or_default()
+        }
+        Err(_) => return false,
+    };
+    let is_control = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
+    !text.is_empty() && !text.contains('<') && !text.contains(is_control)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_only_its_last_part_and_never_empty() {
+        for (name, clean) in [
+            ("photo.png", "photo.png"),
+            ("../../etc/passwd", "passwd"),
+            ("C:\\Users\\a\\b.txt", "b.txt"),
+            ("a\0b\r\n.txt", "ab.txt"),
+            ("invoice\u{202e}fdp.exe", "invoicefdp.exe"),
+            ("报告 1.pdf", "报告 1.pdf"),
+            ("", "file"),
+            ("..", "file"),
+            ("a/", "file"),
+            (" \t ", "file"),
+        ] {
+            assert_eq!(clean_file_name(name), clean, "{name:?}");
+        }
+        let long = clean_file_name(&format!("{}.jpeg", "长".repeat(300)));
+        assert!(long.len() <= 255 && long.ends_with(".jpeg"), "{long}");
+        assert!(clean_file_name(&"x".repeat(1_000)).len() == 255);
+        assert!(clean_file_name(&format!("a.{}", "y".repeat(1_000))).len() == 255);
+    }
+
+    #[test]
+    fn a_file_is_what_its_bytes_say_and_markup_is_nothing() {
+        for (head, media_type) in [
+            (&b"\x89PNG\r\n\x1a\n...."[..], "image/png"),
+            (b"\xff\xd8\xff\xe0", "image/jpeg"),
+            (b"GIF89a", "image/gif"),
+            (b"RIFF\x00\x00\x00\x00WEBPVP8 ", "image/webp"),
+            (b"\x00\x00\x00\x18ftypmp42", "video/mp4"),
+            ("grüße".as_bytes(), "text/plain"),
+            (&"grü".as_bytes()[..3], "text/plain"),
+            (b"<svg onload=alert(1)>", "application/octet-stream"),
+            (b"\n <!DOCTYPE html>", "application/octet-stream"),
+            (b"\xff\xfe\x00", "application/octet-stream"),
+            (b"RIFF", "text/plain"),
+            (b"", "application/octet-stream"),
+        ] {
+            assert_eq!(media_type_of(head), media_type, "{head:?}");
+        }
+        assert_eq!(kind_of("image/png"), Kind::Image);
+        assert_eq!(kind_of("text/plain"), Kind::File);
+    }
+}

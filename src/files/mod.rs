@@ -1,0 +1,328 @@
+//! Uploads: bytes on disk, a row each, and who may fetch them.
+//!
+//! Bytes are counted and written to a partial file as they come, synced, renamed to an unguessable
+//! slug, and only then entered into the table; whatever fails or is given up on the way leaves no
+//! file behind. What was uploaded is named by its content, never by what the client calls it.
+//! Nothing here looks inside a file beyond its first bytes.
+
+mod look;
+
+use std::path::{Path, PathBuf};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use diesel::prelude::*;
+use rand::RngCore;
+use tokio::fs::File;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, BufWriter};
+
+use crate::app::App;
+use crate::db::{Conn, on_inner};
+use crate::error::{Error, Result};
+use crate::model::{Instant, Message, RoomId, Upload, UploadId, UserId};
+use crate::schema::{room_members, uploads, users};
+pub use look::{clean_file_name, kind_of, media_type_of};
+
+/// How much is gathered before it is written.
+const BUFFER_BYTES: usize = 128 << 10;
+/// As many of the first bytes as tell what a file is.
+const HEAD_BYTES: usize = 512;
+/// Ends the name of a file that is not complete.
+const PARTIAL: &str = ".partial";
+
+/// Who may fetch an upload, beside its owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// Everybody who knows the slug, without any login: avatars.
+    Everyone,
+    /// One person.
+    User(UserId),
+    /// The members of a room.
+    Room(RoomId),
+}
+
+/// A file on disk that is removed when this is dropped, unless it was kept.
+struct Unkept(PathBuf);
+
+impl Unkept {
+    fn keep(mut self) {
+        self.0 = PathBuf::new();
+    }
+}
+
+impl Drop for Unkept {
+    fn drop(&mut self) {
+        if !self.0.as_os_str().is_empty() {
+            remove_file(&self.0);
+        }
+    }
+}
+
+/// An upload while its bytes come in; dropped before [`Incoming::finish`], it was never there.
+pub struct Incoming {
+    slug: String,
+    file: BufWriter<File>,
+    unkept: Unkept,
+    head: Vec<u8>,
+    size_bytes: u64,
+    limit_bytes: u64,
+}
+
+impl Incoming {
+    /// Makes an empty partial file that will take up to `limit_bytes`.
+    pub async fn begin(app: &App, limit_bytes: u64) -> Result<Self> {
+        let mut random = [0; 32];
+        rand::rngs::OsRng.fill_bytes(&mut random);
+        let slug = URL_SAFE_NO_PAD.encode(random);
+        let unkept = Unkept(app.config.uploads_dir().join(format!("{slug}{PARTIAL}")));
+        let mut options = File::options();
+        options.write(true).create_new(true).mode(0o600);
+        let file = BufWriter::with_capacity(BUFFER_BYTES, options.open(&unkept.0).await?);
+        let head = Vec::with_capacity(HEAD_BYTES);
+        Ok(Incoming {
+            slug,
+            file,
+            unkept,
+            head,
+            size_bytes: 0,
+            limit_bytes,
+        })
+    }
+
+    /// Takes the next bytes. Errors: [`Error::TooLarge`].
+    pub async fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.size_bytes += bytes.len() as u64;
+        if self.size_bytes > self.limit_bytes {
+            return Err(Error::TooLarge {
+                limit_bytes: self.limit_bytes,
+            });
+        }
+        let wanted = (HEAD_BYTES - self.head.len()).min(bytes.len());
+        self.head.extend_from_slice(&bytes[..wanted]);
+        self.file.write_all(bytes).await?;
+        Ok(())
+    }
+
+    /// Takes all bytes of a reader. Errors: [`Error::TooLarge`].
+    pub async fn write_all_of(&mut self, mut reader: impl AsyncRead + Unpin) -> Result<()> {
+        let mut buffer = vec![0; 64 << 10];
+        loop {
+            match reader.read(&mut buffer).await? {
+                0 => return Ok(()),
+                count => self.write(&buffer[..count]).await?,
+            }
+        }
+    }
+
+    /// How many bytes have come so far.
+    pub fn size_bytes(&self) -> u64 {
+        self.size_bytes
+    }
+
+    /// What the content is, by the bytes that have come so far.
+    pub fn media_type(&self) -> &'static str {
+        media_type_of(&self.head)
+    }
+
+    /// Syncs the file, puts it in its place and enters it; returns once all of that is on disk.
+    pub async fn finish(
+        mut self,
+        app: &App,
+        owner: UserId,
+        audience: Audience,
+        file_name: &str,
+    ) -> Result<Upload> {
+        self.file.flush().await?;
+        self.file.get_ref().sync_all().await?;
+        let (media_type, slug) = (self.media_type(), self.slug);
+        let unkept = put_in_place(self.unkept, app.config.uploads_dir(), slug.clone()).await?;
+        let (recipient_id, room_id) = match audience {
+            Audience::Everyone => (None, None),
+            Audience::User(user) => (Some(user), None),
+            Audience::Room(room) => (None, Some(room)),
+        };
+        let mut upload = Upload {
+            id: UploadId(0),
+            slug,
+            owner_id: owner,
+            recipient_id,
+            room_id,
+            file_name: clean_file_name(file_name),
+            media_type: media_type.to_owned(),
+            size_bytes: i64::try_from(self.size_bytes).unwrap_or(i64::MAX),
+            created_at: Instant::now(),
+        };
+        let work = move |conn: &mut Conn| {
+            upload.id = insert(conn, &upload)?;
+            Ok(upload)
+        };
+        // The guard goes along, so that the file stays exactly if the row does.
+        app.db.write_then(work, |_| unkept.keep()).await
+    }
+}
+
+/// Renames a partial file to its slug and syncs the directory.
+async fn put_in_place(partial: Unkept, directory: PathBuf, slug: String) -> Result<Unkept> {
+    let renamed = tokio::task::spawn_blocking(move || {
+        let placed = Unkept(directory.join(slug));
+        std::fs::rename(&partial.0, &placed.0)?;
+        partial.keep();
+        std::fs::File::open(directory)?.sync_all()?;
+        Ok(placed)
+    });
+    renamed
+        .await
+        .map_err(|cause| Error::Internal(cause.to_string()))?
+}
+
+fn insert(conn: &mut Conn, upload: &Upload) -> Result<UploadId> {
+    let row = (
+        uploads::slug.eq(&upload.slug),
+        uploads::owner_id.eq(upload.owner_id),
+        uploads::recipient_id.eq(upload.recipient_id),
+        uploads::room_id.eq(upload.room_id),
+        uploads::file_name.eq(&upload.file_name),
+        uploads::media_type.eq(&upload.media_type),
+        uploads::size_bytes.eq(upload.size_bytes),
+        uploads::created_at.eq(upload.created_at),
+    );
+    let insert = diesel::insert_into(uploads::table).values(row);
+    Ok(on_inner!(conn, inner => insert.returning(uploads::id).get_result(inner))?)
+}
+
+/// Opens an upload for its owner, its recipient, a member of its room, or, if it is for everyone,
+/// for anybody; `reader` is `None` for somebody who has not logged in.
+///
+/// Errors: [`Error::UnknownFile`], also for those who may not.
+pub async fn open_for(app: &App, reader: Option<UserId>, slug: &str) -> Result<(Upload, File)> {
+    let upload = app.db.read(|conn| {
+        let row = uploads::table.filter(uploads::slug.eq(slug));
+        let upload = row
+            .select(Upload::as_select())
+            .first(conn)
+            .optional()?
+            .ok_or(Error::UnknownFile)?;
+        if may_fetch(conn, reader, &upload)? {
+            Ok(upload)
+        } else {
+            Err(Error::UnknownFile)
+        }
+    })?;
+    let file = open(app, &upload).await?;
+    Ok((upload, file))
+}
+
+fn may_fetch(conn: &mut Conn, reader: Option<UserId>, upload: &Upload) -> Result<bool> {
+    let Some(reader) = reader.filter(|reader| *reader != upload.owner_id) else {
+        return Ok(reader.is_some() || is_for_everyone(upload));
+    };
+    match upload.room_id {
+        None => Ok(upload.recipient_id == Some(reader) || is_for_everyone(upload)),
+        Some(room) => {
+            let member = room_members::table
+                .find((room, reader))
+                .select(room_members::user_id);
+            Ok(member.first::<UserId>(conn).optional()?.is_some())
+        }
+    }
+}
+
+fn is_for_everyone(upload: &Upload) -> bool {
+    upload.recipient_id.is_none() && upload.room_id.is_none()
+}
+
+/// Opens an upload for somebody of whom the caller knows that they may have it.
+///
+/// Errors: [`Error::UnknownFile`] if the bytes are gone.
+pub async fn open(app: &App, upload: &Upload) -> Result<File> {
+    match File::open(app.config.uploads_dir().join(&upload.slug)).await {
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Err(Error::UnknownFile),
+        opened => Ok(opened?),
+    }
+}
+
+/// An upload by id. Errors: [`Error::UnknownFile`].
+pub fn upload_by_id(app: &App, id: UploadId) -> Result<Upload> {
+    app.db.read(|conn| {
+        let row = uploads::table.find(id).select(Upload::as_select());
+        row.first(conn).optional()?.ok_or(Error::UnknownFile)
+    })
+}
+
+/// The latest uploads to a room with their owners' names, newest first, at most `limit`.
+pub fn list_in_room(app: &App, room: RoomId, limit: i64) -> Result<Vec<(Upload, String)>> {
+    app.db.read(|conn| {
+        Ok(uploads::table
+            .inner_join(users::table.on(users::id.eq(uploads::owner_id)))
+            .filter(uploads::room_id.eq(room))
+            .order(uploads::id.desc())
+            .limit(limit)
+            .select((Upload::as_select(), users::username))
+            .load(conn)?)
+    })
+}
+
+/// Removes an upload of `owner`'s, row and bytes; one that is not there is no error.
+pub async fn remove(app: &App, owner: UserId, slug: String) -> Result<()> {
+    let path = app.config.uploads_dir().join(&slug);
+    let work = move |conn: &mut Conn| {
+        let own = uploads::slug.eq(slug).and(uploads::owner_id.eq(owner));
+        Ok(diesel::delete(uploads::table.filter(own)).execute(conn)?)
+    };
+    let after = move |removed: &usize| {
+        if *removed > 0 {
+            remove_file(&path);
+        }
+    };
+    app.db.write_then(work, after).await?;
+    Ok(())
+}
+
+/// Removes the row of the upload that a message hands over, inside the write that deletes the
+/// message; returns its slug for [`remove_bytes`] once that is on disk.
+///
+/// A message hands over what its content names, if it is of the same owner for the same person:
+/// the content is a URL whose last part is the slug.
+pub(crate) fn remove_handed_over(conn: &mut Conn, message: &Message) -> Result<Option<String>> {
+    let slug = message.content.rsplit('/').next().unwrap_or_default();
+    let Some(recipient) = message.recipient_id.filter(|_| is_slug(slug)) else {
+        return Ok(None);
+    };
+    let own = uploads::slug
+        .eq(slug)
+        .and(uploads::owner_id.eq(message.sender_id));
+    let meant = own.and(uploads::recipient_id.eq(recipient));
+    let removed = diesel::delete(uploads::table.filter(meant)).execute(conn)?;
+    Ok((removed > 0).then(|| slug.to_owned()))
+}
+
+/// Removes the bytes of an upload that has no row any more, from the directory of uploads.
+pub(crate) fn remove_bytes(directory: &Path, slug: &str) {
+    remove_file(&directory.join(slug));
+}
+
+fn is_slug(text: &str) -> bool {
+    text.len() == 43 && URL_SAFE_NO_PAD.decode(text).is_ok()
+}
+
+/// Removes what was incomplete when the server last stopped. To be called before it serves.
+pub fn remove_partial(app: &App) -> Result<()> {
+    for entry in std::fs::read_dir(app.config.uploads_dir())? {
+        let path = entry?.path();
+        if path.to_string_lossy().ends_with(PARTIAL) {
+            remove_file(&path);
+        }
+    }
+    Ok(())
+}
+
+fn remove_file(path: &Path) {
+    if let Err(cause) = std::fs::remove_file(path)
+        && cause.kind() != std::io::ErrorKind::NotFound
+    {
+        tracing::error!(%cause, path = %path.display(), "a file could not be removed");
+    }
+}
+
+#[cfg(test)]
+mod tests;

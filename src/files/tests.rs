@@ -1,0 +1,118 @@
+//! What is uploaded is there whole, for those it is meant for, or not at all.
+
+use super::*;
+use crate::config::Config;
+use crate::messages::permissions::Action;
+use crate::messages::{self, Draft};
+use crate::users::{self, Registration};
+
+/// An application in a directory of its own, with two users.
+async fn world() -> (tempfile::TempDir, std::sync::Arc<App>, UserId, UserId) {
+    let home = tempfile::tempdir().expect("a directory");
+    let config = Config {
+        data_dir: home.path().to_owned(),
+        ..Config::default()
+    };
+    let app = App::open(config).expect("it opens");
+    let mut ids = Vec::new();
+    for name in ["alice", "bob"] {
+        let registration = Registration {
+            username: name.into(),
+            email: None,
+            secret: "secret".into(),
+            public_key: None,
+        };
+        ids.push(
+            users::register(&app, registration)
+                .await
+                .expect("registered")
+                .id,
+        );
+    }
+    (home, app, ids[0], ids[1])
+}
+
+fn files_in(app: &App) -> usize {
+    std::fs::read_dir(app.config.uploads_dir())
+        .expect("a directory")
+        .count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_given_up_or_too_large_leaves_nothing() {
+    let (_home, app, alice, _) = world().await;
+    let mut given_up = Incoming::begin(&app, 100).await.expect("it begins");
+    given_up.write(b"half a fi").await.expect("it fits");
+    assert_eq!(files_in(&app), 1);
+    drop(given_up);
+    assert_eq!(files_in(&app), 0);
+    let mut large = Incoming::begin(&app, 100).await.expect("it begins");
+    let refused = large.write_all_of(&[0_u8; 101][..]).await;
+    assert!(matches!(refused, Err(Error::TooLarge { limit_bytes: 100 })));
+    drop(large);
+    assert_eq!(files_in(&app), 0);
+    let orphan = Incoming::begin(&app, 100).await.expect("it begins");
+    let nobody = UserId(alice.0 + 100);
+    let refused = orphan.finish(&app, nobody, Audience::Everyone, "a").await;
+    assert!(refused.is_err(), "there is no such owner");
+    assert_eq!(files_in(&app), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_opens_only_for_those_it_is_meant_for_and_goes_with_its_message() {
+    let (_home, app, alice, bob) = world().await;
+    let mut incoming = Incoming::begin(&app, 100).await.expect("it begins");
+    incoming
+        .write_all_of(&b"GIF89a..."[..])
+        .await
+        .expect("it fits");
+    let upload = incoming
+        .finish(&app, alice, Audience::User(bob), "../a.png")
+        .await;
+    let upload = upload.expect("it is stored");
+    assert_eq!(
+        (upload.file_name.as_str(), upload.media_type.as_str()),
+        ("a.png", "image/gif")
+    );
+    for (reader, may) in [
+        (Some(alice), true),
+        (Some(bob), true),
+        (Some(UserId(99)), false),
+        (None, false),
+    ] {
+        assert_eq!(
+            open_for(&app, reader, &upload.slug).await.is_ok(),
+            may,
+            "{reader:?}"
+        );
+    }
+    let content = format!("/some/where/{}", upload.slug);
+    // Naming somebody else's upload gives no power over it.
+    for (sender, to, is_there) in [(bob, alice, true), (alice, bob, false)] {
+        let draft = Draft::direct(&app, sender, "x".into(), to, content.clone());
+        let message = messages::send(&app, draft).await.expect("sent");
+        messages::delete(&app, sender, Action::Withdraw, message.id)
+            .await
+            .expect("deleted");
+        assert_eq!(
+            open_for(&app, Some(bob), &upload.slug).await.is_ok(),
+            is_there
+        );
+    }
+    assert_eq!(files_in(&app), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_last_run_left_half_done_is_removed() {
+    let (_home, app, alice, _) = world().await;
+    let incoming = Incoming::begin(&app, 100).await.expect("it begins");
+    let whole = incoming
+        .finish(&app, alice, Audience::Everyone, "whole")
+        .await
+        .expect("stored");
+    std::mem::forget(Incoming::begin(&app, 100).await.expect("it begins").unkept);
+    assert_eq!(files_in(&app), 2);
+    remove_partial(&app).expect("removed");
+    assert_eq!(files_in(&app), 1);
+    assert!(open_for(&app, None, &whole.slug).await.is_ok());
+}

@@ -21,6 +21,7 @@ mod message_store_throttle;
 mod agent;
 mod agent_keys;
 mod agent_link;
+mod agent_real;
 mod agent_world;
 mod relay_stub;
 

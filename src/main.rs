@@ -181,7 +181,7 @@ fn serve(flags: &Serve) -> Result<()> {
 }
 
 fn agent(flags: Agent) -> Result<()> {
-    let _log_writer = start_log(&settings(&Serve::default())?);
+    let _log = log::start(&settings(&Serve::default())?)?;
     let config = AgentConfig {
         server: flags.server,
         address: flags.address,

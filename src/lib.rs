@@ -2,8 +2,9 @@
 //!
 //! Modules in reading order, each depending only on those below it (ARCHITECTURE.md has the map):
 //! the APIs and what they share ([`api`]); the nouns with their use cases and queries ([`users`],
-//! [`messages`], [`files`]); what is opened once ([`app`]); the database and live delivery ([`db`], [`hub`],
-//! [`presence`]); and the words for it all ([`model`], [`error`], [`config`]).
+//! [`contacts`], [`messages`], [`rooms`], [`files`]); what is opened once ([`app`]); the database
+//! and live delivery ([`db`], [`hub`], [`presence`]); and the words for it all ([`model`],
+//! [`error`], [`config`]).
 
 pub mod api;
 pub mod check;
@@ -11,6 +12,7 @@ pub mod check;
 pub mod contacts;
 pub mod files;
 pub mod messages;
+pub mod rooms;
 pub mod users;
 
 pub mod app;
@@ -18,6 +20,7 @@ pub mod app;
 pub mod db;
 pub mod hub;
 pub mod presence;
+pub mod signer;
 mod throttle;
 
 pub mod config;

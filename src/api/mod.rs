@@ -4,9 +4,12 @@
 //! at another one, never writes SQL, and words its own errors.
 
 mod chat8;
+mod chat_room;
 mod docs;
 mod download;
+mod encommunication;
 pub(crate) mod http;
+pub(crate) mod listing;
 mod message_store;
 mod observe;
 mod secure_im;
@@ -34,6 +37,8 @@ use http::Reply;
 pub struct Listening {
     /// HTTP, one for each port.
     pub http: Vec<SocketAddr>,
+    /// The TCP protocol, unless it is off.
+    pub chat_room: Option<SocketAddr>,
 }
 
 /// Serves until `app.shutdown` is cancelled, then drains and returns.
@@ -46,6 +51,11 @@ pub async fn serve(app: Arc<App>, on_ready: impl FnOnce(&Listening)) -> Result<(
     let (lifted, mut bound) = mpsc::unbounded_channel();
     let mut servers = JoinSet::new();
     let mut listening = Listening::default();
+    let chat_room = &app.config.chat_room;
+    let chat_room = chat_room
+        .enabled
+        .then(|| chat_room::bind(chat_room))
+        .transpose()?;
     for port in app.config.ports.clone() {
         let rocket = http_server(app.clone(), metrics.clone(), port, lifted.clone())
             .ignite()
@@ -61,7 +71,12 @@ pub async fn serve(app: Arc<App>, on_ready: impl FnOnce(&Listening)) -> Result<(
             }
         }
     }
+    if let Some(bound) = chat_room {
+        listening.chat_room = Some(bound.address()?);
+        servers.spawn(chat_room::serve(bound, app.clone(), metrics.clone()));
+    }
     let announcer = tokio::spawn(crate::contacts::announce_changes(app.clone()));
+    tokio::spawn(encommunication::keep_roster(app.clone()));
     on_ready(&listening);
     app.shutdown.cancelled().await;
     app.hub.shut_down();
@@ -91,6 +106,7 @@ pub fn routes() -> Vec<Route> {
         docs::routes(),
         observe::routes(),
         message_store::routes(),
+        encommunication::routes(),
         chat8::routes(),
         secure_im::routes(),
     ]
@@ -121,7 +137,7 @@ fn http_server(
         },
         ..rocket::Config::release_default()
     };
-    rocket::custom(config)
+    let rocket = rocket::custom(config)
         .manage(app)
         .manage(metrics.clone())
         .manage(docs::Document::new())
@@ -131,7 +147,11 @@ fn http_server(
         .register("/users", secure_im::catchers())
         .register("/token", secure_im::catchers())
         .register("/logout", secure_im::catchers())
-        .register("/me", secure_im::catchers())
+        .register("/me", secure_im::catchers());
+    let rocket = encommunication::BASES.iter().fold(rocket, |rocket, base| {
+        rocket.register(*base, encommunication::catchers())
+    });
+    rocket
         .attach(AdHoc::on_request("optional final slash", |request, _| {
             Box::pin(async move { drop_final_slash(request) })
         }))
@@ -180,15 +200,19 @@ async fn launch(rocket: Rocket<Ignite>, app: Arc<App>, port: u16) -> Result<()> 
         shutdown.cancelled().await;
         stop.notify();
     });
-    let outcome = rocket.launch().await;
-    outcome.map(drop).map_err(|cause| {
-        // Rocket panics if its errors are dropped unseen.
-        let text = match cause.kind() {
-            rocket::error::ErrorKind::Bind(cause) => {
-                format!("cannot listen on {address}:{port}: {cause}; stop what uses it, or choose another --port")
-            }
-            other => format!("the server on port {port} failed: {other}"),
-        };
-        Error::Internal(text)
-    })
+    let Err(cause) = rocket.launch().await else {
+        return Ok(());
+    };
+    // Rocket panics if its errors are dropped unseen.
+    let text = match cause.kind() {
+        // The time of grace is over and some connection is still there: it goes with the process.
+        rocket::error::ErrorKind::Shutdown(_, None) => return Ok(()),
+        rocket::error::ErrorKind::Bind(cause) => {
+            format!(
+                "cannot listen on {address}:{port}: {cause}; stop what uses it, or choose another --port"
+            )
+        }
+        other => format!("the server on port {port} failed: {other}"),
+    };
+    Err(Error::Internal(text))
 }

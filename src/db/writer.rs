@@ -20,10 +20,28 @@ use crate::error::{Error, Result};
 /// More would let one commit take long enough to be felt by those who wait for it.
 const MOST_PER_COMMIT: usize = 512;
 
-/// Runs the work; hands back what is to be done once the commit is known.
-type Job = Box<dyn FnOnce(&mut Conn) -> Ending + Send>;
+/// Runs the work; hands back what is to be done once the commit is known, and whether the
+/// transaction is still there.
+type Job = Box<dyn FnOnce(&mut Conn) -> (Ending, Transaction) + Send>;
 /// Told whether the commit succeeded, answers the caller.
 type Ending = Box<dyn FnOnce(bool) + Send>;
+
+/// SQLite ends a transaction by itself when the disk is full or fails in the middle of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Transaction {
+    Open,
+    Gone,
+}
+
+/// How a batch ended.
+enum Batch {
+    Committed,
+    /// As if it had never been.
+    Undone,
+    /// The sync failed: the file may or may not hold it. Only a restart, which reads the file anew,
+    /// can tell.
+    Doubtful,
+}
 
 /// What the writer has done since the start.
 #[derive(Debug, Default)]
@@ -82,8 +100,8 @@ impl Queue {
     {
         let (answer, answered) = oneshot::channel();
         let job: Job = Box::new(move |connection| {
-            let outcome = in_savepoint(connection, work);
-            Box::new(move |is_committed| {
+            let (outcome, transaction) = in_savepoint(connection, work);
+            let ending: Ending = Box::new(move |is_committed| {
                 let outcome = if is_committed {
                     outcome
                 } else {
@@ -96,7 +114,8 @@ impl Queue {
                 }
                 // A caller that has gone needs no answer.
                 let _ = answer.send(outcome);
-            })
+            });
+            (ending, transaction)
         });
         self.submit(job)?;
         answered.await.unwrap_or(Err(Error::ReadOnly))
@@ -147,32 +166,24 @@ impl Queue {
 fn run(mut connection: Conn, jobs: &Receiver<Job>, figures: &WriterFigures, failed: &AtomicBool) {
     while let Ok(first) = jobs.recv() {
         if failed.load(Ordering::Acquire) {
-            drop(first);
+            // Whoever waits for a dropped job is told that the store takes no writes.
+            figures.waiting.fetch_sub(1, Ordering::Relaxed);
             continue;
         }
         let mut endings = Vec::new();
-        let committed = commit(&mut connection, first, jobs, &mut endings);
-        figures
-            .waiting
-            .fetch_sub(endings.len() as u64, Ordering::Relaxed);
-        match &committed {
-            Ok(()) => {
+        let batch = commit(&mut connection, first, jobs, &mut endings);
+        let count = endings.len() as u64;
+        figures.waiting.fetch_sub(count, Ordering::Relaxed);
+        match batch {
+            Batch::Committed => {
                 figures.commits.fetch_add(1, Ordering::Relaxed);
-                figures
-                    .jobs
-                    .fetch_add(endings.len() as u64, Ordering::Relaxed);
+                figures.jobs.fetch_add(count, Ordering::Relaxed);
             }
-            Err(cause) => {
-                tracing::error!(%cause, "a commit failed; nothing in it was acknowledged");
-                // The file may or may not hold the batch after a failed sync: only a restart,
-                // which reads it anew, can tell. A full disk leaves no such doubt.
-                if !is_disk_full(cause) {
-                    failed.store(true, Ordering::Release);
-                }
-            }
+            Batch::Undone => {}
+            Batch::Doubtful => failed.store(true, Ordering::Release),
         }
         for ending in endings {
-            ending(committed.is_ok());
+            ending(matches!(batch, Batch::Committed));
         }
     }
     super::sqlite::close(connection);
@@ -184,39 +195,60 @@ fn commit(
     first: Job,
     jobs: &Receiver<Job>,
     endings: &mut Vec<Ending>,
-) -> QueryResult<()> {
+) -> Batch {
     let opened = execute(connection, Boundary::<BEGIN>);
-    if opened.is_err() {
-        // The work still has to be refused, one by one, by those who asked for it.
-        endings.push(first(connection));
-        return opened;
-    }
     let mut next = Some(first);
     while let Some(job) = next {
-        endings.push(job(connection));
-        next = if endings.len() < MOST_PER_COMMIT {
-            jobs.try_recv().ok()
-        } else {
-            None
+        if let Err(cause) = &opened {
+            tracing::error!(%cause, "no transaction could be opened");
+            endings.push(Box::new(move |_| drop(job)));
+            return Batch::Undone;
+        }
+        let (ending, transaction) = job(connection);
+        endings.push(ending);
+        if transaction == Transaction::Gone {
+            return Batch::Undone;
+        }
+        next = match endings.len() {
+            MOST_PER_COMMIT => None,
+            _ => jobs.try_recv().ok(),
         };
     }
-    let committed = execute(connection, Boundary::<COMMIT>);
-    if committed.is_err() {
-        // Fails if SQLite has rolled back by itself, which is as good.
-        let _ = connection.batch_execute("ROLLBACK");
+    let Err(cause) = execute(connection, Boundary::<COMMIT>) else {
+        return Batch::Committed;
+    };
+    tracing::error!(%cause, "a commit failed; nothing in it was acknowledged");
+    // Fails if SQLite has rolled back by itself, which is as good.
+    let _ = connection.batch_execute("ROLLBACK");
+    if is_disk_full(&cause) {
+        Batch::Undone
+    } else {
+        Batch::Doubtful
     }
-    committed
 }
 
 /// Runs `work`; if it fails, what it wrote is undone.
-fn in_savepoint<T>(connection: &mut Conn, work: impl FnOnce(&mut Conn) -> Result<T>) -> Result<T> {
-    execute(connection, Boundary::<SAVEPOINT>)?;
-    let outcome = work(connection);
-    if outcome.is_err() {
-        execute(connection, Boundary::<UNDO>)?;
+fn in_savepoint<T>(
+    connection: &mut Conn,
+    work: impl FnOnce(&mut Conn) -> Result<T>,
+) -> (Result<T>, Transaction) {
+    if let Err(cause) = execute(connection, Boundary::<SAVEPOINT>) {
+        return (Err(cause.into()), Transaction::Open);
     }
-    execute(connection, Boundary::<RELEASE>)?;
-    outcome
+    let outcome = work(connection);
+    let undone = match &outcome {
+        Ok(_) => Ok(()),
+        Err(_) => execute(connection, Boundary::<UNDO>),
+    };
+    let released = undone.and_then(|()| execute(connection, Boundary::<RELEASE>));
+    match (outcome, released) {
+        (outcome, Ok(())) => (outcome, Transaction::Open),
+        (Ok(_), Err(cause)) => (Err(cause.into()), Transaction::Gone),
+        (Err(cause), Err(_)) => {
+            tracing::error!(%cause, "a write failed and took its whole batch with it");
+            (Err(Error::ReadOnly), Transaction::Gone)
+        }
+    }
 }
 
 fn is_disk_full(cause: &diesel::result::Error) -> bool {

@@ -19,9 +19,9 @@ mod alias {
         missing_docs,
         reason = "the macro makes public items that nobody can document"
     )]
-    diesel::alias!(crate::schema::permissions as mailbox: Mailbox);
+    diesel::alias!(crate::schema::permissions as mailbox: Mailbox, crate::schema::users as sharer: Sharer);
 }
-use alias::mailbox;
+use alias::{mailbox, sharer};
 
 /// Which part of a list, by message id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub struct Chunk<T> {
 /// Content can have 8 MiB, so a page is cut once it holds this much.
 const CHUNK_BYTES: usize = 1 << 20;
 
-fn cut<T>(
+pub(super) fn cut<T>(
     rows: impl Iterator<Item = QueryResult<T>>,
     bytes: impl Fn(&T) -> usize,
 ) -> Result<Chunk<T>> {
@@ -107,8 +107,8 @@ struct MailboxRow {
     sender: String,
     received: bool,
     kind: String,
-    granted_by: Option<UserId>,
     resealed: Option<String>,
+    sharer: Option<String>,
 }
 
 /// The columns of [`MailboxRow`].
@@ -122,9 +122,19 @@ macro_rules! mailbox_row {
             users::username,
             permissions::received,
             permissions::kind,
-            permissions::granted_by,
             permissions::content,
+            sharer.field(users::username).nullable(),
         )
+    };
+}
+
+/// Who shared a row of the mailbox, if somebody did.
+macro_rules! shared_by {
+    () => {
+        sharer.on(sharer
+            .field(users::id)
+            .nullable()
+            .eq(permissions::granted_by))
     };
 }
 
@@ -135,6 +145,7 @@ macro_rules! walked_page {
         permissions::table
             .inner_join(messages::table.on(messages::id.eq(permissions::message_id)))
             .inner_join(users::table.on(users::id.eq(messages::sender_id)))
+            .left_join(shared_by!())
             .filter(permissions::user_id.eq($reader))
             .filter(permissions::message_id.$range($bound))
             .order(permissions::message_id.$order())
@@ -157,6 +168,7 @@ macro_rules! looked_up_page {
                     .and(permissions::user_id.eq($reader))),
             )
             .inner_join(users::table.on(users::id.eq(messages::sender_id)))
+            .left_join(shared_by!())
             .filter(
                 messages::id.eq_any(
                     mailbox
@@ -197,48 +209,28 @@ pub fn inbox(app: &App, reader: UserId, page: Page) -> Result<Chunk<Received>> {
             }
         }?;
         Ok(Chunk {
-            rows: received(conn, chunk.rows)?,
+            rows: chunk.rows.into_iter().map(Received::from).collect(),
             is_cut: chunk.is_cut,
         })
     })
 }
 
-/// Adds the names of those who shared.
-fn received(conn: &mut Conn, rows: Vec<MailboxRow>) -> Result<Vec<Received>> {
-    let is_shared = |row: &MailboxRow| !row.received;
-    let sharers: Vec<UserId> = rows
-        .iter()
-        .filter(|row| is_shared(row))
-        .filter_map(|row| row.granted_by)
-        .collect();
-    let names: Vec<(UserId, String)> = if sharers.is_empty() {
-        Vec::new()
-    } else {
-        users::table
-            .filter(users::id.eq_any(sharers))
-            .select((users::id, users::username))
-            .load(conn)?
-    };
-    let name_of = |id| {
-        names
-            .iter()
-            .find(|(user, _)| Some(*user) == id)
-            .map(|(_, name)| name.clone())
-    };
-    Ok(rows
-        .into_iter()
-        .map(|row| Received {
-            shared: is_shared(&row).then(|| {
-                let access = Access::parse(&row.kind).unwrap_or(Access::Read);
-                (name_of(row.granted_by).unwrap_or_default(), access)
-            }),
+impl From<MailboxRow> for Received {
+    fn from(row: MailboxRow) -> Self {
+        let access = Access::parse(&row.kind).unwrap_or(Access::Read);
+        Received {
             id: row.id,
             sender: row.sender,
             content: row.resealed.unwrap_or(row.content),
             sent_at: row.sent_at,
             edited_at: row.edited_at,
-        })
-        .collect())
+            // A recipient's own permission may have been raised; it was sent to them all the same.
+            shared: row
+                .sharer
+                .filter(|_| !row.received)
+                .map(|name| (name, access)),
+        }
+    }
 }
 
 /// One message as its reader sees it, with its sender's name; the owner sees the original.

@@ -6,6 +6,9 @@
 
 mod world;
 
+mod chat8;
+mod chat_room;
+
 mod message_store_access;
 mod message_store_accounts;
 mod message_store_bodies;
@@ -17,6 +20,10 @@ mod message_store_pages;
 mod message_store_retries;
 mod message_store_shared;
 mod message_store_throttle;
+
+mod encommunication;
+mod one_store;
+mod secure_im;
 
 mod model_property;
 mod permission_matrix;

@@ -65,7 +65,7 @@ fn the_log_has_a_line_per_request_without_its_query_or_secrets() {
         .server
         .wait_for_line(|line| line.contains("/messages/inbox"));
     assert!(line.contains("200") && line.contains("GET"), "{line}");
-    let log = format!("{}\n{}", world.server.stdout(), world.server.stderr());
+    let log = world.server.log();
     for secret in [
         "limit=17",
         "alice-in-no-log",

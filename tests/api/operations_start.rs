@@ -35,14 +35,9 @@ fn assert_one_line(output: &Output, word: &str) {
 #[test]
 fn the_start_says_where_it_listens_where_the_data_is_and_what_guards_it() {
     let world = World::start();
-    let said = format!("{}\n{}", world.server.stdout(), world.server.stderr());
-    assert!(said.contains(&world.url("")), "{said}");
-    assert!(said.contains("protected"), "{said}");
-    if world.database().is_none() {
-        assert!(
-            said.contains(&*world.data_dir().display().to_string()),
-            "{said}"
-        );
+    let data_dir = world.data_dir().display().to_string();
+    for word in [&world.url(""), &data_dir, "protected"] {
+        world.server.wait_for_line(|line| line.contains(word));
     }
 }
 
@@ -178,7 +173,7 @@ fn the_orderly_end_keeps_everything_and_exits_with_0() {
             world.server.wait().code(),
             Some(0),
             "{}",
-            world.server.stderr()
+            world.server.log()
         );
         world.restart();
         assert_eq!(world.person("bob").inbox().len(), 1);
@@ -203,7 +198,7 @@ fn the_orderly_end_does_not_wait_for_those_who_wait() {
         world.server.stop().code(),
         Some(0),
         "{}",
-        world.server.stderr()
+        world.server.log()
     );
     waiting.join().expect("no panic");
     drop((stream, idle));
@@ -247,7 +242,7 @@ fn what_is_answered_during_the_orderly_end_is_kept() {
         world.server.wait().code(),
         Some(0),
         "{}",
-        world.server.stderr()
+        world.server.log()
     );
     world.restart();
     let inbox = world.person("bob").inbox();

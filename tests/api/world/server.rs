@@ -34,29 +34,28 @@ fn through(wrapper: &[String]) -> Command {
     command
 }
 
-/// What the program has said on one of its streams, line by line.
+/// What the program has said on both of its streams, line by line, as it came.
 #[derive(Clone, Default)]
 struct Lines(Arc<(Mutex<Said>, Condvar)>);
 
 #[derive(Default)]
 struct Said {
     lines: Vec<String>,
-    ended: bool,
+    /// How many streams have come to their end.
+    ended: usize,
 }
 
 impl Lines {
     /// Collects what comes from `stream` until its end.
-    fn of(stream: impl Read + Send + 'static) -> Self {
-        let lines = Self::default();
-        let collector = lines.clone();
+    fn collect(&self, stream: impl Read + Send + 'static) {
+        let lines = self.clone();
         thread::spawn(move || {
             for line in BufReader::new(stream).split(b'\n').map_while(Result::ok) {
                 let line = String::from_utf8_lossy(&line).into_owned();
-                collector.change(|said| said.lines.push(line));
+                lines.change(|said| said.lines.push(line));
             }
-            collector.change(|said| said.ended = true);
+            lines.change(|said| said.ended += 1);
         });
-        lines
     }
 
     fn change(&self, change: impl FnOnce(&mut Said)) {
@@ -65,7 +64,7 @@ impl Lines {
         changed.notify_all();
     }
 
-    /// The first line for which `find` has an answer; `None` at the end of the stream.
+    /// The first line for which `find` has an answer; `None` at the end of both.
     fn wait_for<T>(&self, find: impl Fn(&str) -> Option<T>) -> Option<T> {
         let (said, changed) = &*self.0;
         let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
@@ -75,7 +74,7 @@ impl Lines {
                 return Some(found);
             }
             let left = end.saturating_duration_since(Instant::now());
-            if said.ended || left.is_zero() {
+            if said.ended == 2 || left.is_zero() {
                 return None;
             }
             said = changed
@@ -98,8 +97,7 @@ impl Lines {
 pub(crate) struct Server {
     child: Child,
     port: u16,
-    stdout: Lines,
-    stderr: Lines,
+    said: Lines,
 }
 
 impl Server {
@@ -119,23 +117,16 @@ impl Server {
             .stderr(Stdio::piped())
             .spawn()
             .expect("the built program starts");
-        let stdout = Lines::of(child.stdout.take().expect("stdout is piped"));
-        let stderr = Lines::of(child.stderr.take().expect("stderr is piped"));
-        let Some(port) = stdout.wait_for(port_in) else {
+        let said = Lines::default();
+        said.collect(child.stdout.take().expect("stdout is piped"));
+        said.collect(child.stderr.take().expect("stderr is piped"));
+        let Some(port) = said.wait_for(port_in) else {
             child.kill().expect("a child can be killed");
             let status = child.wait().expect("a killed child ends");
-            panic!(
-                "the server did not say where it listens ({status})\nargs: {args:?}\nstdout:\n{}\nstderr:\n{}",
-                stdout.all(),
-                stderr.all()
-            );
+            let said = said.all();
+            panic!("it did not say where it listens ({status})\nargs: {args:?}\n{said}");
         };
-        Self {
-            child,
-            port,
-            stdout,
-            stderr,
-        }
+        Self { child, port, said }
     }
 
     /// The port of 127.0.0.1 it listens on.
@@ -148,23 +139,16 @@ impl Server {
         self.child.id()
     }
 
-    /// Everything it has said on stdout so far.
-    pub(crate) fn stdout(&self) -> String {
-        self.stdout.all()
+    /// Everything it has said so far, its log included.
+    pub(crate) fn log(&self) -> String {
+        self.said.all()
     }
 
-    /// Everything it has said on stderr so far.
-    pub(crate) fn stderr(&self) -> String {
-        self.stderr.all()
-    }
-
-    /// Waits until a line of its log, on either stream, satisfies `is`; panics if none ever does.
+    /// Waits until it says a line that satisfies `is`; panics if it never does.
     pub(crate) fn wait_for_line(&self, is: impl Fn(&str) -> bool) -> String {
-        let found = |line: &str| is(line).then(|| line.to_owned());
-        self.stderr
-            .wait_for(found)
-            .or_else(|| self.stdout.wait_for(found))
-            .unwrap_or_else(|| panic!("no such line in its log:\n{}", self.stderr()))
+        self.said
+            .wait_for(|line| is(line).then(|| line.to_owned()))
+            .unwrap_or_else(|| panic!("no such line in its log:\n{}", self.log()))
     }
 
     /// Ends it at once (SIGKILL), whatever it is doing.
@@ -190,7 +174,7 @@ impl Server {
             match self.child.try_wait().expect("a child can be waited for") {
                 Some(status) => return status,
                 None if Instant::now() < end => thread::sleep(Duration::from_millis(5)),
-                None => panic!("it did not end; its log:\n{}", self.stderr()),
+                None => panic!("it did not end; its log:\n{}", self.log()),
             }
         }
     }
@@ -207,7 +191,7 @@ impl Drop for Server {
         // It may have ended already, which is what is wanted.
         drop(self.child.kill());
         drop(self.child.wait());
-        let log = self.stderr();
+        let log = self.log();
         if thread::panicking() {
             let last: Vec<&str> = log.lines().rev().take(20).collect();
             eprintln!("the server's last words:");

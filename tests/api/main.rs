@@ -21,15 +21,15 @@ mod message_store_retries;
 mod message_store_shared;
 mod message_store_throttle;
 
-mod encommunication;
-mod one_store;
-mod secure_im;
 mod agent;
 mod agent_keys;
 mod agent_link;
 mod agent_real;
 mod agent_world;
+mod encommunication;
+mod one_store;
 mod relay_stub;
+mod secure_im;
 
 mod model_property;
 mod permission_matrix;

@@ -229,7 +229,7 @@ impl Client {
         self.stream
             .set_read_timeout(Some(patience))
             .expect("a TCP stream");
-        let mut piece = [0; 64 << 10];
+        let mut piece = vec![0; 64 << 10];
         match self.stream.read(&mut piece) {
             Ok(0) => None,
             Ok(count) => {

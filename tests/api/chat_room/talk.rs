@@ -148,10 +148,8 @@ fn pipelined_requests_are_answered_in_order() {
         bare("logout_request"),
         saying(1, "four"),
     ];
-    let all: String = requests
-        .iter()
-        .map(|request| format!("{request}\n"))
-        .collect();
+    let lines: Vec<String> = requests.iter().map(ToString::to_string).collect();
+    let all = lines.join("\n") + "\n";
     alice.send_bytes(all.as_bytes());
     let frames = alice.receive_many(11);
     let kinds: Vec<_> = frames

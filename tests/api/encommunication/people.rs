@@ -19,7 +19,6 @@ pub(crate) const PASSWORD: &str = "密码 p@ss";
 pub(crate) struct User<'w> {
     pub(crate) world: &'w World,
     pub(crate) id: i64,
-    pub(crate) name: String,
     pub(crate) token: String,
 }
 
@@ -48,7 +47,6 @@ pub(crate) fn log_in<'w>(world: &'w World, name: &str) -> User<'w> {
     User {
         world,
         id: data["id"].as_i64().expect("a number"),
-        name: name.to_owned(),
         token: data["token"].as_str().expect("a text").to_owned(),
     }
 }
@@ -143,8 +141,8 @@ impl Socket {
     }
 
     /// Sends a text that the server may not care to hear to its end.
-    pub(crate) fn try_send_text(&mut self, text: String) -> tungstenite::Result<()> {
-        self.0.send(Message::Text(text))
+    pub(crate) fn try_send_text(&mut self, text: String) -> bool {
+        self.0.send(Message::Text(text)).is_ok()
     }
 
     /// Sends anything.

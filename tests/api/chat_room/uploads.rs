@@ -184,7 +184,7 @@ fn a_client_that_dies_in_the_middle_of_an_upload_leaves_nothing() {
     let mut alice = rooms.arrive("alice");
     let mut bob = rooms.arrive("bob");
     alice.ask(&offer("big.zip", 10_000_000, 1));
-    alice.send_bytes(&[1; 200_000]);
+    alice.send_bytes(&vec![1; 200_000]);
     drop(alice);
     let end = Instant::now() + Duration::from_secs(20);
     while !kept(&rooms).is_empty() {

@@ -142,7 +142,7 @@ impl Download {
 
     /// Has browsers save it under `file_name` instead of showing it.
     #[must_use]
-    pub(crate) fn as_attachment(self, file_name: &str) -> Self {
+    pub(crate) fn attached_as(self, file_name: &str) -> Self {
         let is_plain = |c: char| c.is_ascii_alphanumeric() || " ._-()".contains(c);
         let plain: String = file_name
             .chars()

@@ -28,15 +28,22 @@ pub(crate) struct CloseCodes {
     pub(crate) session_ended: u16,
     /// The server stops.
     pub(crate) shutdown: u16,
+    /// A frame over the limit or no UTF-8; `None` for the protocol's own 1009 and 1007.
+    pub(crate) unreadable: Option<u16>,
 }
 
-/// What is to be done after a frame.
-pub(crate) enum Next {
-    /// Send these texts and go on.
-    Send(Vec<String>),
-    /// Close with a code and a reason.
-    Close(u16, &'static str),
+impl CloseCodes {
+    fn too_large(self) -> (u16, &'static str) {
+        (self.unreadable.unwrap_or(1009), "the frame is too large")
+    }
+
+    fn no_utf8(self) -> (u16, &'static str) {
+        (self.unreadable.unwrap_or(1007), "frames are UTF-8 text")
+    }
 }
+
+/// What a frame is answered with: these texts, often none.
+pub(crate) type Answers = Vec<String>;
 
 /// WebSocket settings with frames and messages of at most `bytes`.
 pub(crate) fn limited_to(bytes: usize) -> Config {
@@ -60,7 +67,7 @@ pub(crate) async fn run<E, R, F>(
 ) where
     E: FnMut(&Event) -> Option<String>,
     R: FnMut(String) -> F,
-    F: Future<Output = Next>,
+    F: Future<Output = Answers>,
 {
     let (mut sink, mut stream) = socket.split();
     let mut ping = interval_at(Instant::now() + PING_EVERY, PING_EVERY);
@@ -75,7 +82,7 @@ pub(crate) async fn run<E, R, F>(
             },
             frame = stream.next() => {
                 silent_since = Instant::now();
-                match react_to(frame, &mut react).await {
+                match react_to(frame, codes, &mut react).await {
                     Ok(messages) => messages,
                     Err(farewell) => break farewell,
                 }
@@ -101,25 +108,25 @@ type Farewell = Option<(u16, &'static str)>;
 /// What a frame leads to; an error is the end.
 async fn react_to<R, F>(
     frame: Option<Result<Message, WsError>>,
+    codes: CloseCodes,
     react: &mut R,
 ) -> Result<Vec<Message>, Farewell>
 where
     R: FnMut(String) -> F,
-    F: Future<Output = Next>,
+    F: Future<Output = Answers>,
 {
     match frame {
-        Some(Ok(Message::Text(text))) => match react(text).await {
-            Next::Send(texts) => Ok(texts.into_iter().map(Message::Text).collect()),
-            Next::Close(code, reason) => Err(Some((code, reason))),
-        },
+        Some(Ok(Message::Text(text))) => {
+            Ok(react(text).await.into_iter().map(Message::Text).collect())
+        }
         Some(Ok(Message::Binary(bytes))) => match String::from_utf8(bytes) {
-            Ok(text) => Box::pin(react_to(Some(Ok(Message::Text(text))), react)).await,
-            Err(_) => Err(Some((1007, "frames are UTF-8 text"))),
+            Ok(text) => Box::pin(react_to(Some(Ok(Message::Text(text))), codes, react)).await,
+            Err(_) => Err(Some(codes.no_utf8())),
         },
         // The library answers pings by itself.
         Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => Ok(Vec::new()),
-        Some(Err(WsError::Capacity(_))) => Err(Some((1009, "the frame is too large"))),
-        Some(Err(WsError::Utf8)) => Err(Some((1007, "frames are UTF-8 text"))),
+        Some(Err(WsError::Capacity(_))) => Err(Some(codes.too_large())),
+        Some(Err(WsError::Utf8)) => Err(Some(codes.no_utf8())),
         Some(Ok(Message::Close(_)) | Err(_)) | None => Err(None),
     }
 }

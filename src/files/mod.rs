@@ -195,6 +195,10 @@ fn insert(conn: &mut Conn, upload: &Upload) -> Result<UploadId> {
 ///
 /// Errors: [`Error::UnknownFile`], also for those who may not.
 pub async fn open_for(app: &App, reader: Option<UserId>, slug: &str) -> Result<(Upload, File)> {
+    // The slug is any text that somebody asks for, and not every text may be asked of a database.
+    if !is_slug(slug) {
+        return Err(Error::UnknownFile);
+    }
     let upload = app.db.read(|conn| {
         let row = uploads::table.filter(uploads::slug.eq(slug));
         let upload = row

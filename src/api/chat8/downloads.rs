@@ -35,7 +35,7 @@ pub(super) async fn file(
     let (upload, file) = files::open_for(app, Some(session.user), slug).await?;
     let download = answer(&upload, file, range).await?;
     Ok(download
-        .as_attachment(&upload.file_name)
+        .attached_as(&upload.file_name)
         .with_header("Cache-Control", "private, no-cache"))
 }
 

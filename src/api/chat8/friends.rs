@@ -51,8 +51,11 @@ struct Found {
 #[get("/friends/search?<q>")]
 pub(super) fn search(app: &AppState, bearer: Bearer, q: Option<&str>) -> Answer {
     let session = bearer.session(app)?;
-    let text = q.map(str::trim).filter(|text| !text.is_empty());
-    let text = text.ok_or_else(|| Failure::invalid("q", "must not be empty"))?;
+    let text = q
+        .map(str::trim)
+        .filter(|text| !text.is_empty() && !text.contains('\0'));
+    let text =
+        text.ok_or_else(|| Failure::invalid("q", "must not be empty or have NUL characters"))?;
     let friends: HashSet<UserId> = contacts::list_friends(app, session.user)?
         .iter()
         .map(|friend| friend.user.id)

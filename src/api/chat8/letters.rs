@@ -62,16 +62,16 @@ struct Pagination {
 
 /// What was written between the caller and another, whatever API it was sent through. Page 1 is
 /// the newest; within a page the oldest comes first.
-#[get("/messages/<friend_id>?<page>&<limit>")]
+#[get("/messages/<id>?<page>&<limit>")]
 pub(super) fn history(
     app: &AppState,
     bearer: Bearer,
-    friend_id: &str,
+    id: &str,
     page: Option<&str>,
     limit: Option<&str>,
 ) -> Answer {
     let session = bearer.session(app)?;
-    let friend = UserId(id_in_path("friend_id", friend_id)?);
+    let friend = UserId(id_in_path("friend_id", id)?);
     let page = positive("page", page, 1)?;
     let limit = positive("limit", limit, USUAL_PAGE)?.min(LARGEST_PAGE);
     let offset = (page - 1).saturating_mul(limit);
@@ -136,19 +136,19 @@ pub(super) async fn send(app: &AppState, bearer: Bearer, body: Body) -> Answer {
 }
 
 /// Marks a message as read; its receiver only.
-#[put("/messages/<message_id>/read")]
-pub(super) async fn read(app: &AppState, bearer: Bearer, message_id: &str) -> Answer {
+#[put("/messages/<id>/read")]
+pub(super) async fn read(app: &AppState, bearer: Bearer, id: &str) -> Answer {
     let session = bearer.session(app)?;
-    let id = MessageId(id_in_path("message_id", message_id)?);
+    let id = MessageId(id_in_path("message_id", id)?);
     messages::mark_read(app, session.user, id).await?;
     Ok(done("消息已标记为已读"))
 }
 
 /// Takes a message back, for both; its sender only.
-#[delete("/messages/<message_id>")]
-pub(super) async fn delete(app: &AppState, bearer: Bearer, message_id: &str) -> Answer {
+#[delete("/messages/<id>")]
+pub(super) async fn delete(app: &AppState, bearer: Bearer, id: &str) -> Answer {
     let session = bearer.session(app)?;
-    let id = MessageId(id_in_path("message_id", message_id)?);
+    let id = MessageId(id_in_path("message_id", id)?);
     messages::delete(app, session.user, Action::Withdraw, id).await?;
     Ok(done("消息已删除"))
 }

@@ -6,8 +6,8 @@
 //! | `GET`, `PUT /user/profile`; `PUT /user/password`, `/user/status` | oneself |
 //! | `GET /friends`, `/friends/search`, `/friends/requests` | who is there |
 //! | `POST /friends/request`, `PUT /friends/request/<id>`, `DELETE /friends/<id>` | friendships |
-//! | `GET /messages/<friend_id>`, `POST /messages` | histories, sending |
-//! | `PUT /messages/<id>/read`, `DELETE /messages/<id>` | one message |
+//! | `GET /messages/<id>` (of a user), `POST /messages` | histories, sending |
+//! | `PUT /messages/<id>/read`, `DELETE /messages/<id>` (of a message) | one message |
 //! | `POST /upload/avatar`, `/upload/file`; `GET /avatars/<slug>`, `/files/<slug>` | files |
 //! | `GET /encryption/public-key/<user_id>`; `GET`, `POST /encryption/keys` | keys |
 //!

@@ -45,13 +45,22 @@ pub(super) fn show(app: &AppState, bearer: Bearer) -> Answer {
 struct Change {
     username: Option<String>,
     email: Option<String>,
-    /// Absent stays, null removes.
-    #[serde(default, deserialize_with = "present")]
-    avatar: Option<Option<String>>,
+    #[serde(default)]
+    avatar: NewAvatar,
 }
 
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
-    Option::deserialize(deserializer).map(Some)
+/// Absent stays, null removes.
+#[derive(Default)]
+enum NewAvatar {
+    #[default]
+    Same,
+    Other(Option<String>),
+}
+
+impl<'de> Deserialize<'de> for NewAvatar {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Option::deserialize(deserializer).map(NewAvatar::Other)
+    }
 }
 
 #[derive(Serialize)]
@@ -74,9 +83,13 @@ pub(super) async fn change(app: &AppState, bearer: Bearer, body: Body) -> Answer
     if let Some(username) = &username {
         check_username(username)?;
     }
-    if let Some(Some(path)) = &avatar {
-        check_avatar(path)?;
-    }
+    let avatar = match avatar {
+        NewAvatar::Same => None,
+        NewAvatar::Other(path) => {
+            path.as_deref().map_or(Ok(()), check_avatar)?;
+            Some(path)
+        }
+    };
     let change = ProfileChange {
         username,
         email,
@@ -111,9 +124,12 @@ fn check_avatar(path: &str) -> Result<(), Failure> {
 
 #[derive(Deserialize)]
 struct ChangePassword {
-    current_password: String,
-    new_password: String,
-    confirm_password: String,
+    #[serde(rename = "current_password")]
+    current: String,
+    #[serde(rename = "new_password")]
+    new: String,
+    #[serde(rename = "confirm_password")]
+    confirmed: String,
 }
 
 /// A new password. Every other login of the user ends.
@@ -126,13 +142,13 @@ pub(super) async fn change_password(
 ) -> Answer {
     let session = bearer.session(app)?;
     let ChangePassword {
-        current_password,
-        new_password,
-        confirm_password,
+        current,
+        new,
+        confirmed,
     } = body.json()?;
-    check_new_password("new_password", &new_password, &confirm_password)?;
+    check_new_password("new_password", &new, &confirmed)?;
     let username = users::username_by_id(app, session.user)?;
-    let (current, new) = (secret_of(&current_password), secret_of(&new_password));
+    let (current, new) = (secret_of(&current), secret_of(&new));
     users::change_password(app, &username, current, new, Some(session), peer.ip).await?;
     Ok(done("密码修改成功"))
 }

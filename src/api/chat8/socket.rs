@@ -24,7 +24,7 @@ use serde_json::value::RawValue;
 use super::wording::{Failure, wording};
 use super::{now, timestamp};
 use crate::api::http::{AppState, Bearer, is_origin_allowed, log_if_internal};
-use crate::api::socket::{self, CloseCodes, Next, until};
+use crate::api::socket::{self, CloseCodes, until};
 use crate::app::App;
 use crate::error::Error;
 use crate::hub::{Channel, Event, Subscriber};
@@ -39,6 +39,7 @@ const LONGEST_CALL_ID: usize = 256;
 const CLOSE_CODES: CloseCodes = CloseCodes {
     session_ended: 1008,
     shutdown: 1012,
+    unreadable: None,
 };
 
 /// Whether the page that opens the socket, if it is one, may.
@@ -115,7 +116,7 @@ async fn run(
     let react = |text: String| {
         let answer =
             react(&app, session.user, &text).unwrap_or_else(|problem| Some(error_frame(&problem)));
-        std::future::ready(Next::Send(answer.into_iter().collect()))
+        std::future::ready(answer.into_iter().collect())
     };
     socket::run(
         stream,
@@ -234,6 +235,7 @@ fn encode(event: &Event) -> Option<String> {
         Event::Shared { .. }
         | Event::Said { .. }
         | Event::KeyOffered { .. }
+        | Event::Roster { .. }
         | Event::Joined { .. }
         | Event::Left { .. }
         | Event::Broadcast { .. } => return None,

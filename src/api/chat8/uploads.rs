@@ -4,6 +4,9 @@
 //! is gone again if anything about the request turns out to be wrong.
 
 use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use multer::{Field, Multipart};
@@ -12,6 +15,7 @@ use rocket::data::{DataStream, ToByteUnit};
 use rocket::post;
 use rocket::request::{FromRequest, Outcome, Request};
 use serde::Serialize;
+use tokio::io::{AsyncRead, ReadBuf};
 
 use super::downloads::{AVATARS, FILES};
 use super::wording::Failure;
@@ -32,6 +36,8 @@ const FORM_BYTES: u64 = 64 << 10;
 const LONGEST_VALUE: usize = 1 << 10;
 /// How long a client may be silent in the middle of a form.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How much of a form is taken in at once.
+const SIP_BYTES: usize = 64 << 10;
 /// How much of a refused form is still read, so that a client that sends before it listens
 /// hears the refusal, and for how long.
 const DRAINED_BYTES: u64 = 64 << 20;
@@ -94,10 +100,14 @@ pub(super) async fn avatar(
 
 #[derive(Serialize)]
 struct FileStored {
-    file_url: String,
-    file_name: String,
-    file_size: i64,
-    file_type: String,
+    #[serde(rename = "file_url")]
+    url: String,
+    #[serde(rename = "file_name")]
+    name: String,
+    #[serde(rename = "file_size")]
+    size_bytes: i64,
+    #[serde(rename = "file_type")]
+    media_type: String,
 }
 
 /// A file for one user. They are sent a message whose content is its URL.
@@ -117,17 +127,17 @@ pub(super) async fn file(
     let upload = incoming
         .finish(app, session.user, Audience::User(receiver), &name)
         .await?;
-    let file_url = format!("{BASE}{FILES}{}", upload.slug);
+    let url = format!("{BASE}{FILES}{}", upload.slug);
     let draft = Draft {
         kind: files::kind_of(&upload.media_type),
         is_encrypted: false,
-        ..Draft::direct(app, session.user, sender_name, receiver, file_url.clone())
+        ..Draft::direct(app, session.user, sender_name, receiver, url.clone())
     };
     let stored = FileStored {
-        file_url,
-        file_name: upload.file_name.clone(),
-        file_size: upload.size_bytes,
-        file_type: upload.media_type.clone(),
+        url,
+        name: upload.file_name.clone(),
+        size_bytes: upload.size_bytes,
+        media_type: upload.media_type.clone(),
     };
     let sent = messages::send(app, draft).await;
     or_remove(app, upload, sent).await?;
@@ -177,7 +187,13 @@ impl Form {
         stream: &mut DataStream<'_>,
         limit_bytes: u64,
     ) -> Result<Form, Failure> {
-        let mut parts = Multipart::with_reader(stream, boundary);
+        let mut parts = Multipart::with_reader(
+            Sips {
+                stream,
+                left: SIP_BYTES,
+            },
+            boundary,
+        );
         let mut form = Form::default();
         while let Some(mut part) = in_time(parts.next_field()).await? {
             match part.name() {
@@ -217,6 +233,31 @@ impl Form {
             .parse()
             .map_err(|_| Failure::invalid("receiver_id", "must be an integer"))?;
         Ok(UserId(id))
+    }
+}
+
+/// A stream that pauses after every so many bytes. The form's parser takes in all that is ready
+/// before it hands any of it on; a fast client would fill the memory with a file.
+struct Sips<'a, 'r> {
+    stream: &'a mut DataStream<'r>,
+    left: usize,
+}
+
+impl AsyncRead for Sips<'_, '_> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.left == 0 {
+            self.left = SIP_BYTES;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let before = into.filled().len();
+        let polled = Pin::new(&mut *self.stream).poll_read(context, into);
+        self.left = self.left.saturating_sub(into.filled().len() - before);
+        polled
     }
 }
 

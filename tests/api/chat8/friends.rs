@@ -1,0 +1,162 @@
+//! Friends: search, requests and their answers, who is there.
+
+use serde_json::json;
+
+use super::{Someone, data, done, is_instant, refused};
+use crate::world::World;
+
+#[test]
+fn a_request_that_is_accepted_makes_both_friends() {
+    let world = World::start();
+    let [alice, bob, eve] = ["alice", "bob", "eve"].map(|name| Someone::new(&world, name));
+    assert_eq!(data(&alice.get("/friends")), json!([]));
+    let ask = json!({"user_id": bob.id, "message": "hello, bob"});
+    done(&alice.post("/friends/request", &ask), "好友请求已发送");
+    let pending = data(&bob.get("/friends/requests"));
+    let request = pending[0]["request_id"].clone();
+    assert!(is_instant(&pending[0]["created_at"]));
+    assert_eq!(
+        pending,
+        json!([{"request_id": request, "from_user_id": alice.id, "from_username": "alice", "message": "hello, bob", "created_at": pending[0]["created_at"]}])
+    );
+    refused(&alice.post("/friends/request", &ask), 409, "FRIEND_003");
+    refused(
+        &bob.post("/friends/request", &json!({"user_id": alice.id})),
+        409,
+        "FRIEND_003",
+    );
+    let path = format!("/friends/request/{request}");
+    let accept = json!({"action": "accept"});
+    for outsider in [&alice, &eve] {
+        refused(&outsider.put(&path, &accept), 404, "NOT_FOUND");
+    }
+    assert!(
+        refused(
+            &bob.put(&path, &json!({"action": "maybe"})),
+            422,
+            "VALIDATION"
+        )["action"]
+            .is_string()
+    );
+    done(&bob.put(&path, &accept), "好友请求已处理");
+    refused(&bob.put(&path, &accept), 404, "NOT_FOUND");
+    for (one, other) in [(&alice, &bob), (&bob, &alice)] {
+        let friends = data(&one.get("/friends"));
+        assert!(is_instant(&friends[0]["last_seen"]));
+        assert_eq!(
+            friends,
+            json!([{"id": other.id, "username": other.username, "avatar": null, "status": "offline", "last_seen": friends[0]["last_seen"]}])
+        );
+        refused(
+            &one.post("/friends/request", &json!({"user_id": other.id})),
+            409,
+            "FRIEND_003",
+        );
+    }
+    assert_eq!(data(&bob.get("/friends/requests")), json!([]));
+    done(&alice.delete(&format!("/friends/{}", bob.id)), "好友已删除");
+    assert_eq!(data(&bob.get("/friends")), json!([]));
+    refused(
+        &alice.delete(&format!("/friends/{}", bob.id)),
+        404,
+        "FRIEND_001",
+    );
+}
+
+#[test]
+fn after_a_rejection_one_may_ask_again() {
+    let world = World::start();
+    let [alice, bob] = ["alice", "bob"].map(|name| Someone::new(&world, name));
+    for _ in 0..2 {
+        done(
+            &alice.post("/friends/request", &json!({"user_id": bob.id})),
+            "好友请求已发送",
+        );
+        let request = data(&bob.get("/friends/requests"))[0]["request_id"].clone();
+        let path = format!("/friends/request/{request}");
+        done(
+            &bob.put(&path, &json!({"action": "reject"})),
+            "好友请求已处理",
+        );
+        assert_eq!(data(&alice.get("/friends")), json!([]));
+    }
+}
+
+#[test]
+fn requests_that_make_no_sense_are_refused_with_their_codes() {
+    let world = World::start();
+    let alice = Someone::new(&world, "alice");
+    refused(
+        &alice.post("/friends/request", &json!({"user_id": alice.id})),
+        400,
+        "FRIEND_002",
+    );
+    refused(
+        &alice.post("/friends/request", &json!({"user_id": 99_999})),
+        404,
+        "USER_001",
+    );
+    for user_id in [json!("2"), json!(2.5), json!(null)] {
+        let details = refused(
+            &alice.post("/friends/request", &json!({"user_id": user_id})),
+            422,
+            "VALIDATION",
+        );
+        assert!(details["user_id"].is_string(), "{details}");
+    }
+    refused(
+        &alice.put("/friends/request/99999", &json!({"action": "accept"})),
+        404,
+        "NOT_FOUND",
+    );
+    refused(&alice.delete("/friends/99999"), 404, "FRIEND_001");
+    refused(&alice.delete("/friends/bob"), 422, "VALIDATION");
+}
+
+#[test]
+fn search_finds_parts_of_names_and_whole_addresses_and_takes_wildcards_literally() {
+    let world = World::start();
+    let [alice, bob, _] = ["alice", "Bobby", "100%_sure"].map(|name| Someone::new(&world, name));
+    let found = |text: &str| {
+        let path = format!("/api/v1/friends/search?q={text}");
+        let request = world
+            .request(reqwest::Method::GET, &path)
+            .bearer_auth(&alice.token);
+        let found = data(&crate::world::Reply::to(request));
+        let names = found.as_array().expect("a list").iter();
+        names
+            .map(|user| super::text(&user["username"]))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(found("OBB"), ["Bobby"]);
+    assert_eq!(found("bobby@EXAMPLE.org"), ["Bobby"]);
+    assert_eq!(found("example.org"), [""; 0]);
+    assert_eq!(found("alice"), [""; 0]);
+    assert_eq!(found("%25"), ["100%_sure"]);
+    assert_eq!(found("0%25_s"), ["100%_sure"]);
+    assert_eq!(found("_o"), [""; 0]);
+    alice.befriend(&bob);
+    assert_eq!(
+        data(&alice.get("/friends/search?q=bob")),
+        json!([{"id": bob.id, "username": "Bobby", "avatar": null, "is_friend": true}])
+    );
+    for path in ["/friends/search", "/friends/search?q="] {
+        assert!(refused(&alice.get(path), 422, "VALIDATION")["q"].is_string());
+    }
+}
+
+#[test]
+fn a_friend_is_seen_as_chosen_while_there_and_offline_otherwise() {
+    let world = World::start();
+    let [alice, bob] = ["alice", "bob"].map(|name| Someone::new(&world, name));
+    alice.befriend(&bob);
+    let seen = || super::text(&data(&alice.get("/friends"))[0]["status"]);
+    assert_eq!(seen(), "offline");
+    let mut live = bob.connect();
+    live.ping();
+    assert_eq!(seen(), "online");
+    data(&bob.put("/user/status", &json!({"status": "away"})));
+    assert_eq!(seen(), "away");
+    drop(live);
+    super::wait_until("bob is gone", || seen() == "offline");
+}

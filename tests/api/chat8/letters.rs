@@ -1,0 +1,183 @@
+//! Messages: sending, histories page by page, reading, taking back.
+
+use serde_json::{Value, json};
+
+use super::{Someone, data, done, is_instant, refused};
+use crate::world::World;
+
+#[test]
+fn a_message_is_answered_as_it_was_stored() {
+    let world = World::start();
+    let [alice, bob] = ["alice", "bob"].map(|name| Someone::new(&world, name));
+    let sent = data(&alice.post(
+        "/messages",
+        &json!({"receiver_id": bob.id, "content": "Hello, World!", "message_type": "text"}),
+    ));
+    assert!(is_instant(&sent["timestamp"]));
+    let mut expected = json!({
+        "id": sent["id"], "sender_id": alice.id, "receiver_id": bob.id, "content": "Hello, World!",
+        "message_type": "text", "timestamp": sent["timestamp"], "is_encrypted": false,
+    });
+    assert_eq!(sent, expected);
+    expected["is_read"] = json!(false);
+    assert_eq!(alice.history(&bob), [expected.clone()]);
+    assert_eq!(bob.history(&alice), [expected]);
+    for kind in ["text", "image", "file", "audio", "video"] {
+        let body = json!({"receiver_id": bob.id, "content": "c2VhbGVk", "message_type": kind, "is_encrypted": true});
+        let sent = data(&alice.post("/messages", &body));
+        assert_eq!(
+            (&sent["message_type"], &sent["is_encrypted"]),
+            (&json!(kind), &json!(true))
+        );
+    }
+}
+
+#[test]
+fn a_message_that_breaks_a_rule_names_the_field() {
+    let world = World::start();
+    let alice = Someone::new(&world, "alice");
+    for (field, body) in [
+        ("receiver_id", json!({"content": "x"})),
+        ("receiver_id", json!({"receiver_id": "2", "content": "x"})),
+        ("content", json!({"receiver_id": alice.id})),
+        ("content", json!({"receiver_id": alice.id, "content": ""})),
+        (
+            "content",
+            json!({"receiver_id": alice.id, "content": "a\u{0}b"}),
+        ),
+        (
+            "content",
+            json!({"receiver_id": alice.id, "content": "x".repeat((8 << 20) + 1)}),
+        ),
+        (
+            "message_type",
+            json!({"receiver_id": alice.id, "content": "x", "message_type": "smell"}),
+        ),
+        (
+            "is_encrypted",
+            json!({"receiver_id": alice.id, "content": "x", "is_encrypted": "yes"}),
+        ),
+    ] {
+        let details = refused(&alice.post("/messages", &body), 422, "VALIDATION");
+        assert!(details[field].is_string(), "{field}: {details}");
+    }
+    refused(
+        &alice.post("/messages", &json!({"receiver_id": 99_999, "content": "x"})),
+        404,
+        "USER_001",
+    );
+}
+
+#[test]
+fn page_one_is_the_newest_and_each_page_is_in_order() {
+    let world = World::start();
+    let [alice, bob, eve] = ["alice", "bob", "eve"].map(|name| Someone::new(&world, name));
+    let ids: Vec<i64> = (0..7)
+        .map(|n| {
+            if n % 2 == 0 {
+                alice.send(&bob, "x")
+            } else {
+                bob.send(&alice, "y")
+            }
+        })
+        .collect();
+    eve.send(&bob, "of no concern");
+    let page = |page: i64, limit: i64| {
+        let data = data(&alice.get(&format!("/messages/{}?page={page}&limit={limit}", bob.id)));
+        let ids: Vec<i64> = data["messages"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .filter_map(|m| m["id"].as_i64())
+            .collect();
+        (ids, data["pagination"].clone())
+    };
+    let pagination =
+        |page, limit, pages| json!({"page": page, "limit": limit, "total": 7, "pages": pages});
+    assert_eq!(page(1, 3), (ids[4..].to_vec(), pagination(1, 3, 3)));
+    assert_eq!(page(2, 3), (ids[1..4].to_vec(), pagination(2, 3, 3)));
+    assert_eq!(page(3, 3), (ids[..1].to_vec(), pagination(3, 3, 3)));
+    assert_eq!(page(4, 3), (Vec::new(), pagination(4, 3, 3)));
+    assert_eq!(page(1, 7), (ids.clone(), pagination(1, 7, 1)));
+    assert_eq!(page(1, 1_000), (ids, pagination(1, 200, 1)));
+    assert_eq!(page(i64::MAX, 200).0, [0; 0]);
+    let usual = data(&alice.get(&format!("/messages/{}", bob.id)));
+    assert_eq!(usual["pagination"], pagination(1, 50, 1));
+    for query in ["page=0", "limit=0", "page=-1", "limit=x", "page=1.5"] {
+        refused(
+            &alice.get(&format!("/messages/{}?{query}", bob.id)),
+            422,
+            "VALIDATION",
+        );
+    }
+    let none = data(&alice.get(&format!("/messages/{}", eve.id)));
+    assert_eq!(
+        none,
+        json!({"messages": [], "pagination": {"page": 1, "limit": 50, "total": 0, "pages": 0}})
+    );
+    refused(&alice.get("/messages/99999"), 404, "USER_001");
+    refused(&alice.get("/messages/bob"), 422, "VALIDATION");
+}
+
+#[test]
+fn only_the_receiver_marks_as_read_and_only_the_sender_takes_back() {
+    let world = World::start();
+    let [alice, bob, eve] = ["alice", "bob", "eve"].map(|name| Someone::new(&world, name));
+    let id = alice.send(&bob, "secret");
+    let (one, read) = (format!("/messages/{id}"), format!("/messages/{id}/read"));
+    for outsider in [&alice, &eve] {
+        refused(&outsider.put(&read, &Value::Null), 403, "MESSAGE_002");
+    }
+    for _ in 0..2 {
+        done(&bob.put(&read, &Value::Null), "消息已标记为已读");
+    }
+    assert_eq!(alice.history(&bob)[0]["is_read"], true);
+    for outsider in [&bob, &eve] {
+        refused(&outsider.delete(&one), 403, "MESSAGE_002");
+    }
+    done(&alice.delete(&one), "消息已删除");
+    assert_eq!(bob.history(&alice), [json!(0); 0]);
+    refused(&alice.delete(&one), 404, "MESSAGE_001");
+    refused(&bob.put(&read, &Value::Null), 404, "MESSAGE_001");
+    refused(&bob.delete("/messages/seven"), 422, "VALIDATION");
+    refused(
+        &bob.delete("/messages/99999999999999999999"),
+        404,
+        "MESSAGE_001",
+    );
+}
+
+#[test]
+fn what_was_sent_through_message_store_stands_in_the_history() {
+    let world = World::start();
+    let (alice, bob) = (Someone::new(&world, "alice"), Someone::new(&world, "bob"));
+    let mut live = bob.connect();
+    live.ping();
+    let letter = json!({"user_id": "alice", "receiver_id": "bob", "encrypted_content": "sealed"});
+    let id = world.post("/messages/send", &letter).ok()["message_id"].clone();
+    assert_eq!(
+        live.next_of("new_message"),
+        json!({"id": id, "sender_id": alice.id, "sender_username": "alice", "content": "sealed", "message_type": "text", "is_encrypted": true})
+    );
+    assert_eq!(bob.history(&alice)[0]["id"], id);
+    assert_eq!(bob.history(&alice)[0]["is_encrypted"], true);
+}
+
+#[test]
+fn a_permission_granted_elsewhere_gives_no_right_to_read_or_take_back_here() {
+    let world = World::start();
+    let [alice, bob, eve] = ["alice", "bob", "eve"].map(|name| Someone::new(&world, name));
+    let id = alice.send(&bob, "secret");
+    for access in ["read", "write", "admin"] {
+        let path = crate::world::permission_path(id);
+        let grant = json!({"user_id": "alice", "target_user_id": "eve", "permission_type": access});
+        world.post(&path, &grant).ok();
+        refused(&eve.delete(&format!("/messages/{id}")), 403, "MESSAGE_002");
+        refused(
+            &eve.put(&format!("/messages/{id}/read"), &Value::Null),
+            403,
+            "MESSAGE_002",
+        );
+        assert_eq!(eve.history(&alice), [json!(0); 0]);
+    }
+}

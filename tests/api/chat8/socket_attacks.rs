@@ -1,0 +1,149 @@
+//! The socket and those who should not have it, or do not behave.
+
+use serde_json::json;
+use tokio_tungstenite::tungstenite::Message;
+
+use super::{Live, Someone, data, text, wait_until};
+use crate::world::{Setup, World};
+
+#[test]
+fn a_wrong_token_is_refused_at_the_handshake() {
+    let world = World::start();
+    let [alice, bob] = ["alice", "bob"].map(|name| Someone::new(&world, name));
+    let status =
+        |path: &str, headers: &[(&'static str, &str)]| Live::open(&world, path, headers).err();
+    assert_eq!(status(&format!("/ws/{}", alice.id), &[]), Some(401));
+    assert_eq!(
+        status(&format!("/ws/{}?token=nonsense", alice.id), &[]),
+        Some(401)
+    );
+    assert_eq!(
+        status(&format!("/ws/{}?token={}", alice.id, bob.token), &[]),
+        Some(403)
+    );
+    assert_eq!(
+        status(&format!("/ws/99999?token={}", bob.token), &[]),
+        Some(403)
+    );
+    assert_eq!(
+        status(&format!("/ws/bob?token={}", bob.token), &[]),
+        Some(403)
+    );
+    bob.post("/auth/logout", &json!({}));
+    assert_eq!(
+        status(&format!("/ws/{}?token={}", bob.id, bob.token), &[]),
+        Some(401)
+    );
+}
+
+#[test]
+fn a_page_of_a_foreign_origin_is_refused() {
+    let world = Setup::new()
+        .env("ROCKET_ALLOWED_ORIGINS", r#"["https://chat.example"]"#)
+        .start();
+    let alice = Someone::new(&world, "alice");
+    let path = format!("/ws/{}?token={}", alice.id, alice.token);
+    let own = format!("http://127.0.0.1:{}", world.server.port());
+    for (origin, refusal) in [
+        ("https://evil.example", Some(403)),
+        ("null", Some(403)),
+        (&own, None),
+        ("https://chat.example", None),
+    ] {
+        assert_eq!(
+            Live::open(&world, &path, &[("origin", origin)]).err(),
+            refusal,
+            "{origin}"
+        );
+    }
+}
+
+#[test]
+fn a_plain_request_gets_an_answer_not_a_socket() {
+    let world = World::start();
+    let alice = Someone::new(&world, "alice");
+    let reply = world.get(&format!("/ws/{}?token={}", alice.id, alice.token), &[]);
+    super::refused(&reply, 400, "VALIDATION");
+}
+
+#[test]
+fn the_end_of_the_login_is_the_end_of_its_sockets() {
+    let world = World::start();
+    let alice = Someone::new(&world, "alice");
+    let mut live = alice.connect();
+    live.ping();
+    let other = alice.with_token(&text(
+        &data(&alice.post("/auth/refresh", &json!({})))["access_token"],
+    ));
+    assert_eq!(live.closing_code(), Some(1008));
+    let mut live = other.connect();
+    live.ping();
+    other.post("/auth/logout", &json!({}));
+    assert_eq!(live.closing_code(), Some(1008));
+}
+
+#[test]
+fn the_end_of_the_tokens_time_is_the_end_of_its_sockets() {
+    let world = Setup::new().env("ROCKET_TOKEN_LIFETIME_SECS", 2).start();
+    let alice = Someone::new(&world, "alice");
+    let mut live = alice.connect();
+    assert_eq!(live.closing_code(), Some(1008));
+    let path = format!("/ws/{}?token={}", alice.id, alice.token);
+    assert_eq!(Live::open(&world, &path, &[]).err(), Some(401));
+}
+
+#[test]
+fn a_frame_that_is_too_large_ends_the_socket() {
+    let world = World::start();
+    let alice = Someone::new(&world, "alice");
+    let mut live = alice.connect();
+    let ping = r#"{"type": "ping"}"#;
+    let padding = " ".repeat((1 << 20) - ping.len());
+    live.send(Message::Text(padding + ping));
+    assert_eq!(live.next()["type"], "pong", "a whole MiB is taken");
+    live.send(Message::Text(" ".repeat((1 << 20) + 1)));
+    assert_eq!(live.closing_code(), Some(1009));
+}
+
+#[test]
+fn bytes_that_are_no_text_end_the_socket() {
+    let world = World::start();
+    let mut live = Someone::new(&world, "alice").connect();
+    live.send(Message::Binary(br#"{"type": "ping"}"#.to_vec()));
+    assert_eq!(live.next()["type"], "pong");
+    live.send(Message::Binary(vec![0xff, 0xfe]));
+    assert_eq!(live.closing_code(), Some(1007));
+}
+
+#[test]
+fn a_reader_that_never_reads_is_dropped_and_costs_the_others_nothing() {
+    const MESSAGES: usize = 400;
+    let world = World::start();
+    let [alice, bob] = ["alice", "bob"].map(|name| Someone::new(&world, name));
+    let mut attentive = bob.connect();
+    attentive.ping();
+    let _asleep = bob.connect();
+    let content = "x".repeat(128 << 10);
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            (0..MESSAGES)
+                .map(|_| attentive.next_of("new_message")["id"].clone())
+                .collect::<Vec<_>>()
+        });
+        let sent: Vec<_> = (0..MESSAGES)
+            .map(|_| json!(alice.send(&bob, &content)))
+            .collect();
+        assert_eq!(reader.join().expect("it reads"), sent);
+    });
+    wait_until("the one asleep is dropped", || {
+        world
+            .get("/metrics", &[])
+            .text
+            .contains("sealpost_live{channel=\"chat8\"} 1")
+    });
+    let first = data(&bob.get(&format!("/messages/{}?page=2&limit=200", alice.id)));
+    assert_eq!(
+        first["pagination"]["total"], MESSAGES,
+        "what was missed is there to be read"
+    );
+}

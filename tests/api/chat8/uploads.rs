@@ -1,0 +1,151 @@
+//! Avatars and files: who gets them back, and how.
+
+use reqwest::Method;
+use serde_json::json;
+
+use super::{Someone, data, done, files_on_disk, refused, text};
+use crate::world::{Reply, World};
+
+pub(super) const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR-and-the-rest";
+
+/// Asks for a URL path with a token and further headers.
+fn fetch(who: &Someone, path: &str, headers: &[(&str, &str)]) -> Reply {
+    let mut request = who.world.request(Method::GET, path).bearer_auth(&who.token);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    Reply::to(request)
+}
+
+#[test]
+fn a_file_goes_to_its_receiver_as_a_message_and_to_nobody_else() {
+    let world = World::start();
+    let [alice, bob, eve] = ["alice", "bob", "eve"].map(|name| Someone::new(&world, name));
+    let mut live = bob.connect();
+    live.ping();
+    let stored = data(&alice.upload(&bob, "报告 \"1\".pdf", b"%PDF-1.7 and so on"));
+    let url = text(&stored["file_url"]);
+    assert_eq!(
+        stored,
+        json!({"file_url": url, "file_name": "报告 \"1\".pdf", "file_size": 18, "file_type": "application/pdf"})
+    );
+    let message = live.next_of("new_message");
+    assert_eq!(
+        (&message["content"], &message["message_type"]),
+        (&json!(url), &json!("file"))
+    );
+    assert_eq!(bob.history(&alice)[0]["content"], json!(url));
+    for who in [&alice, &bob] {
+        let file = fetch(who, &url, &[]);
+        assert_eq!(
+            (file.status, file.text.as_str()),
+            (200, "%PDF-1.7 and so on")
+        );
+        assert_eq!(file.header("content-type"), Some("application/pdf"));
+        assert_eq!(file.header("content-length"), Some("18"));
+        assert_eq!(file.header("x-content-type-options"), Some("nosniff"));
+        let disposition = file.header("content-disposition").expect("a disposition");
+        let expected = "attachment; filename=\"__ _1_.pdf\"; filename*=UTF-8''%E6%8A%A5%E5%91%8A%20%221%22.pdf";
+        assert_eq!(disposition, expected);
+    }
+    refused(&fetch(&eve, &url, &[]), 404, "NOT_FOUND");
+    refused(&world.get(&url, &[]), 401, "AUTH_001");
+    refused(&fetch(&bob, "/api/v1/files/nothing", &[]), 404, "NOT_FOUND");
+    refused(
+        &fetch(&bob, &url.replace("files", "avatars"), &[]),
+        404,
+        "NOT_FOUND",
+    );
+}
+
+#[test]
+fn a_range_is_served_alone_and_one_that_is_not_there_is_416() {
+    let world = World::start();
+    let [alice, bob] = ["alice", "bob"].map(|name| Someone::new(&world, name));
+    let url = text(&data(&alice.upload(&bob, "digits", b"0123456789"))["file_url"]);
+    for (range, part, content_range) in [
+        ("bytes=2-4", "234", "bytes 2-4/10"),
+        ("bytes=7-", "789", "bytes 7-9/10"),
+        ("bytes=-2", "89", "bytes 8-9/10"),
+        ("bytes=5-99", "56789", "bytes 5-9/10"),
+    ] {
+        let reply = fetch(&bob, &url, &[("Range", range)]);
+        assert_eq!((reply.status, reply.text.as_str()), (206, part));
+        assert_eq!(reply.header("content-range"), Some(content_range));
+    }
+    let beyond = fetch(&bob, &url, &[("Range", "bytes=10-")]);
+    refused(&beyond, 416, "VALIDATION");
+    assert_eq!(beyond.header("content-range"), Some("bytes */10"));
+    let whole = fetch(&bob, &url, &[("Range", "bytes=0-1,3-4")]);
+    assert_eq!((whole.status, whole.text.as_str()), (200, "0123456789"));
+    let etag = whole.header("etag").expect("a tag").to_owned();
+    let current = fetch(&bob, &url, &[("Range", "bytes=0-0"), ("If-Range", &etag)]);
+    assert_eq!((current.status, current.text.as_str()), (206, "0"));
+    let other = fetch(
+        &bob,
+        &url,
+        &[("Range", "bytes=0-0"), ("If-Range", "\"other\"")],
+    );
+    assert_eq!(other.status, 200);
+}
+
+#[test]
+fn an_avatar_is_a_picture_by_content_and_replaces_the_one_before() {
+    let world = World::start();
+    let alice = Someone::new(&world, "alice");
+    for (picture, media_type) in [
+        (PNG, "image/png"),
+        (b"\xff\xd8\xff\xe0 jpeg", "image/jpeg"),
+        (b"GIF89a", "image/gif"),
+        (b"RIFF\x10\0\0\0WEBPVP8 ", "image/webp"),
+    ] {
+        let url = text(&data(&alice.upload_avatar("lies.txt", picture))["avatar_url"]);
+        assert_eq!(data(&alice.get("/user/profile"))["avatar"], json!(url));
+        let shown = world.get(&url, &[]);
+        assert_eq!(
+            (shown.status, shown.header("content-type")),
+            (200, Some(media_type))
+        );
+        assert_eq!(shown.header("x-content-type-options"), Some("nosniff"));
+        assert_eq!(files_on_disk(&world), 1, "the one before is gone");
+    }
+    for not_a_picture in [
+        &b"<svg xmlns='http://www.w3.org/2000/svg'/>"[..],
+        b"<html>",
+        b"plain",
+        b"",
+        b"%PDF-1.7",
+    ] {
+        refused(
+            &alice.upload_avatar("picture.png", not_a_picture),
+            415,
+            "FILE_001",
+        );
+    }
+    assert_eq!(files_on_disk(&world), 1);
+}
+
+#[test]
+fn a_file_goes_with_its_message() {
+    let world = World::start();
+    let [alice, bob] = ["alice", "bob"].map(|name| Someone::new(&world, name));
+    let url = text(&data(&alice.upload(&bob, "a.png", PNG))["file_url"]);
+    let message = alice.history(&bob)[0].clone();
+    assert_eq!(message["message_type"], "image");
+    done(
+        &alice.delete(&format!("/messages/{}", message["id"])),
+        "消息已删除",
+    );
+    refused(&fetch(&bob, &url, &[]), 404, "NOT_FOUND");
+    assert_eq!(files_on_disk(&world), 0);
+}
+
+#[test]
+fn somebody_elses_file_is_not_removed_by_naming_it() {
+    let world = World::start();
+    let [alice, bob] = ["alice", "bob"].map(|name| Someone::new(&world, name));
+    let url = text(&data(&alice.upload(&bob, "a.png", PNG))["file_url"]);
+    let id = bob.send(&alice, &url);
+    done(&bob.delete(&format!("/messages/{id}")), "消息已删除");
+    assert_eq!(fetch(&bob, &url, &[]).status, 200);
+}

@@ -290,7 +290,3 @@ fn download(fields: Map<String, Value>) -> Parsed {
         request: Ok(Request::Download(id)),
     }
 }
-
-#[cfg(test)]
-#[path = "frame_tests.rs"]
-mod tests;

@@ -70,3 +70,6 @@ fn wording(error: &Error) -> (u16, String) {
     };
     (code, text.to_owned())
 }
+
+#[cfg(test)]
+mod frame_tests;

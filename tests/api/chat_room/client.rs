@@ -104,7 +104,7 @@ pub(super) fn credentials(kind: &str, name: &str) -> Value {
 /// A `chat_message` to a group, as the published client sends it.
 pub(super) fn saying(group: i64, content: &str) -> Value {
     json!({
-        "message_type": "chat_message", "timestamp": 1795194808.5178146, "sender_id": 1,
+        "message_type": "chat_message", "timestamp": 1_795_194_808.517_814_6, "sender_id": 1,
         "sender_username": "", "chat_group_id": group, "chat_group_name": "",
         "content": content, "message_id": null,
     })
@@ -117,7 +117,7 @@ pub(super) fn request(kind: &str, field: &str, value: impl Into<Value>) -> Value
 
 /// A request without fields.
 pub(super) fn bare(kind: &str) -> Value {
-    json!({"message_type": kind, "timestamp": 1795194809.7715127})
+    json!({"message_type": kind, "timestamp": 1_795_194_809.771_512_7})
 }
 
 /// A frame without its timestamp, which must be what it always is: seconds, or text in histories.
@@ -196,6 +196,12 @@ impl Client {
 
     pub(super) fn send(&mut self, request: &Value) {
         self.send_bytes(format!("{request}\n").as_bytes());
+    }
+
+    /// Several requests in one piece.
+    pub(super) fn send_together(&mut self, requests: &[Value]) {
+        let lines: Vec<String> = requests.iter().map(Value::to_string).collect();
+        self.send_bytes(format!("{}\n", lines.join("\n")).as_bytes());
     }
 
     /// The next line, or `None` when the server has closed.

@@ -31,7 +31,7 @@ fn the_captured_download_and_its_pauses() {
     let id = upload(&mut alice, "note.txt", &[b'x'; 66], 1);
     bob.receive();
     let begin = told(bob.ask(&request("file_download_request", "file_id", id.to_string())));
-    let began = Instant::now();
+    let at_begin = Instant::now();
     assert_eq!(
         begin,
         json!({
@@ -40,7 +40,7 @@ fn the_captured_download_and_its_pauses() {
         })
     );
     assert_eq!(bob.receive_bytes(START.len()), START);
-    let started = began.elapsed();
+    let started = at_begin.elapsed();
     assert_eq!(bob.receive_bytes(66), [b'x'; 66]);
     assert_eq!(bob.receive_bytes(END.len()), END);
     let ended = Instant::now();

@@ -1,7 +1,7 @@
 //! Many connections, slow readers, long silences.
 
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::time::{Duration, Instant};
 
 use super::client::{Client, Rooms, assert_error, bare, saying};
@@ -95,7 +95,6 @@ fn a_reader_that_stops_reading_is_closed_and_the_sender_never_waits() {
     assert!(is_closed, "bob was never closed");
     assert!(slowest < Duration::from_secs(5), "alice waited {slowest:?}");
     // Bob finds the end of the stream behind what was on its way.
-    use std::io::Read as _;
     bob.stream()
         .set_read_timeout(Some(Duration::from_secs(20)))
         .expect("a TCP stream");
@@ -128,7 +127,6 @@ fn a_client_that_sends_all_and_reads_nothing_holds_up_nobody() {
         .stream()
         .set_write_timeout(Some(Duration::from_secs(1)))
         .expect("a TCP stream");
-    use std::io::Write as _;
     // It does not matter how much of it the server takes.
     drop(mallory.stream().write_all(flood.as_bytes()));
     alice.say(1, "fine");

@@ -1,6 +1,7 @@
 //! Starting, watching and stopping the TCP protocol with the rest.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 use std::sync::Arc;
@@ -121,7 +122,6 @@ fn certificate(home: &TempDir) -> Option<(String, String)> {
 
 #[test]
 fn with_a_certificate_it_speaks_tls() {
-    use std::io::{BufRead as _, BufReader, Write as _};
     let home = TempDir::new().expect("a directory");
     let Some((certificate, key)) = certificate(&home) else {
         eprintln!("skipped: there is no openssl");
@@ -131,14 +131,14 @@ fn with_a_certificate_it_speaks_tls() {
         .env("ROCKET_CHAT_ROOM__TLS__CERTS", &certificate)
         .env("ROCKET_CHAT_ROOM__TLS__KEY", &key);
     let rooms = Rooms::with(setup);
-    let mut roots = RootCertStore::empty();
-    roots
+    let mut trusted = RootCertStore::empty();
+    trusted
         .add(CertificateDer::from_pem_file(&certificate).expect("a certificate"))
         .expect("it parses");
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .expect("versions")
-        .with_root_certificates(roots)
+        .with_root_certificates(trusted)
         .with_no_client_auth();
     let name = "localhost".try_into().expect("a name");
     let connection = ClientConnection::new(Arc::new(config), name).expect("a connection");
@@ -158,7 +158,6 @@ fn with_a_certificate_it_speaks_tls() {
     let mut plain = rooms.connect();
     plain.send_bytes(b"{\"message_type\":\"login_request\"}\n");
     let mut rest = Vec::new();
-    use std::io::Read as _;
     drop(plain.stream().read_to_end(&mut rest));
     assert!(!rest.contains(&b'{'), "{rest:?}");
 }

@@ -123,11 +123,8 @@ fn only_members_enter_and_only_rooms_that_are_there() {
 fn a_history_is_the_last_50_oldest_first_even_within_one_second() {
     let rooms = Rooms::start();
     let mut alice = rooms.arrive("alice");
-    let lines: Vec<String> = (0..60)
-        .map(|n| saying(1, &format!("m{n}")).to_string())
-        .collect();
-    let pipelined = lines.join("\n") + "\n";
-    alice.send_bytes(pipelined.as_bytes());
+    let messages: Vec<Value> = (0..60).map(|n| saying(1, &format!("m{n}"))).collect();
+    alice.send_together(&messages);
     let echoes: Vec<Value> = alice.receive_many(60);
     let ids: Vec<i64> = echoes
         .iter()

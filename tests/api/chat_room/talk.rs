@@ -148,9 +148,7 @@ fn pipelined_requests_are_answered_in_order() {
         bare("logout_request"),
         saying(1, "four"),
     ];
-    let lines: Vec<String> = requests.iter().map(ToString::to_string).collect();
-    let all = lines.join("\n") + "\n";
-    alice.send_bytes(all.as_bytes());
+    alice.send_together(&requests);
     let frames = alice.receive_many(11);
     let kinds: Vec<_> = frames
         .iter()

@@ -20,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::hub::Hub;
 use crate::model::{Clock, Instant, SessionId, UserId};
 use crate::presence::Presence;
+use crate::signer::Signer;
 use crate::throttle::Throttle;
 
 /// How many usernames, sessions and pairs are remembered, each.
@@ -39,6 +40,8 @@ pub struct App {
     pub(crate) clock: Clock,
     /// Signs tokens.
     pub(crate) secret: Vec<u8>,
+    /// Vouches for public keys.
+    pub(crate) signer: Signer,
     /// As many as there are processors: each password hash takes 19 MiB and a whole processor.
     pub(crate) hashing: Semaphore,
     /// Failed logins by account.
@@ -95,6 +98,7 @@ impl App {
         Ok(Arc::new(App {
             db,
             secret,
+            signer: open_signer(&config)?,
             hub: Hub::default(),
             presence: Presence::default(),
             clock: Clock::default(),
@@ -120,7 +124,7 @@ impl App {
 }
 
 /// Makes a directory that only its owner may enter; one that is there already stays as it is.
-fn make_private_dir(path: &Path) -> Result<()> {
+pub fn make_private_dir(path: &Path) -> Result<()> {
     let made = fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -171,6 +175,26 @@ fn read_or_make_secret(path: &Path) -> Result<Vec<u8>> {
     rand::rngs::OsRng.fill_bytes(&mut secret);
     write_private_file(path, &secret)?;
     Ok(secret)
+}
+
+/// The server's key pair from its file in the data directory, made at the first start.
+///
+/// Errors: a file that cannot be read or written, or holds no such key; it is never replaced.
+pub fn open_signer(config: &Config) -> Result<Signer> {
+    let path = config.key_file("server.key");
+    let unusable = |cause: &dyn std::fmt::Display| {
+        Error::Internal(format!("{} cannot be used: {cause}", path.display()))
+    };
+    let pem = match fs::read_to_string(&path) {
+        Ok(pem) => pem,
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => {
+            let pem = Signer::new_key()?;
+            write_private_file(&path, pem.as_bytes())?;
+            pem
+        }
+        Err(cause) => return Err(unusable(&cause)),
+    };
+    Signer::from_pem(&pem).map_err(|cause| unusable(&cause))
 }
 
 /// Writes a file that only its owner may read, whole or not at all, and syncs it.

@@ -18,6 +18,7 @@ pub mod app;
 pub mod db;
 pub mod hub;
 pub mod presence;
+pub mod signer;
 mod throttle;
 
 pub mod config;

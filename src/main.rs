@@ -51,6 +51,8 @@ enum Command {
     },
     /// Look for what is wrong with the data, its files, the port and the disk
     Check(Serve),
+    /// Print the server's public key and its fingerprint; makes the key if there is none
+    ServerKey(DataDir),
     /// Print the OpenAPI document of every HTTP API
     Openapi {
         /// Print what is mounted instead, one `METHOD /path` a line
@@ -99,6 +101,7 @@ fn main() -> ExitCode {
         Command::Backup { file, data } => backup(&file, &data),
         Command::Restore { file, data } => restore(&file, &data),
         Command::Check(flags) => check(&flags),
+        Command::ServerKey(data) => server_key(&data),
         Command::Openapi { mounted } => openapi(mounted),
         Command::Completions { shell } => {
             clap_complete::generate(
@@ -260,6 +263,31 @@ fn check(flags: &Serve) -> Result<()> {
         1 => Err(Error::Internal("1 problem".into())),
         more => Err(Error::Internal(format!("{more} problems"))),
     }
+}
+
+/// The key that signs public keys (encommunication), for those who want to compare it.
+fn server_key(data: &DataDir) -> Result<()> {
+    let config = settings(&Serve {
+        data: DataDir {
+            data_dir: data.data_dir.clone(),
+        },
+        ..Serve::default()
+    })?;
+    let is_missing = !config.key_file("server.key").exists();
+    // A server that runs has made one; only where none runs may another be made.
+    let _lock = is_missing
+        .then(|| {
+            app::make_private_dir(&config.data_dir)?;
+            app::lock_directory(&config.data_dir)
+        })
+        .transpose()?;
+    let signer = app::open_signer(&config)?;
+    say(&format!(
+        "{}SHA256 {}\n",
+        signer.public_pem(),
+        signer.fingerprint()
+    ));
+    Ok(())
 }
 
 fn openapi(mounted: bool) -> Result<()> {

@@ -15,6 +15,7 @@ const PARTS: &[&str] = &[
     super::message_store::OPENAPI,
     super::chat8::OPENAPI,
     super::secure_im::OPENAPI,
+    super::encommunication::OPENAPI,
 ];
 
 /// The whole document, as it is served.

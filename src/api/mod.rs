@@ -6,7 +6,9 @@
 mod chat8;
 mod docs;
 mod download;
+mod encommunication;
 pub(crate) mod http;
+pub(crate) mod listing;
 mod message_store;
 mod observe;
 mod secure_im;
@@ -62,6 +64,7 @@ pub async fn serve(app: Arc<App>, on_ready: impl FnOnce(&Listening)) -> Result<(
         }
     }
     let announcer = tokio::spawn(crate::contacts::announce_changes(app.clone()));
+    tokio::spawn(encommunication::keep_roster(app.clone()));
     on_ready(&listening);
     app.shutdown.cancelled().await;
     app.hub.shut_down();
@@ -91,6 +94,7 @@ pub fn routes() -> Vec<Route> {
         docs::routes(),
         observe::routes(),
         message_store::routes(),
+        encommunication::routes(),
         chat8::routes(),
         secure_im::routes(),
     ]
@@ -121,7 +125,7 @@ fn http_server(
         },
         ..rocket::Config::release_default()
     };
-    rocket::custom(config)
+    let rocket = rocket::custom(config)
         .manage(app)
         .manage(metrics.clone())
         .manage(docs::Document::new())
@@ -131,7 +135,11 @@ fn http_server(
         .register("/users", secure_im::catchers())
         .register("/token", secure_im::catchers())
         .register("/logout", secure_im::catchers())
-        .register("/me", secure_im::catchers())
+        .register("/me", secure_im::catchers());
+    let rocket = encommunication::BASES.iter().fold(rocket, |rocket, base| {
+        rocket.register(*base, encommunication::catchers())
+    });
+    rocket
         .attach(AdHoc::on_request("optional final slash", |request, _| {
             Box::pin(async move { drop_final_slash(request) })
         }))

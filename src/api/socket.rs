@@ -28,6 +28,18 @@ pub(crate) struct CloseCodes {
     pub(crate) session_ended: u16,
     /// The server stops.
     pub(crate) shutdown: u16,
+    /// A frame over the limit or no UTF-8; `None` for the protocol's own 1009 and 1007.
+    pub(crate) unreadable: Option<u16>,
+}
+
+impl CloseCodes {
+    fn too_large(self) -> (u16, &'static str) {
+        (self.unreadable.unwrap_or(1009), "the frame is too large")
+    }
+
+    fn no_utf8(self) -> (u16, &'static str) {
+        (self.unreadable.unwrap_or(1007), "frames are UTF-8 text")
+    }
 }
 
 /// What is to be done after a frame.
@@ -75,7 +87,7 @@ pub(crate) async fn run<E, R, F>(
             },
             frame = stream.next() => {
                 silent_since = Instant::now();
-                match react_to(frame, &mut react).await {
+                match react_to(frame, codes, &mut react).await {
                     Ok(messages) => messages,
                     Err(farewell) => break farewell,
                 }
@@ -101,6 +113,7 @@ type Farewell = Option<(u16, &'static str)>;
 /// What a frame leads to; an error is the end.
 async fn react_to<R, F>(
     frame: Option<Result<Message, WsError>>,
+    codes: CloseCodes,
     react: &mut R,
 ) -> Result<Vec<Message>, Farewell>
 where
@@ -113,13 +126,13 @@ where
             Next::Close(code, reason) => Err(Some((code, reason))),
         },
         Some(Ok(Message::Binary(bytes))) => match String::from_utf8(bytes) {
-            Ok(text) => Box::pin(react_to(Some(Ok(Message::Text(text))), react)).await,
-            Err(_) => Err(Some((1007, "frames are UTF-8 text"))),
+            Ok(text) => Box::pin(react_to(Some(Ok(Message::Text(text))), codes, react)).await,
+            Err(_) => Err(Some(codes.no_utf8())),
         },
         // The library answers pings by itself.
         Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => Ok(Vec::new()),
-        Some(Err(WsError::Capacity(_))) => Err(Some((1009, "the frame is too large"))),
-        Some(Err(WsError::Utf8)) => Err(Some((1007, "frames are UTF-8 text"))),
+        Some(Err(WsError::Capacity(_))) => Err(Some(codes.too_large())),
+        Some(Err(WsError::Utf8)) => Err(Some(codes.no_utf8())),
         Some(Ok(Message::Close(_)) | Err(_)) | None => Err(None),
     }
 }

@@ -84,6 +84,13 @@ pub enum Event {
         /// Their name.
         username: String,
     },
+    /// Who is on the relay now (encommunication); for everybody there.
+    Roster {
+        /// Everybody there once, by id, each as the API writes them.
+        entries: Vec<(UserId, String)>,
+        /// All of them in one frame, if one frame may hold them.
+        frame: Option<String>,
+    },
     /// A word to everybody on a channel (secure_im's broadcast). Not stored.
     Broadcast {
         /// Who speaks.
@@ -103,6 +110,8 @@ impl Event {
             | Event::Shared { message, .. }
             | Event::Said { message, .. } => message.content.len(),
             Event::Broadcast { text, .. } => text.len(),
+            Event::KeyOffered { aes_key, .. } => aes_key.len(),
+            Event::Roster { frame, .. } => frame.as_ref().map_or(0, String::len),
             _ => 0,
         }
     }

@@ -4,14 +4,16 @@
 //! bounded in number and bytes: a reader that falls behind is dropped, and nobody waits for it.
 
 mod event;
+mod subscription;
 
 pub use event::Event;
+pub use subscription::Subscription;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::model::{RoomId, SessionId, UserId};
@@ -102,15 +104,7 @@ struct Listeners {
     by_user: HashMap<UserId, HashSet<u64>>,
     by_room: HashMap<RoomId, HashSet<u64>>,
     by_channel: HashMap<Channel, HashSet<u64>>,
-}
-
-/// A place in the hub; leaves it when dropped.
-pub struct Subscription {
-    id: u64,
-    hub: Hub,
-    events: mpsc::Receiver<Arc<Event>>,
-    waiting_bytes: Arc<AtomicUsize>,
-    ending: Arc<Ending>,
+    watched: HashMap<Channel, Arc<Notify>>,
 }
 
 impl Hub {
@@ -149,6 +143,7 @@ impl Hub {
                 &Arc::new(Event::Joined { user, username }),
             );
         }
+        listeners.note_change_on(channel);
         drop(listeners);
         self.note_change(user);
         Subscription {
@@ -160,23 +155,18 @@ impl Hub {
         }
     }
 
-    /// To every subscription of a user.
+    /// To every subscription of a user; of their relay sockets, to the newest alone.
     pub fn to_user(&self, user: UserId, event: Event) {
-        let listeners = self.listeners();
-        if let Some(ids) = listeners.by_user.get(&user) {
-            listeners.deliver(ids.iter(), &Arc::new(event));
-        }
+        self.listeners().deliver_to(user, &Arc::new(event));
     }
 
-    /// To every subscription of several users.
+    /// To every subscription of several users, as [`Hub::to_user`].
     pub fn to_users(&self, users: &[UserId], event: Event) {
         let listeners = self.listeners();
         let event = Arc::new(event);
-        let ids = users
-            .iter()
-            .filter_map(|user| listeners.by_user.get(user))
-            .flatten();
-        listeners.deliver(ids, &event);
+        for user in users {
+            listeners.deliver_to(*user, &event);
+        }
     }
 
     /// To every subscription whose current room it is.
@@ -213,6 +203,11 @@ impl Hub {
         users.sort_by_key(|(user, _)| *user);
         users.dedup_by_key(|(user, _)| *user);
         users
+    }
+
+    /// Is notified when anybody begins or ends to listen on a channel; for one watcher.
+    pub fn watch(&self, channel: Channel) -> Arc<Notify> {
+        self.listeners().watched.entry(channel).or_default().clone()
     }
 
     /// How many subscriptions there are on each channel.
@@ -280,6 +275,25 @@ impl Listeners {
             .any(|entry| entry.subscriber.channel == channel)
     }
 
+    /// To one user's subscriptions. Clients of the relay take a message once however many sockets
+    /// they hold, so that only the newest of these gets it.
+    fn deliver_to(&self, user: UserId, event: &Arc<Event>) {
+        let Some(ids) = self.by_user.get(&user) else {
+            return;
+        };
+        let on_relay = self.by_channel.get(&Channel::Relay);
+        let is_on_relay = |id: &u64| on_relay.is_some_and(|there| there.contains(id));
+        let newest = ids.iter().filter(|id| is_on_relay(id)).max();
+        let is_meant = |id: &&u64| Some(*id) == newest || !is_on_relay(id);
+        self.deliver(ids.iter().filter(is_meant), event);
+    }
+
+    fn note_change_on(&self, channel: Channel) {
+        if let Some(watcher) = self.watched.get(&channel) {
+            watcher.notify_one();
+        }
+    }
+
     fn deliver<'a>(&self, ids: impl Iterator<Item = &'a u64>, event: &Arc<Event>) {
         for entry in ids.filter_map(|id| self.entries.get(id)) {
             entry.push(event);
@@ -304,79 +318,6 @@ impl Entry {
         if is_over || self.events.try_send(event.clone()).is_err() {
             self.ending.end(End::Lagged);
         }
-    }
-}
-
-impl Subscription {
-    /// The next event, or why there are no more.
-    pub async fn next(&mut self) -> Result<Arc<Event>, End> {
-        tokio::select! {
-            biased;
-            () = self.ending.signal.cancelled() => Err(self.end()),
-            event = self.events.recv() => {
-                let event = event.ok_or_else(|| self.end())?;
-                self.waiting_bytes.fetch_sub(event.bytes(), Ordering::Relaxed);
-                Ok(event)
-            }
-        }
-    }
-
-    /// Resolves when the subscription is over; a reader that is stuck in a send waits for this too.
-    pub async fn ended(&self) -> End {
-        self.ending.signal.cancelled().await;
-        self.end()
-    }
-
-    /// Changes which room's events come, if any.
-    pub fn enter(&self, room: Option<RoomId>) {
-        let mut listeners = self.hub.listeners();
-        let Listeners {
-            entries, by_room, ..
-        } = &mut *listeners;
-        let Some(entry) = entries.get_mut(&self.id) else {
-            return;
-        };
-        let before = std::mem::replace(&mut entry.subscriber.room, room);
-        if let Some(before) = before {
-            remove(by_room, before, self.id);
-        }
-        if let Some(room) = room {
-            by_room.entry(room).or_default().insert(self.id);
-        }
-    }
-
-    fn end(&self) -> End {
-        self.ending.why.get().copied().unwrap_or(End::Shutdown)
-    }
-}
-
-impl Drop for Subscription {
-    fn drop(&mut self) {
-        let mut listeners = self.hub.listeners();
-        let Some(entry) = listeners.entries.remove(&self.id) else {
-            return;
-        };
-        let Subscriber {
-            user,
-            username,
-            channel,
-            room,
-            ..
-        } = entry.subscriber;
-        remove(&mut listeners.by_user, user, self.id);
-        remove(&mut listeners.by_channel, channel, self.id);
-        if let Some(room) = room {
-            remove(&mut listeners.by_room, room, self.id);
-        }
-        if !listeners.is_on(user, channel) {
-            listeners.to_channel(
-                channel,
-                Some(user),
-                &Arc::new(Event::Left { user, username }),
-            );
-        }
-        drop(listeners);
-        self.hub.note_change(user);
     }
 }
 

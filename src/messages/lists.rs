@@ -44,7 +44,7 @@ pub struct Chunk<T> {
 /// Content can have 8 MiB, so a page is cut once it holds this much.
 const CHUNK_BYTES: usize = 1 << 20;
 
-fn cut<T>(
+pub(super) fn cut<T>(
     rows: impl Iterator<Item = QueryResult<T>>,
     bytes: impl Fn(&T) -> usize,
 ) -> Result<Chunk<T>> {

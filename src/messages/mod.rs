@@ -1,10 +1,13 @@
 //! Messages: send, list, read, replace, delete. One pool for every API.
 //!
 //! Content is opaque: nothing here can open it. Who may do what is decided in [`permissions`];
-//! how lists are read from the tables is in [`lists`] and [`unread`]. Room messages are sent here too, but
+//! how lists are read from the tables is in [`lists`], [`history`] and [`unread`]; the AES keys that
+//! go with messages are in [`pair_keys`]. Room messages are sent here too, but
 //! belong to `rooms`: nothing below hands one out as a direct message.
 
+pub mod history;
 pub mod lists;
+pub mod pair_keys;
 pub mod permissions;
 pub mod unread;
 mod retries;
@@ -19,7 +22,7 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::hub::Event;
 use crate::model::{Access, Instant, Kind, Message, MessageId, RoomId, UserId};
-use crate::schema::{correspondents, messages, pair_keys, permissions as grants};
+use crate::schema::{correspondents, messages, permissions as grants};
 use permissions::{Action, may};
 
 /// The longest idempotency key, in characters (message_store §Messages).
@@ -54,7 +57,8 @@ pub struct Draft {
     pub content: String,
     /// As the sender says.
     pub is_encrypted: bool,
-    /// The AES key that goes with it (encommunication).
+    /// The AES key that goes with it (encommunication); empty if the sender's API has such keys
+    /// but this message came without one.
     pub sender_key: Option<String>,
     /// Makes a retry safe: the same key again is the same message again.
     pub client_key: Option<String>,
@@ -86,6 +90,7 @@ impl Draft {
 
     fn check(&self) -> Result<()> {
         check_content(&self.content, self.limit_bytes)?;
+        pair_keys::check(self.sender_key.as_deref().unwrap_or_default())?;
         match &self.client_key {
             Some(key) if key.is_empty() || key.chars().count() > LONGEST_CLIENT_KEY => {
                 let problem = format!("must have 1 to {LONGEST_CLIENT_KEY} characters");
@@ -141,7 +146,7 @@ fn insert(app: &App, conn: &mut Conn, draft: Draft) -> Result<Message> {
         To::Room { id, .. } => (None, Some(id)),
     };
     let recipient_key = match (&draft.sender_key, recipient_id) {
-        (Some(_), Some(recipient)) => last_key(conn, recipient, draft.sender)?,
+        (Some(_), Some(recipient)) => pair_keys::last(conn, recipient, draft.sender)?,
         _ => None,
     };
     let sent_at = app.clock.tick();
@@ -165,7 +170,7 @@ fn insert(app: &App, conn: &mut Conn, draft: Draft) -> Result<Message> {
         receive(conn, id, recipient, sent_at)?;
         note_correspondents(app, conn, draft.sender, recipient)?;
         if let Some(key) = &draft.sender_key {
-            remember_key(conn, draft.sender, recipient, key)?;
+            pair_keys::remember(conn, draft.sender, recipient, key)?;
         }
     }
     Ok(Message {
@@ -263,49 +268,6 @@ pub fn list_correspondents(app: &App, user: UserId) -> Result<Vec<UserId>> {
         let rows = correspondents::table.filter(correspondents::user_id.eq(user));
         Ok(rows.select(correspondents::peer_id).load(conn)?)
     })
-}
-
-/// Keeps the last AES key that one user sent another, without any message, and passes it on.
-/// It is on disk before it is passed on, so that no message can overtake it.
-pub async fn offer_key(app: &Arc<App>, from: UserId, to: UserId, aes_key: String) -> Result<()> {
-    let hub = app.hub.clone();
-    let event_key = aes_key.clone();
-    app.db
-        .write_then(
-            move |conn| remember_key(conn, from, to, &aes_key),
-            move |()| {
-                let aes_key = event_key;
-                hub.to_user(to, Event::KeyOffered { from, aes_key });
-            },
-        )
-        .await
-}
-
-fn remember_key(conn: &mut Conn, from: UserId, to: UserId, aes_key: &str) -> Result<()> {
-    let columns = (
-        pair_keys::aes_key.eq(aes_key),
-        pair_keys::updated_at.eq(Instant::now()),
-    );
-    let row = (
-        pair_keys::from_id.eq(from),
-        pair_keys::to_id.eq(to),
-        columns,
-    );
-    let insert = diesel::insert_into(pair_keys::table)
-        .values(row)
-        .on_conflict((pair_keys::from_id, pair_keys::to_id))
-        .do_update()
-        .set(columns);
-    on_inner!(conn, inner => insert.execute(inner))?;
-    Ok(())
-}
-
-fn last_key(conn: &mut Conn, from: UserId, to: UserId) -> Result<Option<String>> {
-    Ok(pair_keys::table
-        .find((from, to))
-        .select(pair_keys::aes_key)
-        .first(conn)
-        .optional()?)
 }
 
 /// Replaces the content; re-sealed copies of it are dropped, since they are stale.

@@ -20,6 +20,10 @@ mod message_store_retries;
 mod message_store_shared;
 mod message_store_throttle;
 
+mod encommunication;
+mod one_store;
+mod secure_im;
+
 mod model_property;
 mod permission_matrix;
 

@@ -251,7 +251,7 @@ fn huge_negative_and_wrong_ids_are_not_found() {
         "one",
         "%00",
         "1%20",
-        "%2e%2e",
+        "..%2F",
         "'",
         "%F0%9F%98%80",
     ];
@@ -293,7 +293,6 @@ fn unknown_routes_answer_404_in_the_error_shape() {
         "/auth/",
         "/auth/nothing",
         "/auth/register/more",
-        "/messages",
         "/messages/nothing",
         "/messages/message",
         "/messages/message/1/nothing",

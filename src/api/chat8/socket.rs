@@ -39,6 +39,7 @@ const LONGEST_CALL_ID: usize = 256;
 const CLOSE_CODES: CloseCodes = CloseCodes {
     session_ended: 1008,
     shutdown: 1012,
+    unreadable: None,
 };
 
 /// Whether the page that opens the socket, if it is one, may.
@@ -234,6 +235,7 @@ fn encode(event: &Event) -> Option<String> {
         Event::Shared { .. }
         | Event::Said { .. }
         | Event::KeyOffered { .. }
+        | Event::Roster { .. }
         | Event::Joined { .. }
         | Event::Left { .. }
         | Event::Broadcast { .. } => return None,

@@ -7,16 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rocket::get;
-use rocket::http::{ContentType, Status};
-use rocket::request::Request;
-use rocket::response::stream::{ReaderStream, stream};
-use rocket::response::{Responder, Response};
 use serde::Serialize;
 
 use super::Failure;
 use super::caller::{Actor, Caller};
 use super::letters::from_query;
-use crate::api::http::{AppState, Reply, log_if_internal};
+use crate::api::http::AppState;
+use crate::api::listing::Listing;
 use crate::app::App;
 use crate::error::Result;
 use crate::hub::{Channel, Event, Subscriber};
@@ -122,7 +119,7 @@ pub(super) async fn inbox(
         put(out, &InboxItem::new(message));
         message.id
     };
-    Ok(Listing::new(app, ask, fetch, write)?)
+    Ok(listing(app, ask, fetch, write)?)
 }
 
 /// message_store §7.
@@ -149,7 +146,7 @@ pub(super) fn outbox(
         put(out, &item);
         message.id
     };
-    Ok(Listing::new(app, ask, fetch, write)?)
+    Ok(listing(app, ask, fetch, write)?)
 }
 
 impl Ask {
@@ -229,53 +226,26 @@ fn put(out: &mut Vec<u8>, item: &impl Serialize) {
     serde_json::to_writer(out, item).expect("items are made of plain data");
 }
 
-/// A list, as published: complete if it is small, streamed otherwise.
-pub(super) enum Listing {
-    Whole(Box<Reply>),
-    Streamed(
-        std::pin::Pin<Box<dyn rocket::futures::Stream<Item = std::io::Cursor<Vec<u8>>> + Send>>,
-    ),
-}
-
-impl Listing {
-    /// Reads the first chunk; goes on streaming if there is more.
-    fn new<T: Send + 'static>(
-        app: &Arc<App>,
-        ask: Ask,
-        fetch: impl Fn(&App, Page) -> Result<Chunk<T>> + Send + 'static,
-        write: impl Fn(&T, &mut Vec<u8>) -> MessageId + Send + 'static,
-    ) -> Result<Self> {
-        let mut cursor = Progress::new(ask);
-        let mut body = b"{\"messages\":[".to_vec();
-        cursor.advance(&fetch(app, cursor.page)?, &write, &mut body);
-        if cursor.is_done {
-            cursor.finish(&mut body);
-            return Ok(Listing::Whole(Box::new(Reply::raw(
-                Status::Ok,
-                ContentType::JSON,
-                body,
-            ))));
+/// A list, as published.
+fn listing<T>(
+    app: &Arc<App>,
+    ask: Ask,
+    fetch: impl Fn(&App, Page) -> Result<Chunk<T>> + Send + 'static,
+    write: impl Fn(&T, &mut Vec<u8>) -> MessageId + Send + 'static,
+) -> Result<Listing> {
+    let app = app.clone();
+    let mut cursor = Progress::new(ask);
+    Listing::new(move |out| {
+        let chunk = fetch(&app, cursor.page)?;
+        if cursor.is_first {
+            out.extend_from_slice(b"{\"messages\":[");
         }
-        let app = app.clone();
-        Ok(Listing::Streamed(Box::pin(stream! {
-            yield std::io::Cursor::new(body);
-            while !cursor.is_done {
-                let mut body = Vec::new();
-                match fetch(&app, cursor.page) {
-                    Ok(chunk) => cursor.advance(&chunk, &write, &mut body),
-                    Err(cause) => {
-                        // The answer has begun; all that is left is to end it early, as invalid JSON.
-                        log_if_internal(&cause);
-                        return;
-                    }
-                }
-                yield std::io::Cursor::new(body);
-            }
-            let mut body = Vec::new();
-            cursor.finish(&mut body);
-            yield std::io::Cursor::new(body);
-        })))
-    }
+        cursor.advance(&chunk, &write, out);
+        if cursor.is_done {
+            cursor.finish(out);
+        }
+        Ok(!cursor.is_done)
+    })
 }
 
 /// How far a list has been written.
@@ -332,7 +302,7 @@ impl Progress {
 
     /// Closes the list. `next` is the cursor for the following page: for `before`, null at the
     /// end; for `after`, where to go on asking, even if nothing came this time.
-    fn finish(self, out: &mut Vec<u8>) {
+    fn finish(&self, out: &mut Vec<u8>) {
         out.push(b']');
         if self.is_paged {
             let next = match self.page {
@@ -343,19 +313,6 @@ impl Progress {
             put(out, &next);
         }
         out.extend_from_slice(b",\"status\":\"success\"}");
-    }
-}
-
-impl<'r> Responder<'r, 'static> for Listing {
-    fn respond_to(self, request: &'r Request<'_>) -> rocket::response::Result<'static> {
-        match self {
-            Listing::Whole(reply) => reply.respond_to(request),
-            Listing::Streamed(chunks) => Response::build()
-                .header(ContentType::JSON)
-                .max_chunk_size(64 << 10)
-                .streamed_body(ReaderStream::from(chunks))
-                .ok(),
-        }
     }
 }
 

@@ -20,7 +20,7 @@ mod mailbox;
 mod socket;
 mod whereabouts;
 
-use rocket::http::Status;
+use rocket::http::{Method, Status};
 use rocket::{Catcher, Request, Route, catch, catchers, routes};
 use serde_json::{Value, json};
 
@@ -69,7 +69,9 @@ fn unserved(status: Status, request: &Request<'_>) -> Reply {
 
 /// Answers a request that no route took.
 pub(super) fn refuse(status: Status, request: &Request<'_>) -> Reply {
-    let allowed = http::other_methods(request);
+    let mut allowed = http::other_methods(request);
+    // There is a route for it only to refuse it.
+    allowed.retain(|method| *method != Method::Head);
     if status != Status::NotFound || allowed.is_empty() {
         return Failure::new(status, status.reason_lossy()).into_reply();
     }

@@ -21,6 +21,7 @@ const LONGEST_FRAME_BYTES: usize = 64 << 10;
 const CLOSE_CODES: CloseCodes = CloseCodes {
     session_ended: 1008,
     shutdown: 1012,
+    unreadable: None,
 };
 
 /// Whether the page that opens the socket, if it is a page, may.
@@ -108,6 +109,7 @@ fn encode(event: &Event) -> Option<String> {
         | Event::StatusChanged { .. }
         | Event::FriendRequested { .. }
         | Event::CallOffered { .. }
-        | Event::KeyOffered { .. } => None,
+        | Event::KeyOffered { .. }
+        | Event::Roster { .. } => None,
     }
 }

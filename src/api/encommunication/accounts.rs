@@ -1,0 +1,77 @@
+//! Registering and logging in, and the server's own public key.
+
+use rocket::http::{ContentType, Status};
+use rocket::{get, post};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::wording::Failure;
+use super::{Answer, success};
+use crate::api::http::{AppState, Body, Peer, Reply};
+use crate::users::{self, Registration, password::secret_of};
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Register {
+    username: String,
+    password: String,
+    repassword: String,
+    public_key: String,
+}
+
+/// The public key is kept byte for byte.
+#[post("/register", data = "<body>")]
+pub(super) async fn register(app: &AppState, body: Body) -> Answer {
+    let Register {
+        username,
+        password,
+        repassword,
+        public_key,
+    } = body.json()?;
+    if password.is_empty() {
+        return Err(Failure::bad_request("密码不能为空"));
+    }
+    if password != repassword {
+        return Err(Failure::bad_request("两次输入的密码不一致"));
+    }
+    if public_key.is_empty() {
+        return Err(Failure::bad_request("publicKey 不能为空"));
+    }
+    let secret = secret_of(&password);
+    let public_key = Some(public_key);
+    let registration = Registration {
+        username,
+        email: None,
+        secret,
+        public_key,
+    };
+    let user = users::register(app, registration).await?;
+    let data = json!({ "id": user.id, "username": user.username });
+    Ok(success("注册成功", data))
+}
+
+#[derive(Deserialize)]
+struct Login {
+    username: String,
+    password: String,
+}
+
+#[post("/login", data = "<body>")]
+pub(super) async fn login(app: &AppState, peer: Peer, body: Body) -> Answer {
+    let Login { username, password } = body.json()?;
+    let username = users::parse_username(&username)?;
+    let (user, token) = users::log_in(app, &username, secret_of(&password), peer.ip).await?;
+    let data = json!({ "id": user.id, "token": token.text, "username": user.username });
+    Ok(success("登录成功", data))
+}
+
+/// What clients pin at first contact.
+#[get("/server_public.pem")]
+pub(super) fn server_public_key(app: &AppState) -> Reply {
+    let pem = app.signer.public_pem().as_bytes().to_vec();
+    Reply::raw(
+        Status::Ok,
+        ContentType::new("application", "x-pem-file"),
+        pem,
+    )
+}

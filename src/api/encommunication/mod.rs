@@ -1,0 +1,84 @@
+//! encommunication: the relay that local clients exchange keys and messages through. Source: the
+//! encommunication contract and its seed.
+//!
+//! | Route | |
+//! |---|---|
+//! | `POST /register`, `POST /login` | accounts |
+//! | `GET /chatRecords` | the history of two users |
+//! | `GET /chat` | the WebSocket: who is there, key frames, message frames |
+//! | `GET /server_public.pem` | the key that vouches for the users' keys |
+//!
+//! Answers are `{"code": 1, "msg", "data"}` or `{"code": 0, "msg", "data": null}`, but for the
+//! records, which are a bare list.
+
+mod accounts;
+mod caller;
+mod records;
+mod roster;
+mod socket;
+mod wording;
+
+use rocket::http::Status;
+use rocket::{Catcher, Request, Route, catch, catchers, routes};
+use serde::Serialize;
+
+use super::http::{self, Reply};
+pub(super) use roster::keep as keep_roster;
+use wording::{Envelope, Failure};
+
+/// This API's part of the OpenAPI document.
+pub(super) const OPENAPI: &str = include_str!("openapi.json");
+
+/// The paths below which this API words what no route could answer.
+pub(super) const BASES: [&str; 5] = [
+    "/register",
+    "/login",
+    "/chatRecords",
+    "/chat",
+    "/server_public.pem",
+];
+
+pub(super) fn routes() -> Vec<Route> {
+    routes![
+        accounts::register,
+        accounts::login,
+        accounts::server_public_key,
+        records::records,
+        socket::chat,
+    ]
+}
+
+pub(super) fn catchers() -> Vec<Catcher> {
+    catchers![unserved]
+}
+
+/// What a handler answers: a reply, or an error that becomes one.
+type Answer = Result<Reply, Failure>;
+
+fn success<T: Serialize>(msg: &str, data: T) -> Reply {
+    Reply::json(
+        Status::Ok,
+        &Envelope {
+            code: 1,
+            msg,
+            data: Some(data),
+        },
+    )
+}
+
+#[catch(default)]
+fn unserved(status: Status, request: &Request<'_>) -> Reply {
+    let allowed = http::other_methods(request);
+    if status == Status::NotFound && !allowed.is_empty() {
+        let allowed: Vec<&str> = allowed.iter().map(|method| method.as_str()).collect();
+        let allowed = allowed.join(", ");
+        let failure = Failure::new(Status::MethodNotAllowed, format!("请使用 {allowed} 方法"));
+        return failure.into_reply().with_header("Allow", allowed);
+    }
+    let text = match status {
+        Status::NotFound => "路径不存在",
+        _ if status.class().is_server_error() => "服务器内部错误",
+        _ => "请求无法处理",
+    };
+    Failure::new(status, text).into_reply()
+}

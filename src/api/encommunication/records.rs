@@ -1,0 +1,120 @@
+//! `GET /chatRecords`: what two users have written to each other, oldest first.
+
+use std::sync::Arc;
+
+use chrono::SecondsFormat;
+use rocket::get;
+use serde::Serialize;
+
+use super::caller::Caller;
+use super::wording::Failure;
+use crate::api::http::AppState;
+use crate::api::listing::Listing;
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::messages::history;
+use crate::model::{Message, MessageId, UserId};
+
+/// How many records are read at once.
+const CHUNK: i64 = 500;
+
+/// A record, as published. The keys are those of the time at which it was sent.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Record<'a> {
+    id: MessageId,
+    from_id: UserId,
+    to_id: Option<UserId>,
+    message: &'a str,
+    from_aes_key: Option<&'a str>,
+    to_aes_key: Option<&'a str>,
+    create_time: String,
+}
+
+impl<'a> Record<'a> {
+    fn new(message: &'a Message) -> Self {
+        Record {
+            id: message.id,
+            from_id: message.sender_id,
+            to_id: message.recipient_id,
+            message: &message.content,
+            from_aes_key: message.sender_key.as_deref(),
+            to_aes_key: message.recipient_key.as_deref(),
+            create_time: message
+                .sent_at
+                .to_utc()
+                .to_rfc3339_opts(SecondsFormat::Millis, true),
+        }
+    }
+}
+
+/// Without `limit` and `before` all of them; with them the newest `limit` below the id `before`.
+#[get("/chatRecords?<fromId>&<toId>&<limit>&<before>")]
+#[expect(non_snake_case, reason = "the published names of the parameters")]
+pub(super) fn records(
+    app: &AppState,
+    caller: Caller,
+    fromId: Option<&str>,
+    toId: Option<&str>,
+    limit: Option<&str>,
+    before: Option<&str>,
+) -> Result<Listing, Failure> {
+    let session = caller.session(app)?;
+    let missing = |name: &str| Failure::bad_request(format!("缺少参数 {name}"));
+    let one = integer("fromId", fromId)?
+        .map(UserId)
+        .ok_or_else(|| missing("fromId"))?;
+    let other = integer("toId", toId)?
+        .map(UserId)
+        .ok_or_else(|| missing("toId"))?;
+    let limit = integer("limit", limit)?;
+    if limit.is_some_and(|limit| limit < 1) {
+        return Err(Failure::bad_request("参数 limit 必须大于 0"));
+    }
+    let before = integer("before", before)?.map_or(MessageId(i64::MAX), MessageId);
+    if session.user != one {
+        return Err(Error::Forbidden.into());
+    }
+    Ok(list(app, (one, other), limit, before)?)
+}
+
+fn integer(name: &str, text: Option<&str>) -> Result<Option<i64>, Failure> {
+    let number = text.map(str::parse).transpose();
+    number.map_err(|_| Failure::bad_request(format!("参数 {name} 必须是整数")))
+}
+
+/// The records of a pair below `before`, the newest `limit` of them if there is a limit.
+fn list(
+    app: &Arc<App>,
+    pair: (UserId, UserId),
+    limit: Option<i64>,
+    before: MessageId,
+) -> Result<Listing> {
+    // Oldest first, so the page begins at its oldest record; found by key, not by reading.
+    let oldest = match limit {
+        Some(limit) => history::nth_newest(app, pair, before, limit)?,
+        None => None,
+    };
+    let mut after = MessageId(oldest.map_or(0, |id| id.0 - 1));
+    let mut wanted = limit.unwrap_or(i64::MAX);
+    let app = app.clone();
+    let mut separator = b'[';
+    Listing::new(move |out| {
+        let asked = wanted.min(CHUNK);
+        let chunk = history::history_between(&app, pair, after, before, asked)?;
+        for message in &chunk.rows {
+            out.push(std::mem::replace(&mut separator, b','));
+            serde_json::to_writer(&mut *out, &Record::new(message))
+                .expect("records are plain data");
+            after = message.id;
+            wanted -= 1;
+        }
+        let is_full = chunk.is_cut || i64::try_from(chunk.rows.len()) == Ok(asked);
+        let has_more = is_full && wanted > 0;
+        if !has_more {
+            let is_empty = separator == b'[';
+            out.extend_from_slice(if is_empty { b"[]" } else { b"]" });
+        }
+        Ok(has_more)
+    })
+}

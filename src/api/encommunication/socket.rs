@@ -1,0 +1,190 @@
+//! `GET /chat`: the WebSocket. Key frames and message frames come in and go on to one receiver;
+//! rosters are made in `roster`.
+//!
+//! Whatever is wrong with a frame, its sender gets a system frame whose `message` is a text, and
+//! the socket lives on. It is never closed with 1000 or 1001, at which old clients reconnect
+//! without pause: 1008 when the token has ended or a frame cannot be read at all, 1013 when the
+//! reader fell behind or the server stops.
+
+use std::sync::Arc;
+
+use rocket::get;
+use rocket::http::Status;
+use rocket_ws::{Channel as Upgrade, WebSocket};
+use serde::{Deserialize, Serialize};
+
+use super::caller::Caller;
+use super::roster;
+use super::wording::{Failure, wording};
+use crate::api::http::{AppState, log_if_internal, parse_json};
+use crate::api::socket::{self, CloseCodes, Next};
+use crate::app::App;
+use crate::error::Result;
+use crate::hub::{Channel, Event, Subscriber};
+use crate::messages::{self, Draft, pair_keys};
+use crate::model::UserId;
+use crate::users;
+
+/// The most bytes of one message: a picture of 5 MiB, sealed, in base64 twice, with room to spare.
+const LARGEST_MESSAGE_BYTES: u64 = 12 << 20;
+/// Larger frames are not read at all; between the two there is an error frame.
+const LARGEST_FRAME_BYTES: usize = 16 << 20;
+
+const CODES: CloseCodes = CloseCodes {
+    session_ended: 1008,
+    shutdown: 1013,
+    unreadable: Some(1008),
+};
+
+/// The user of a socket.
+#[derive(Clone)]
+struct Sender {
+    app: Arc<App>,
+    id: UserId,
+    username: String,
+}
+
+#[get("/chat")]
+pub(super) fn chat(
+    app: &AppState,
+    caller: Caller,
+    upgrade: Option<WebSocket>,
+) -> Result<Upgrade<'static>, Failure> {
+    let session = caller.session_for_socket(app)?;
+    let upgrade = upgrade.ok_or_else(not_a_socket)?;
+    let username = users::user_by_id(app, session.user)?.username;
+    let sender = Sender {
+        app: (*app).clone(),
+        id: session.user,
+        username,
+    };
+    let upgrade = upgrade.config(socket::limited_to(LARGEST_FRAME_BYTES));
+    Ok(upgrade.channel(move |stream| {
+        Box::pin(async move {
+            let subscription = sender.app.hub.subscribe(Subscriber {
+                user: sender.id,
+                username: sender.username.clone(),
+                session: Some(session.id),
+                channel: Channel::Relay,
+                room: None,
+            });
+            let (app, id) = (sender.app.clone(), sender.id);
+            let encode = move |event: &Event| encode(&app, id, event);
+            let react = move |text| react(sender.clone(), text);
+            let lifetime = socket::until(session.expires_at);
+            socket::run(stream, subscription, CODES, lifetime, encode, react).await;
+            Ok(())
+        })
+    }))
+}
+
+fn not_a_socket() -> Failure {
+    Failure::new(Status::UpgradeRequired, "请使用 WebSocket 连接")
+}
+
+/// A frame to a client.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Relayed<'a> {
+    from_id: UserId,
+    message: &'a str,
+    aes_key: &'a str,
+    system_message: bool,
+}
+
+/// What a client hears of an event. What was sent through another API comes without a key.
+fn encode(app: &App, receiver: UserId, event: &Event) -> Option<String> {
+    let (from_id, message, aes_key) = match event {
+        Event::Roster { entries, frame } => {
+            return roster::for_receiver(app, receiver, entries, frame.as_ref());
+        }
+        Event::Sent { message, .. } => {
+            let aes_key = message.sender_key.as_deref().unwrap_or_default();
+            (message.sender_id, message.content.as_str(), aes_key)
+        }
+        Event::KeyOffered { from, aes_key } => (*from, "", aes_key.as_str()),
+        Event::Shared { .. }
+        | Event::Said { .. }
+        | Event::StatusChanged { .. }
+        | Event::FriendRequested { .. }
+        | Event::CallOffered { .. }
+        | Event::Joined { .. }
+        | Event::Left { .. }
+        | Event::Broadcast { .. } => return None,
+    };
+    let relayed = Relayed {
+        from_id,
+        message,
+        aes_key,
+        system_message: false,
+    };
+    Some(serde_json::to_string(&relayed).expect("a frame is plain data"))
+}
+
+/// A frame from a client. Ids may also be numbers in strings, as pages take them from addresses.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Frame {
+    from_id: Id,
+    to_id: Id,
+    message: String,
+    aes_key: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Id {
+    Number(i64),
+    Text(String),
+}
+
+impl Id {
+    fn parse(&self) -> Option<UserId> {
+        match self {
+            Id::Number(number) => Some(UserId(*number)),
+            Id::Text(text) => text.parse().ok().map(UserId),
+        }
+    }
+}
+
+async fn react(sender: Sender, text: String) -> Next {
+    match take(&sender, text).await {
+        Ok(()) => Next::Send(Vec::new()),
+        Err(words) => {
+            let frame = serde_json::json!({ "systemMessage": true, "message": words });
+            Next::Send(vec![frame.to_string()])
+        }
+    }
+}
+
+/// Takes one frame; an error is what to tell its sender.
+async fn take(sender: &Sender, text: String) -> Result<(), String> {
+    let frame: Frame = parse_json(text.as_bytes()).map_err(|_| "消息格式错误".to_owned())?;
+    drop(text);
+    let (Some(from), Some(to)) = (frame.from_id.parse(), frame.to_id.parse()) else {
+        return Err("消息格式错误".to_owned());
+    };
+    if from != sender.id {
+        return Err("fromId 不是当前用户".to_owned());
+    }
+    pass_on(sender, to, frame).await.map_err(|cause| {
+        log_if_internal(&cause);
+        wording(&cause).1
+    })
+}
+
+/// An empty message makes it a key frame, which is no record; everything else is stored.
+async fn pass_on(sender: &Sender, to: UserId, frame: Frame) -> Result<()> {
+    let app = &sender.app;
+    let aes_key = frame.aes_key.unwrap_or_default();
+    users::user_by_id(app, to)?;
+    if frame.message.is_empty() {
+        return pair_keys::offer(app, sender.id, to, aes_key).await;
+    }
+    let draft = Draft {
+        sender_key: Some(aes_key),
+        limit_bytes: LARGEST_MESSAGE_BYTES,
+        ..Draft::direct(app, sender.id, sender.username.clone(), to, frame.message)
+    };
+    messages::send(app, draft).await.map(drop)
+}

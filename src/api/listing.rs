@@ -1,0 +1,69 @@
+//! Lists of any length: complete if they fit into one piece, streamed otherwise. Memory stays
+//! bounded either way, and no database connection is held between two pieces.
+
+use std::io::Cursor;
+use std::pin::Pin;
+
+use rocket::futures::Stream;
+use rocket::http::{ContentType, Status};
+use rocket::request::Request;
+use rocket::response::stream::{ReaderStream, stream};
+use rocket::response::{self, Responder, Response};
+
+use super::http::{Reply, log_if_internal};
+use crate::error::Result;
+
+/// A JSON answer, written piece by piece.
+pub(crate) enum Listing {
+    /// It fitted into the first piece.
+    Whole(Box<Reply>),
+    /// The pieces.
+    Streamed(Pin<Box<dyn Stream<Item = Cursor<Vec<u8>>> + Send>>),
+}
+
+impl Listing {
+    /// Lets `write` write the first piece, and the others while they are sent.
+    ///
+    /// It returns whether there is more to write. An error in the first piece is returned; one in
+    /// a later piece can only end the answer early, as invalid JSON.
+    pub(crate) fn new(
+        mut write: impl FnMut(&mut Vec<u8>) -> Result<bool> + Send + 'static,
+    ) -> Result<Self> {
+        let mut first = Vec::new();
+        if !write(&mut first)? {
+            return Ok(Listing::Whole(Box::new(Reply::raw(
+                Status::Ok,
+                ContentType::JSON,
+                first,
+            ))));
+        }
+        Ok(Listing::Streamed(Box::pin(stream! {
+            yield Cursor::new(first);
+            let mut has_more = true;
+            while has_more {
+                let mut piece = Vec::new();
+                match write(&mut piece) {
+                    Ok(more) => has_more = more,
+                    Err(cause) => {
+                        log_if_internal(&cause);
+                        return;
+                    }
+                }
+                yield Cursor::new(piece);
+            }
+        })))
+    }
+}
+
+impl<'r> Responder<'r, 'static> for Listing {
+    fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
+        match self {
+            Listing::Whole(reply) => reply.respond_to(request),
+            Listing::Streamed(pieces) => Response::build()
+                .header(ContentType::JSON)
+                .max_chunk_size(64 << 10)
+                .streamed_body(ReaderStream::from(pieces))
+                .ok(),
+        }
+    }
+}

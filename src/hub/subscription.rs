@@ -1,0 +1,92 @@
+//! One listener's end of the hub. What is delivered to it is decided in the parent.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::mpsc;
+
+use super::{End, Ending, Event, Hub, Listeners, Subscriber, remove};
+use crate::model::RoomId;
+
+/// A place in the hub; leaves it when dropped.
+pub struct Subscription {
+    pub(super) id: u64,
+    pub(super) hub: Hub,
+    pub(super) events: mpsc::Receiver<Arc<Event>>,
+    pub(super) waiting_bytes: Arc<AtomicUsize>,
+    pub(super) ending: Arc<Ending>,
+}
+
+impl Subscription {
+    /// The next event, or why there are no more.
+    pub async fn next(&mut self) -> Result<Arc<Event>, End> {
+        tokio::select! {
+            biased;
+            () = self.ending.signal.cancelled() => Err(self.end()),
+            event = self.events.recv() => {
+                let event = event.ok_or_else(|| self.end())?;
+                self.waiting_bytes.fetch_sub(event.bytes(), Ordering::Relaxed);
+                Ok(event)
+            }
+        }
+    }
+
+    /// Resolves when the subscription is over; a reader that is stuck in a send waits for this too.
+    pub async fn ended(&self) -> End {
+        self.ending.signal.cancelled().await;
+        self.end()
+    }
+
+    /// Changes which room's events come, if any.
+    pub fn enter(&self, room: Option<RoomId>) {
+        let mut listeners = self.hub.listeners();
+        let Listeners {
+            entries, by_room, ..
+        } = &mut *listeners;
+        let Some(entry) = entries.get_mut(&self.id) else {
+            return;
+        };
+        let before = std::mem::replace(&mut entry.subscriber.room, room);
+        if let Some(before) = before {
+            remove(by_room, before, self.id);
+        }
+        if let Some(room) = room {
+            by_room.entry(room).or_default().insert(self.id);
+        }
+    }
+
+    fn end(&self) -> End {
+        self.ending.why.get().copied().unwrap_or(End::Shutdown)
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        let mut listeners = self.hub.listeners();
+        let Some(entry) = listeners.entries.remove(&self.id) else {
+            return;
+        };
+        let Subscriber {
+            user,
+            username,
+            channel,
+            room,
+            ..
+        } = entry.subscriber;
+        remove(&mut listeners.by_user, user, self.id);
+        remove(&mut listeners.by_channel, channel, self.id);
+        if let Some(room) = room {
+            remove(&mut listeners.by_room, room, self.id);
+        }
+        if !listeners.is_on(user, channel) {
+            listeners.to_channel(
+                channel,
+                Some(user),
+                &Arc::new(Event::Left { user, username }),
+            );
+        }
+        listeners.note_change_on(channel);
+        drop(listeners);
+        self.hub.note_change(user);
+    }
+}

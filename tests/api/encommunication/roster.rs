@@ -1,0 +1,90 @@
+//! Who is there: told on each join and leave, each user once, keys vouched for.
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use rsa::pkcs8::DecodePublicKey;
+use rsa::{Pkcs1v15Sign, RsaPublicKey};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use super::people::{join, public_key_of};
+use crate::world::World;
+
+#[test]
+fn everybody_gets_the_roster_on_each_join_and_leave_the_joiner_included() {
+    let world = World::start();
+    let [alice, bob, carol] = ["alice", "bob", "carol"].map(|name| join(&world, name));
+    let mut of_alice = alice.dial();
+    let roster = of_alice.next();
+    let listed = roster["message"].as_array().expect("a list");
+    assert_eq!(roster["systemMessage"], json!(true));
+    assert_eq!(listed.len(), 1);
+    let signature = &listed[0]["enpublicKey"];
+    let expected = json!({
+        "id": alice.id, "publicKey": public_key_of("alice"), "enpublicKey": signature,
+        "username": "alice",
+    });
+    assert_eq!(listed[0], expected);
+
+    let mut of_bob = bob.dial();
+    let first = of_bob.next();
+    let ids = first["message"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|user| &user["id"]);
+    assert!(ids.into_iter().any(|id| *id == bob.id), "{first}");
+    of_alice.roster_until(|ids| ids == [alice.id, bob.id]);
+
+    let of_carol = carol.connect();
+    let all = [alice.id, bob.id, carol.id];
+    of_alice.roster_until(|ids| ids == all);
+    of_bob.roster_until(|ids| ids == all);
+    of_carol.close();
+    of_alice.roster_until(|ids| ids == [alice.id, bob.id]);
+    of_bob.roster_until(|ids| ids == [alice.id, bob.id]);
+}
+
+#[test]
+fn a_user_with_several_sockets_is_listed_once_until_the_last_one_closes() {
+    let world = World::start();
+    let [alice, bob] = ["alice", "bob"].map(|name| join(&world, name));
+    let mut of_bob = bob.connect();
+    let (first, second) = (alice.connect(), alice.connect());
+    of_bob.roster_until(|ids| ids == [alice.id, bob.id]);
+    first.close();
+    let third = alice.connect();
+    of_bob.roster_until(|ids| ids == [alice.id, bob.id]);
+    second.close();
+    third.close();
+    of_bob.roster_until(|ids| ids == [bob.id]);
+}
+
+#[test]
+fn the_server_signs_the_bytes_of_every_key_text() {
+    let world = World::start();
+    let [alice, bob] = ["alice", "bob"].map(|name| join(&world, name));
+    let pem = world.get("/server_public.pem", &[]).text;
+    let server = RsaPublicKey::from_public_key_pem(&pem).expect("a public key");
+    let _of_alice = alice.connect();
+    let listed = bob.dial().roster_until(|ids| ids == [alice.id, bob.id]);
+    for user in listed {
+        let key = user["publicKey"].as_str().expect("a text");
+        let signature = user["enpublicKey"].as_str().expect("a text");
+        let signature = BASE64_STANDARD.decode(signature).expect("base64");
+        let scheme = Pkcs1v15Sign::new::<Sha256>();
+        let verdict = server.verify(scheme, &Sha256::digest(key), &signature);
+        assert!(verdict.is_ok(), "{user}");
+    }
+}
+
+#[test]
+fn a_burst_of_joins_is_told_to_everybody() {
+    let world = World::start();
+    let people: Vec<_> = (0..12).map(|n| join(&world, &format!("user{n}"))).collect();
+    let all: Vec<i64> = people.iter().map(|user| user.id).collect();
+    let mut sockets: Vec<_> = people.iter().map(super::people::User::dial).collect();
+    for socket in &mut sockets {
+        socket.roster_until(|ids| ids == all);
+    }
+}

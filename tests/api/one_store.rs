@@ -1,0 +1,98 @@
+//! One user, one message, whatever the API: stories that cross from one to another.
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::encommunication::people::{PASSWORD, join, log_in};
+use crate::world::{Reply, World};
+use reqwest::Method;
+
+/// What message_store calls the hash of a plain password.
+fn password_hash(password: &str) -> String {
+    format!("{:x}", Sha256::digest(password))
+}
+
+#[test]
+fn what_was_sent_over_the_relay_stands_in_the_inbox_with_its_ciphertext() {
+    let world = World::start();
+    let [alice, bob] = ["alice", "bob"].map(|name| join(&world, name));
+    let mut of_alice = alice.connect();
+    of_alice.send(&alice.frame(&bob, "sealed words", "sealed key"));
+    let record = &bob.records_once_there_are(1, alice.id)[0];
+
+    let inbox = world.person("bob").inbox();
+    assert_eq!(inbox.len(), 1);
+    assert_eq!(inbox[0]["id"], record["id"]);
+    assert_eq!(inbox[0]["sender_id"], "alice");
+    assert_eq!(inbox[0]["encrypted_content"], "sealed words");
+    let outbox = world.person("alice").outbox();
+    assert_eq!(outbox[0]["receiver_id"], "bob");
+    assert_eq!(outbox[0]["id"], record["id"]);
+}
+
+#[test]
+fn what_message_store_sends_arrives_on_the_relay_and_in_the_records_without_a_key() {
+    let world = World::start();
+    let [alice, bob] = ["alice", "bob"].map(|name| join(&world, name));
+    let mut of_bob = bob.connect();
+    let id = world
+        .person("alice")
+        .send(&world.person("bob"), "sealed elsewhere");
+    let expected = json!({
+        "fromId": alice.id, "message": "sealed elsewhere", "aesKey": "", "systemMessage": false,
+    });
+    assert_eq!(of_bob.frame(), expected);
+    let record = &bob.records(alice.id)[0];
+    assert_eq!(record["id"], id);
+    assert_eq!(record["message"], "sealed elsewhere");
+    assert_eq!(
+        (&record["fromAesKey"], &record["toAesKey"]),
+        (&Value::Null, &Value::Null)
+    );
+}
+
+#[test]
+fn an_account_made_on_one_side_opens_on_the_other() {
+    let world = World::start();
+    join(&world, "alice");
+    let body = json!({"user_id": "alice", "password_hash": password_hash(PASSWORD)});
+    let token = world.post("/auth/login", &body).ok()["data"]["token"].clone();
+    let token = token.as_str().expect("a token");
+
+    let body = json!({
+        "user_id": "bob", "password_hash": password_hash(PASSWORD), "public_key": "bob's",
+    });
+    world.post("/auth/register", &body).ok();
+    let bob = log_in(&world, "bob");
+    let _of_bob = bob.connect();
+    let alice = log_in(&world, "alice");
+    let listed = alice.dial().roster_until(|ids| ids.contains(&bob.id));
+    let entry = listed
+        .iter()
+        .find(|user| user["id"] == bob.id)
+        .expect("bob is listed");
+    assert_eq!(entry["publicKey"], "bob's");
+
+    let request = world
+        .request(Method::GET, "/chatRecords")
+        .header("token", token);
+    let ids = [("fromId", alice.id), ("toId", bob.id)];
+    assert_eq!(
+        Reply::to(request.query(&ids)).status,
+        200,
+        "a token is good for every API"
+    );
+}
+
+#[test]
+fn a_message_deleted_in_one_api_is_gone_from_the_other() {
+    let world = World::start();
+    let [alice, bob] = ["alice", "bob"].map(|name| join(&world, name));
+    let mut of_alice = alice.connect();
+    of_alice.send(&alice.frame(&bob, "sealed", "key"));
+    let id = bob.records_once_there_are(1, alice.id)[0]["id"]
+        .as_i64()
+        .expect("an id");
+    world.person("alice").delete(id).ok();
+    assert!(bob.records(alice.id).is_empty());
+}

@@ -1,0 +1,93 @@
+//! What happens here is seen in the other APIs, and the other way round.
+
+use serde_json::{Value, json};
+
+use super::person::{Person, detail, log_in};
+use super::socket::Socket;
+use crate::world::World;
+
+/// Opens chat8's socket with a token of this API: there is one login for all of them.
+fn open_chat8(person: &Person) -> Socket {
+    let path = format!("/ws/{}?token={}", person.id, person.token);
+    let mut socket = Socket::try_open(person.world, &path, None).expect("the token is valid");
+    socket.settle();
+    socket
+}
+
+/// The data of the next frame of a type for which `is` holds; others are passed over.
+fn hear(socket: &mut Socket, kind: &str, is: impl Fn(&Value) -> bool) -> Value {
+    loop {
+        let frame: Value = serde_json::from_str(&socket.hear()).expect("a frame is JSON");
+        if frame["type"] == kind && is(&frame["data"]) {
+            return frame["data"].clone();
+        }
+    }
+}
+
+fn make_friends(one: &Person, other: &Person) {
+    one.add(other);
+    other.add(one);
+}
+
+#[test]
+fn friends_hear_in_chat8_who_comes_and_goes_here() {
+    let world = World::start();
+    let [alice, bob] = Person::arrive_all(&world, ["alice", "bob"]);
+    make_friends(&alice, &bob);
+    let mut at_alice = open_chat8(&alice);
+    bob.log_out();
+    let gone = hear(&mut at_alice, "user_status", |data| {
+        data["status"] == "offline"
+    });
+    assert_eq!(gone["username"], "bob");
+    log_in(&world, "bob");
+    let back = hear(&mut at_alice, "user_status", |data| {
+        data["status"] == "online"
+    });
+    assert_eq!(back["username"], "bob");
+}
+
+#[test]
+fn strangers_hear_nothing_of_it_and_the_asked_hear_the_request() {
+    let world = World::start();
+    let [alice, bob] = Person::arrive_all(&world, ["alice", "bob"]);
+    // One way is no friendship.
+    alice.add(&bob);
+    let mut at_alice = open_chat8(&alice);
+    bob.log_out();
+    let bob = Person {
+        token: log_in(&world, "bob"),
+        ..bob
+    };
+    assert_eq!(bob.ask(&alice).status, 202);
+    let first: Value = serde_json::from_str(&at_alice.hear()).expect("a frame is JSON");
+    assert_eq!(first["type"], "friend_request", "{first}");
+}
+
+#[test]
+fn friendships_are_those_of_chat8() {
+    let world = World::start();
+    let [alice, bob] = Person::arrive_all(&world, ["alice", "bob"]);
+    let friends = || alice.get("/api/v1/friends").text;
+    alice.add(&bob);
+    assert!(!friends().contains("bob"), "{}", friends());
+    bob.add(&alice);
+    assert!(friends().contains("bob"), "{}", friends());
+}
+
+#[test]
+fn a_new_password_ends_every_login_and_what_was_known_by_it() {
+    let world = World::start();
+    let [alice, bob] = Person::arrive_all(&world, ["alice", "bob"]);
+    let mut socket = Socket::open(&bob);
+    socket.settle();
+    let change = json!({
+        "user_id": "bob",
+        "current_password_hash": "ef92b778bafe771e89245b89ecbc08a44a4e166c06659911881f383d4473e94f",
+        "new_password_hash": "0".repeat(64),
+    });
+    world.post("/auth/change_password", &change).ok();
+    detail(&bob.get("/me/contacts"), 401);
+    detail(&alice.get("/users/bob/connection-info"), 404);
+    assert_eq!(socket.close_code(), Some(1008));
+}

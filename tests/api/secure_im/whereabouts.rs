@@ -1,0 +1,176 @@
+//! Who is online and where: logins, heartbeats, sockets; and finding people by name.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::person::{PASSWORD, Person, ask_token, detail, problems, register};
+use super::socket::Socket;
+use crate::world::{Reply, Setup, World};
+
+/// Logs in once more, naming a port to be reached at.
+fn log_in_at(world: &World, name: &str, port: &str) -> String {
+    let form = [("username", name), ("password", PASSWORD), ("port", port)];
+    let reply = ask_token(world, &form).json();
+    reply["access_token"].as_str().expect("a token").to_owned()
+}
+
+fn whereabouts(asker: &Person, name: &str) -> Reply {
+    asker.get(&format!("/users/{name}/connection-info"))
+}
+
+#[test]
+fn online_contacts_and_connection_info_are_as_published() {
+    let world = World::start();
+    let alice = Person::arrive(&world, "alice");
+    register(&world, "bob");
+    register(&world, "offline");
+    for name in ["bob", "offline"] {
+        alice.post("/me/contacts/", &json!({ "friend_username": name }));
+    }
+    assert!(alice.list("/me/contacts/online").is_empty());
+    log_in_at(&world, "bob", "6953");
+    let online = json!({
+        "username": "bob",
+        "public_key": "key_for_bob",
+        "ip_address": "127.0.0.1",
+        "port": 6953,
+    });
+    assert_eq!(alice.list("/me/contacts/online"), [online]);
+    let info = whereabouts(&alice, "bob");
+    let expected = json!({ "public_key": "key_for_bob", "ip_address": "127.0.0.1", "port": 6953 });
+    assert_eq!((info.status, info.json()), (200, expected));
+}
+
+#[test]
+fn without_a_named_port_it_is_the_one_the_login_came_from() {
+    let world = World::start();
+    let alice = Person::arrive(&world, "alice");
+    let port = whereabouts(&alice, "alice").json()["port"].clone();
+    assert!(port.as_u64().is_some_and(|port| port > 0), "{port}");
+}
+
+#[test]
+fn a_forwarding_header_counts_only_from_a_trusted_proxy() {
+    let forwarded = |world: &World| {
+        let alice = Person::arrive(world, "alice");
+        let request = world.request(Method::POST, "/token");
+        let form = [("username", "alice"), ("password", PASSWORD)];
+        let reply = Reply::to(request.header("X-Forwarded-For", "203.0.113.7").form(&form));
+        assert_eq!(reply.status, 200);
+        whereabouts(&alice, "alice").json()["ip_address"].clone()
+    };
+    assert_eq!(forwarded(&World::start()), "127.0.0.1");
+    let trusting = Setup::new()
+        .env("ROCKET_TRUSTED_PROXIES", "[\"127.0.0.1\"]")
+        .start();
+    assert_eq!(forwarded(&trusting), "203.0.113.7");
+}
+
+#[test]
+fn nobody_is_found_who_is_unknown_offline_or_logged_out() {
+    let world = World::start();
+    let [alice, bob] = Person::arrive_all(&world, ["alice", "bob"]);
+    register(&world, "carol");
+    detail(&whereabouts(&alice, "nobody"), 404);
+    detail(&whereabouts(&alice, "carol"), 404);
+    assert_eq!(whereabouts(&alice, "bob").status, 200);
+    alice.add(&bob);
+    bob.log_out();
+    detail(&whereabouts(&alice, "bob"), 404);
+    assert!(alice.list("/me/contacts/online").is_empty());
+    assert_eq!(alice.list("/me/contacts")[0]["is_online"], false);
+}
+
+#[test]
+fn a_heartbeat_moves_its_sender_to_another_port() {
+    let world = World::start();
+    let alice = Person::arrive(&world, "alice");
+    let beat =
+        |body: &Value| Reply::to(alice.request(Method::PUT, "/me/connection-info").json(body));
+    let reply = beat(&json!({ "port": 9999 }));
+    assert_eq!(reply.status, 200, "{reply:?}");
+    assert_eq!(whereabouts(&alice, "alice").json()["port"], 9999);
+    assert_eq!(beat(&json!({ "port": 0 })).status, 200);
+    let place = json!(["body", "port"]);
+    for (body, kind) in [
+        (json!({}), "missing"),
+        (json!({ "port": 65_536 }), "value_error"),
+        (json!({ "port": -1 }), "value_error"),
+        (json!({ "port": "x" }), "int_type"),
+    ] {
+        assert_eq!(problems(&beat(&body)), [(place.clone(), kind.to_owned())]);
+    }
+}
+
+#[test]
+fn an_open_socket_keeps_its_user_online_and_a_logout_does_not_wait_for_it() {
+    let world = World::start();
+    let [alice, bob] = Person::arrive_all(&world, ["alice", "bob"]);
+    let mut socket = Socket::open(&bob);
+    socket.settle();
+    assert_eq!(whereabouts(&alice, "bob").status, 200);
+    bob.log_out();
+    detail(&whereabouts(&alice, "bob"), 404);
+}
+
+#[test]
+fn with_the_setting_only_those_whom_one_has_added_are_told() {
+    let world = Setup::new()
+        .env("ROCKET_CONNECTION_INFO", "contacts")
+        .start();
+    let [alice, bob] = Person::arrive_all(&world, ["alice", "bob"]);
+    assert_eq!(whereabouts(&bob, "bob").status, 200);
+    alice.add(&bob);
+    detail(&whereabouts(&alice, "bob"), 404);
+    let online = alice.list("/me/contacts/online");
+    assert_eq!(
+        (&online[0]["ip_address"], &online[0]["port"]),
+        (&Value::Null, &Value::Null)
+    );
+    assert_eq!(whereabouts(&bob, "alice").status, 200);
+    bob.add(&alice);
+    assert_eq!(whereabouts(&alice, "bob").status, 200);
+    assert_eq!(
+        alice.list("/me/contacts/online")[0]["ip_address"],
+        "127.0.0.1"
+    );
+}
+
+#[test]
+fn people_are_found_by_a_part_of_their_name_whatever_the_case() {
+    let world = World::start();
+    let alice = Person::arrive(&world, "Alice");
+    for name in ["MALICE", "bob", "a%_b"] {
+        register(&world, name);
+    }
+    let found = |q: &str| -> Vec<String> {
+        let path = reqwest::Url::parse(&world.url("/users/search/")).expect("a URL");
+        let mut path = path.clone();
+        path.path_segments_mut()
+            .expect("a path")
+            .pop_if_empty()
+            .push(q);
+        let list = alice.list(path.path());
+        list.iter()
+            .map(|user| user["username"].as_str().expect("a name").to_owned())
+            .collect()
+    };
+    assert_eq!(found("alic"), ["Alice", "MALICE"]);
+    assert_eq!(found("%_"), ["a%_b"]);
+    for nobodys in ["bob@example.com", "a\0", &"a".repeat(60_000)] {
+        assert!(found(nobodys).is_empty());
+    }
+    let list = alice.list("/users/search/alice");
+    let expected = json!({ "id": alice.id, "username": "Alice", "is_online": true });
+    assert_eq!(list[0], expected);
+}
+
+#[test]
+fn a_search_finds_ten_at_most() {
+    let world = World::start();
+    let person = Person::arrive(&world, "user");
+    for number in 0..11 {
+        world.register(&format!("user{number}"));
+    }
+    assert_eq!(person.list("/users/search/user").len(), 10);
+}

@@ -241,3 +241,50 @@ impl Config {
         Path::new(&self.data_dir).join(name)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The names of all settings, those of the TCP protocol as `chat_room.<name>`.
+    fn names() -> Vec<String> {
+        let defaults = serde_json::to_value(Config::default()).expect("settings are plain data");
+        let mut names = Vec::new();
+        for (name, value) in defaults.as_object().expect("settings have names") {
+            match value.as_object() {
+                Some(inner) => names.extend(inner.keys().map(|key| format!("{name}.{key}"))),
+                None => names.push(name.clone()),
+            }
+        }
+        names
+    }
+
+    #[test]
+    fn the_published_file_holds_every_default() {
+        let text = include_str!("../Rocket.toml");
+        let figment = Figment::from(Toml::string(text).nested()).select("default");
+        let config: Config = figment.extract().expect("the file can be read");
+        let as_json = |config| serde_json::to_value(config).expect("settings are plain data");
+        assert_eq!(as_json(config), as_json(Config::default()));
+        for name in names() {
+            let name = name.rsplit('.').next().expect("a name");
+            let is_there = text.lines().any(|line| {
+                let line = line.trim_start_matches("# ");
+                line.strip_prefix(name)
+                    .is_some_and(|rest| rest.starts_with(" ="))
+            });
+            assert!(is_there, "Rocket.toml says nothing of {name}");
+        }
+    }
+
+    #[test]
+    fn the_documentation_names_every_setting() {
+        let text = include_str!("../docs/configuration.md");
+        for name in names() {
+            assert!(
+                text.contains(&format!("| `{name}` |")),
+                "docs/configuration.md lacks {name}"
+            );
+        }
+    }
+}

@@ -2,15 +2,19 @@
 //!
 //! Modules in reading order, each depending only on those below it (ARCHITECTURE.md has the map):
 //! the APIs and what they share ([`api`]); the nouns with their use cases and queries ([`users`],
-//! [`messages`], [`files`]); what is opened once ([`app`]); the database and live delivery ([`db`], [`hub`],
-//! [`presence`]); and the words for it all ([`model`], [`error`], [`config`]).
+//! [`contacts`], [`messages`], [`rooms`], [`files`]); what is opened once ([`app`]); the database
+//! and live delivery ([`db`], [`hub`], [`presence`]); and the words for it all ([`model`],
+//! [`error`], [`config`]).
+//! Beside all that stands the local client ([`agent`]), which shares nothing with the server but the wire.
 
+pub mod agent;
 pub mod api;
 pub mod check;
 
 pub mod contacts;
 pub mod files;
 pub mod messages;
+pub mod rooms;
 pub mod users;
 
 pub mod app;

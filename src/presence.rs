@@ -2,7 +2,7 @@
 //!
 //! Telling others of a change needs their names, so the nouns do that (see `contacts`).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -76,6 +76,15 @@ impl Presence {
                 .seen()
                 .get(&user)
                 .is_some_and(|seen| seen.at.elapsed() < RECENT)
+    }
+
+    /// Everybody who is online.
+    pub fn online_users(&self, hub: &Hub) -> HashSet<UserId> {
+        let mut online = hub.live_users();
+        let seen = self.seen();
+        let recent = seen.iter().filter(|(_, seen)| seen.at.elapsed() < RECENT);
+        online.extend(recent.map(|(user, _)| *user));
+        online
     }
 
     /// What others see: the chosen status while online, `Offline` otherwise.

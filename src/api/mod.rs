@@ -4,6 +4,7 @@
 //! at another one, never writes SQL, and words its own errors.
 
 mod chat8;
+mod chat_room;
 mod docs;
 mod download;
 mod encommunication;
@@ -36,6 +37,8 @@ use http::Reply;
 pub struct Listening {
     /// HTTP, one for each port.
     pub http: Vec<SocketAddr>,
+    /// The TCP protocol, unless it is off.
+    pub chat_room: Option<SocketAddr>,
 }
 
 /// Serves until `app.shutdown` is cancelled, then drains and returns.
@@ -48,6 +51,11 @@ pub async fn serve(app: Arc<App>, on_ready: impl FnOnce(&Listening)) -> Result<(
     let (lifted, mut bound) = mpsc::unbounded_channel();
     let mut servers = JoinSet::new();
     let mut listening = Listening::default();
+    let chat_room = &app.config.chat_room;
+    let chat_room = chat_room
+        .enabled
+        .then(|| chat_room::bind(chat_room))
+        .transpose()?;
     for port in app.config.ports.clone() {
         let rocket = http_server(app.clone(), metrics.clone(), port, lifted.clone())
             .ignite()
@@ -62,6 +70,10 @@ pub async fn serve(app: Arc<App>, on_ready: impl FnOnce(&Listening)) -> Result<(
                 return ended(failed);
             }
         }
+    }
+    if let Some(bound) = chat_room {
+        listening.chat_room = Some(bound.address()?);
+        servers.spawn(chat_room::serve(bound, app.clone(), metrics.clone()));
     }
     let announcer = tokio::spawn(crate::contacts::announce_changes(app.clone()));
     tokio::spawn(encommunication::keep_roster(app.clone()));

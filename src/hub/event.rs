@@ -1,5 +1,7 @@
 //! What can happen, as told to those who listen.
 
+use std::sync::OnceLock;
+
 use crate::model::{Access, Message, RequestId, Status, UserId};
 
 /// Something that happened, already on disk if it is of a kind that is stored.
@@ -31,6 +33,8 @@ pub enum Event {
         sender: String,
         /// The room's name.
         room: String,
+        /// What every listener is sent, made by the first of them: a room may have thousands.
+        line: OnceLock<Vec<u8>>,
     },
     /// A user's visible status changed; for friends.
     StatusChanged {
@@ -115,4 +119,34 @@ impl Event {
             _ => 0,
         }
     }
+}
+
+/// The live part of an API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Channel {
+    /// Event streams and waiting inboxes of message_store.
+    MessageStore,
+    /// The broadcast socket of secure_im.
+    SecureIm,
+    /// The socket of chat8.
+    Chat8,
+    /// The TCP protocol.
+    ChatRoom,
+    /// The relay socket of encommunication.
+    Relay,
+}
+
+/// Why a subscription is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Logout, or password change.
+    SessionEnded,
+    /// The token's time is up.
+    Expired,
+    /// A newer subscription of the same user, where only one may be.
+    Replaced,
+    /// The reader fell behind.
+    Lagged,
+    /// The server stops.
+    Shutdown,
 }

@@ -6,7 +6,7 @@
 mod event;
 mod subscription;
 
-pub use event::Event;
+pub use event::{Channel, End, Event};
 pub use subscription::Subscription;
 
 use std::collections::{HashMap, HashSet};
@@ -22,34 +22,6 @@ use crate::model::{RoomId, SessionId, UserId};
 const QUEUE_EVENTS: usize = 256;
 /// How many bytes of content may wait for one reader; a single larger message still passes.
 const QUEUE_BYTES: usize = 16 << 20;
-
-/// The live part of an API.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Channel {
-    /// Event streams and waiting inboxes of message_store.
-    MessageStore,
-    /// The broadcast socket of secure_im.
-    SecureIm,
-    /// The socket of chat8.
-    Chat8,
-    /// The TCP protocol.
-    ChatRoom,
-    /// The relay socket of encommunication.
-    Relay,
-}
-
-/// Why a subscription is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// Logout, password change, or a newer login where only one may be.
-    SessionEnded,
-    /// The token's time is up.
-    Expired,
-    /// The reader fell behind.
-    Lagged,
-    /// The server stops.
-    Shutdown,
-}
 
 /// Who is about to listen.
 #[derive(Clone, Debug)]
@@ -190,6 +162,15 @@ impl Hub {
         let ids = listeners.by_user.get(&user).into_iter().flatten();
         ids.filter_map(|id| listeners.entries.get(id))
             .any(|entry| !entry.ending.signal.is_cancelled())
+    }
+
+    /// Everybody who listens anywhere.
+    pub fn live_users(&self) -> HashSet<UserId> {
+        let listeners = self.listeners();
+        let live = listeners.entries.values();
+        live.filter(|entry| !entry.ending.signal.is_cancelled())
+            .map(|entry| entry.subscriber.user)
+            .collect()
     }
 
     /// Everybody who listens on a channel, each once, by id.

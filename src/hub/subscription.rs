@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::mpsc;
 
-use super::{End, Ending, Event, Hub, Listeners, Subscriber, remove};
+use super::{End, Ending, Entry, Event, Hub, Listeners, Subscriber, remove};
 use crate::model::RoomId;
 
 /// A place in the hub; leaves it when dropped.
@@ -52,6 +52,25 @@ impl Subscription {
         }
         if let Some(room) = room {
             by_room.entry(room).or_default().insert(self.id);
+        }
+    }
+
+    /// Ends the user's older subscriptions to the same channel: only the newest may live there.
+    pub fn replace_older(&self) {
+        let listeners = self.hub.listeners();
+        let entry = |id| listeners.entries.get(id);
+        let Some(Entry { subscriber, .. }) = entry(&self.id) else {
+            return;
+        };
+        let ids = listeners
+            .by_user
+            .get(&subscriber.user)
+            .into_iter()
+            .flatten();
+        for older in ids.filter(|id| **id < self.id).filter_map(entry) {
+            if older.subscriber.channel == subscriber.channel {
+                older.ending.end(End::Replaced);
+            }
         }
     }
 

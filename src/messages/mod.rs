@@ -9,8 +9,8 @@ pub mod history;
 pub mod lists;
 pub mod pair_keys;
 pub mod permissions;
-pub mod unread;
 mod retries;
+pub mod unread;
 
 use std::sync::Arc;
 
@@ -247,6 +247,7 @@ fn announce(app: &App, message: &Message, sender: String, room: String) {
                 message: message.clone(),
                 sender,
                 room,
+                line: std::sync::OnceLock::new(),
             },
         );
     }

@@ -80,6 +80,19 @@ pub async fn issue(app: &App, user: UserId) -> Result<Token> {
     })
 }
 
+/// Notes a login that gets no token: [`issue`] notes the others.
+pub async fn note_login(app: &App, id: UserId) -> Result<()> {
+    app.db
+        .write(move |conn| {
+            let now = users::last_login_at.eq(Instant::now());
+            diesel::update(users::table.find(id))
+                .set(now)
+                .execute(conn)?;
+            Ok(())
+        })
+        .await
+}
+
 /// The session of a token.
 ///
 /// Errors: [`Error::ExpiredToken`], and [`Error::InvalidToken`] for everything else.

@@ -7,6 +7,7 @@
 mod world;
 
 mod chat8;
+mod chat_room;
 
 mod message_store_access;
 mod message_store_accounts;
@@ -23,6 +24,12 @@ mod message_store_throttle;
 mod encommunication;
 mod one_store;
 mod secure_im;
+mod agent;
+mod agent_keys;
+mod agent_link;
+mod agent_real;
+mod agent_world;
+mod relay_stub;
 
 mod model_property;
 mod permission_matrix;

@@ -56,7 +56,6 @@ impl Setup {
     }
 
     /// Leaves the TCP chat room on; the test says by `arg` or `env` on which port.
-    #[expect(dead_code, reason = "only the chat room's own tests ask for it")]
     pub(crate) fn with_chat_room(mut self) -> Self {
         self.chat_room = true;
         self

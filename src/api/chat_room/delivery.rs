@@ -1,0 +1,223 @@
+//! What goes over one connection: bytes in, lines out, and events on their way to a member.
+//!
+//! Knows nothing of requests. Nobody waits here for a reader that has stopped: the hub ends a
+//! subscription that is too far behind, and a write that is stuck ends with it, or by itself.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::frame::Lines;
+use super::reply::Frame;
+use crate::hub::{End, Event, Subscription};
+use crate::model::{MessageId, Room, UserId};
+
+/// How long a peer may take to read anything at all.
+const STUCK: Duration = Duration::from_secs(60);
+/// How long a peer may take to hear why it is cut off.
+const PARTING: Duration = Duration::from_secs(1);
+/// Lines that wait are written together, up to about this much.
+const TOGETHER_BYTES: usize = 32 << 10;
+
+/// Why a connection is over.
+#[derive(Debug)]
+pub(super) enum Gone {
+    /// The peer has left, or does not read, or is not worth another word.
+    Peer,
+    /// What the member listened to is over.
+    Ended(End),
+    /// It is told why.
+    Refused(Frame),
+    /// The server stops.
+    Shutdown,
+}
+
+impl From<io::Error> for Gone {
+    /// Every failure of a socket is the peer's leave: there is nobody to tell.
+    fn from(_: io::Error) -> Self {
+        Gone::Peer
+    }
+}
+
+/// One connection's bytes.
+pub(super) struct Link<S> {
+    stream: S,
+    /// What has arrived and is not used yet.
+    pub(super) lines: Lines,
+    /// When the last bytes came.
+    pub(super) arrived: Instant,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
+    pub(super) fn new(stream: S) -> Self {
+        Link {
+            stream,
+            lines: Lines::default(),
+            arrived: Instant::now(),
+        }
+    }
+
+    /// Waits for more bytes. Nothing is lost if this is dropped half-way.
+    pub(super) async fn fill(&mut self) -> Result<(), Gone> {
+        let count = self.stream.read_buf(self.lines.space()).await?;
+        self.arrived = Instant::now();
+        if count == 0 { Err(Gone::Peer) } else { Ok(()) }
+    }
+
+    /// Bytes as they are, at least one and at most `buffer` has room for; first those that came
+    /// behind the last line. Nothing is lost if this is dropped half-way.
+    pub(super) async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Gone> {
+        let early = self.lines.take(buffer.len());
+        if !early.is_empty() {
+            buffer[..early.len()].copy_from_slice(&early);
+            return Ok(early.len());
+        }
+        let count = self.stream.read(buffer).await?;
+        self.arrived = Instant::now();
+        if count == 0 {
+            Err(Gone::Peer)
+        } else {
+            Ok(count)
+        }
+    }
+
+    /// Writes all of it, unless the peer reads nothing for too long.
+    pub(super) async fn write(&mut self, bytes: &[u8]) -> Result<(), Gone> {
+        let written = timeout(STUCK, async {
+            self.stream.write_all(bytes).await?;
+            self.stream.flush().await
+        });
+        Ok(written.await.map_err(|_| Gone::Peer)??)
+    }
+
+    pub(super) async fn write_frame(&mut self, frame: &Frame) -> Result<(), Gone> {
+        let mut lines = Vec::new();
+        frame.write_to(&mut lines);
+        self.write(&lines).await
+    }
+
+    /// Says why, if there is something to say, and closes. What the peer has sent meanwhile is
+    /// read and forgotten, since closing over it would take the last word back.
+    pub(super) async fn part(mut self, gone: Gone) {
+        let last_word = match gone {
+            Gone::Peer | Gone::Shutdown | Gone::Ended(End::Lagged | End::Shutdown) => None,
+            Gone::Refused(frame) => Some(frame),
+            Gone::Ended(End::Replaced) => Some(Frame::system(
+                "warning",
+                "您的账号已在其他地方登录，此连接将被关闭",
+            )),
+            Gone::Ended(End::SessionEnded | End::Expired) => {
+                Some(Frame::system("warning", "登录已失效，请重新登录"))
+            }
+        };
+        let Some(frame) = last_word else { return };
+        let parted = async {
+            self.write_frame(&frame).await?;
+            self.stream.shutdown().await?;
+            let mut rest = vec![0; 4 << 10];
+            while self.stream.read(&mut rest).await? > 0 {}
+            Ok::<(), Gone>(())
+        };
+        // A peer that goes on sending is simply dropped.
+        let _ = timeout(PARTING, parted).await;
+    }
+}
+
+/// Who is logged in on a connection, and what they hear.
+pub(super) struct Member {
+    pub(super) id: UserId,
+    pub(super) username: String,
+    /// Their current room.
+    pub(super) room: Room,
+    /// Before this nothing is pushed, unless they ask for something first.
+    pub(super) quiet_until: Option<Instant>,
+    events: Subscription,
+    /// What the history has just shown them, and need not be said again.
+    shown: Vec<MessageId>,
+}
+
+impl Member {
+    pub(super) fn new(id: UserId, username: String, room: Room, events: Subscription) -> Self {
+        Member {
+            id,
+            username,
+            room,
+            quiet_until: None,
+            events,
+            shown: Vec::new(),
+        }
+    }
+
+    /// Hears a room from now on, and the one before no more.
+    pub(super) fn enter(&mut self, room: Room) {
+        self.events.enter(Some(room.id));
+        self.room = room;
+        self.shown.clear();
+    }
+
+    /// Notes which messages they have seen in a history.
+    pub(super) fn has_seen(&mut self, messages: Vec<MessageId>) {
+        self.shown = messages;
+    }
+
+    pub(super) async fn next_event(&mut self) -> Result<Arc<Event>, Gone> {
+        self.events.next().await.map_err(Gone::Ended)
+    }
+
+    /// Resolves when there will be no more events.
+    pub(super) async fn ended(&self) {
+        self.events.ended().await;
+    }
+
+    /// Appends an event as its line, if it has one.
+    pub(super) fn write_event(&self, event: &Event, lines: &mut Vec<u8>) {
+        let Event::Said { message, line, .. } = event else {
+            return;
+        };
+        if !self.shown.contains(&message.id) {
+            lines.extend_from_slice(line.get_or_init(|| Frame::line_of(event)));
+        }
+    }
+
+    /// Waits for the next event and returns its line, with those of others that wait already.
+    /// Nothing is lost if this is dropped while it waits.
+    pub(super) async fn pushes(&mut self) -> Result<Vec<u8>, Gone> {
+        if let Some(end) = self.quiet_until {
+            sleep_until(end).await;
+            self.quiet_until = None;
+        }
+        let mut lines = Vec::new();
+        let event = self.next_event().await?;
+        self.write_event(&event, &mut lines);
+        while lines.len() < TOGETHER_BYTES
+            && let Some(Ok(event)) = self.next_event().now_or_never()
+        {
+            self.write_event(&event, &mut lines);
+        }
+        Ok(lines)
+    }
+
+    /// The lines up to and including the one of this message, which is on its way already.
+    pub(super) async fn pushes_up_to(&mut self, own: MessageId) -> Result<Vec<u8>, Gone> {
+        let mut lines = Vec::new();
+        loop {
+            let event = self.next_event().await?;
+            self.write_event(&event, &mut lines);
+            if matches!(&*event, Event::Said { message, .. } if message.id == own) {
+                return Ok(lines);
+            }
+        }
+    }
+}
+
+/// [`Member::pushes`], or for ever nothing while nobody is logged in.
+pub(super) async fn pushes_to(member: &mut Option<Member>) -> Result<Vec<u8>, Gone> {
+    match member {
+        Some(member) => member.pushes().await,
+        None => std::future::pending().await,
+    }
+}

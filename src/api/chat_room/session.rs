@@ -1,0 +1,319 @@
+//! One connection from its first byte to its last: who is logged in, and what each request does.
+//!
+//! Requests are answered one after the other. A reply is held until a moment after its request,
+//! since the published client sends first and only then begins to wait; what others say is not
+//! held. What a reply says is worked out in `accounts` and `answers`; files are in `transfer`.
+
+use std::future::pending;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, sleep_until};
+
+use super::delivery::{Gone, Link, Member, pushes_to};
+use super::frame::{self, Credentials, NamedRoom, Problem, Request, Saying, TooLong};
+use super::reply::{Frame, Refusal};
+use super::{accounts, answers};
+use crate::api::observe::Metrics;
+use crate::app::App;
+use crate::error::Error;
+use crate::hub::{Channel, Subscriber};
+use crate::messages;
+use crate::model::{Message, PUBLIC_ROOM};
+use crate::rooms;
+
+/// How long after its request a reply may leave (chat_room §2, rule 3).
+const REPLY_AFTER: Duration = Duration::from_millis(8);
+/// How long a connection may go without a login.
+const LOGIN_DUE: Duration = Duration::from_secs(60);
+/// How long nothing is pushed behind a login's reply, so that simple clients read it alone
+/// (chat_room §2, rule 4).
+const QUIET: Duration = Duration::from_millis(50);
+/// How many messages entering a room shows.
+const HISTORY: i64 = 50;
+
+/// What has become of a request: a frame, or why not.
+pub(super) type Answer = Result<Frame, Refusal>;
+
+/// A connection and who uses it.
+pub(super) struct Session<S> {
+    pub(super) app: Arc<App>,
+    pub(super) metrics: Metrics,
+    pub(super) ip: IpAddr,
+    pub(super) link: Link<S>,
+    pub(super) member: Option<Member>,
+    login_due: Instant,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
+    pub(super) fn new(app: Arc<App>, metrics: Metrics, ip: IpAddr, stream: S) -> Self {
+        let login_due = Instant::now() + LOGIN_DUE;
+        Session {
+            app,
+            metrics,
+            ip,
+            link: Link::new(stream),
+            member: None,
+            login_due,
+        }
+    }
+
+    /// Serves until either side is gone.
+    pub(super) async fn run(mut self) {
+        let gone = loop {
+            match self.next_line().await {
+                // Boxed, so that an idle connection does not keep room for the largest request.
+                Ok(line) => {
+                    if let Err(gone) = Box::pin(self.react(line)).await {
+                        break gone;
+                    }
+                }
+                Err(gone) => break gone,
+            }
+        };
+        drop(self.member);
+        self.link.part(gone).await;
+    }
+
+    /// The next line; pushes go out meanwhile.
+    async fn next_line(&mut self) -> Result<String, Gone> {
+        loop {
+            if let Some(line) = self.link.lines.next_line() {
+                let refused = |TooLong| Gone::Refused(Frame::Error(Refusal::new(1008, "消息过长")));
+                return line.map(str::to_owned).map_err(refused);
+            }
+            // In no order: a busy room must not keep its members from asking.
+            tokio::select! {
+                () = self.app.shutdown.cancelled() => return Err(Gone::Shutdown),
+                lines = pushes_to(&mut self.member) => self.write(&lines?).await?,
+                filled = self.link.fill() => filled?,
+                () = sleep_until(self.login_due), if self.member.is_none() => return Err(Gone::Peer),
+            }
+        }
+    }
+
+    async fn react(&mut self, line: String) -> Result<(), Gone> {
+        let parsed = frame::parse(&line);
+        drop(line);
+        self.metrics
+            .room_messages
+            .with_label_values(&[parsed.kind])
+            .inc();
+        if let Some(member) = &mut self.member {
+            member.quiet_until = None;
+        }
+        match parsed.request {
+            Err(problem) => self.reply(Err(refusal_of(problem))).await,
+            Ok(Request::Register(credentials)) => {
+                let account = accounts::register(&self.app, credentials).await;
+                self.reply(Ok(Frame::Registered(account))).await
+            }
+            Ok(Request::LogIn(credentials)) => self.log_in(credentials).await,
+            Ok(Request::LogOut) => self.log_out().await,
+            Ok(_) if self.member.is_none() => self.reply(Err(Refusal::new(1001, "请先登录"))).await,
+            Ok(request) => self.react_to_member(request).await,
+        }
+    }
+
+    async fn react_to_member(&mut self, request: Request) -> Result<(), Gone> {
+        let Some(member) = &self.member else {
+            return Ok(());
+        };
+        let app = &self.app;
+        let answer = match request {
+            Request::Say(saying) => return self.say(saying).await,
+            Request::EnterRoom(named) => return self.enter(named).await,
+            Request::Upload(offer) => return self.upload(offer).await,
+            Request::Download(id) => return self.download(&id).await,
+            Request::UserInfo => answers::user_info(app, member),
+            Request::ListUsers(list) => answers::list_users(app, member, list),
+            Request::ListRooms(list) => answers::list_rooms(app, member, list),
+            Request::CreateRoom(room) => answers::create(app, member, room).await,
+            Request::JoinRoom(named) => answers::join(app, member, named).await,
+            Request::ListFiles(room) => answers::list_files(app, member, room),
+            Request::AskAi => Err(Refusal::new(1009, "AI功能未启用")),
+            Request::Administer => Ok(Frame::Administered { success: false }),
+            // Answered before anybody asks who is logged in.
+            Request::Register(_) | Request::LogIn(_) | Request::LogOut => return Ok(()),
+        };
+        self.reply(answer).await
+    }
+
+    /// A success takes the place of whoever was logged in on this connection, and of the same
+    /// account's login on any other.
+    async fn log_in(&mut self, credentials: Credentials) -> Result<(), Gone> {
+        let arrival = accounts::log_in(&self.app, credentials, self.ip).await;
+        self.hold().await?;
+        let frame = match arrival {
+            Err(account) => Frame::LoggedIn {
+                account,
+                current_chat_group: None,
+            },
+            Ok((user, room)) => {
+                self.member = None;
+                let frame = accounts::logged_in(&user, &room);
+                let events = self.app.hub.subscribe(Subscriber {
+                    user: user.id,
+                    username: user.username.clone(),
+                    session: None,
+                    channel: Channel::ChatRoom,
+                    room: Some(PUBLIC_ROOM),
+                });
+                events.replace_older();
+                let mut member = Member::new(user.id, user.username, room, events);
+                member.quiet_until = Some(Instant::now() + QUIET);
+                self.member = Some(member);
+                frame
+            }
+        };
+        self.write_frame(&frame).await
+    }
+
+    async fn log_out(&mut self) -> Result<(), Gone> {
+        self.hold().await?;
+        self.member = None;
+        self.login_due = Instant::now() + LOGIN_DUE;
+        self.write_frame(&Frame::system("info", "已成功登出")).await
+    }
+
+    /// Says something in a room; the echo is the only answer.
+    async fn say(&mut self, saying: Saying) -> Result<(), Gone> {
+        let Some(member) = &self.member else {
+            return Ok(());
+        };
+        match answers::draft(&self.app, member, saying) {
+            Ok(draft) => self.send(draft).await.map(drop),
+            Err(refusal) => self.reply(Err(refusal)).await,
+        }
+    }
+
+    /// Sends to a room and shows the sender what was sent, whether it is their current room or
+    /// not; false if it could not be sent, which they are told.
+    pub(super) async fn send(&mut self, draft: messages::Draft) -> Result<bool, Gone> {
+        let room = match &draft.to {
+            messages::To::Room { name, .. } => name.clone(),
+            messages::To::User(_) => String::new(),
+        };
+        match messages::send(&self.app, draft).await {
+            Ok(message) => self.echo(&message, &room).await.map(|()| true),
+            Err(error) => self.reply(Err(error.into())).await.map(|()| false),
+        }
+    }
+
+    async fn echo(&mut self, message: &Message, room: &str) -> Result<(), Gone> {
+        let Some(member) = &mut self.member else {
+            return Ok(());
+        };
+        let mut lines = Vec::new();
+        if message.room_id == Some(member.room.id) {
+            lines = member.pushes_up_to(message.id).await?;
+        } else if let Some(frame) = Frame::said(message, &member.username, room) {
+            frame.write_to(&mut lines);
+        }
+        self.write(&lines).await
+    }
+
+    /// Makes a room the current one. Its history is read after the first event that is heard of
+    /// it, so that nothing is missed in between.
+    async fn enter(&mut self, named: NamedRoom) -> Result<(), Gone> {
+        let Some(member) = &self.member else {
+            return Ok(());
+        };
+        let room = match answers::room_to_enter(&self.app, member, named) {
+            Ok(room) => room,
+            Err(refusal) => return self.reply(Err(refusal)).await,
+        };
+        self.hold().await?;
+        let Some(member) = &mut self.member else {
+            return Ok(());
+        };
+        let before = member.room.clone();
+        let mut lines = Vec::new();
+        Frame::Entered((&room).into()).write_to(&mut lines);
+        let id = room.id;
+        member.enter(room);
+        match rooms::history(&self.app, id, HISTORY) {
+            Ok(said) => {
+                for frame in said
+                    .iter()
+                    .filter_map(|(message, sender)| Frame::remembered(message, sender))
+                {
+                    frame.write_to(&mut lines);
+                }
+                member.has_seen(said.iter().map(|(message, _)| message.id).collect());
+                let complete = Frame::HistoryComplete {
+                    chat_group_id: id,
+                    message_count: said.len(),
+                };
+                complete.write_to(&mut lines);
+                self.write(&lines).await
+            }
+            Err(error) => {
+                member.enter(before);
+                self.reply(Err(error.into())).await
+            }
+        }
+    }
+
+    /// Writes an answer when its time has come.
+    pub(super) async fn reply(&mut self, answer: Answer) -> Result<(), Gone> {
+        self.hold().await?;
+        self.write_frame(&answer.unwrap_or_else(Frame::Error)).await
+    }
+
+    /// Waits until a reply to what came last may leave; pushes go out meanwhile.
+    pub(super) async fn hold(&mut self) -> Result<(), Gone> {
+        loop {
+            tokio::select! {
+                biased;
+                () = sleep_until(self.link.arrived + REPLY_AFTER) => return Ok(()),
+                lines = pushes_to(&mut self.member) => self.write(&lines?).await?,
+            }
+        }
+    }
+
+    pub(super) async fn write_frame(&mut self, frame: &Frame) -> Result<(), Gone> {
+        let mut lines = Vec::new();
+        frame.write_to(&mut lines);
+        self.write(&lines).await
+    }
+
+    /// Writes, unless the member's events end meanwhile: a stuck reader must not keep them. What
+    /// is cut off then may end inside a line, so nothing more can be said.
+    pub(super) async fn write(&mut self, lines: &[u8]) -> Result<(), Gone> {
+        if lines.is_empty() {
+            return Ok(());
+        }
+        let Session { link, member, .. } = self;
+        let ended = async {
+            match member {
+                Some(member) => member.ended().await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            written = link.write(lines) => written,
+            () = ended => Err(Gone::Peer),
+        }
+    }
+}
+
+fn refusal_of(problem: Problem) -> Refusal {
+    match problem {
+        Problem::Malformed => Refusal::new(1008, "消息格式错误"),
+        Problem::UnknownType(kind) => Refusal::new(1008, format!("未知的消息类型: {kind}")),
+    }
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        if error.is_internal() {
+            tracing::error!(cause = %error, "chat_room");
+        }
+        let (code, text) = super::wording(&error);
+        Refusal::new(code, text)
+    }
+}

@@ -1,0 +1,224 @@
+//! Registering, logging in and out.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::client::{PASSWORD, Rooms, assert_error, bare, credentials, saying, told};
+use crate::world::Setup;
+
+fn refused(kind: &str, text: &str) -> Value {
+    let mut frame = json!({
+        "message_type": kind, "success": false, "user_id": null, "username": null, "error_message": text,
+    });
+    if kind == "login_response" {
+        frame["current_chat_group"] = Value::Null;
+    }
+    frame
+}
+
+#[test]
+fn the_published_registration_and_login_work() {
+    let rooms = Rooms::start();
+    let mut alice = rooms.connect();
+    let reply = told(alice.ask(&credentials("register_request", "alice")));
+    let id = reply["user_id"].as_i64().expect("an id");
+    let registered = json!({
+        "message_type": "register_response", "success": true, "user_id": id, "username": "alice",
+        "error_message": null,
+    });
+    assert_eq!(reply, registered);
+    assert_error(&alice.ask(&bare("user_info_request")), 1001);
+    let logged_in = json!({
+        "message_type": "login_response", "success": true, "user_id": id, "username": "alice",
+        "error_message": null, "current_chat_group": {"id": 1, "name": "public"},
+    });
+    assert_eq!(
+        told(alice.ask(&credentials("login_request", "alice"))),
+        logged_in
+    );
+    assert_eq!(told(alice.say(1, "hi"))["sender_id"], id);
+}
+
+#[test]
+fn the_order_on_the_wire_is_type_and_timestamp_first() {
+    let rooms = Rooms::start();
+    let mut alice = rooms.connect();
+    alice.send(&credentials("login_request", "alice"));
+    let line = alice.line().expect("a reply");
+    assert!(
+        line.starts_with(r#"{"message_type":"login_response","timestamp":1"#),
+        "{line}"
+    );
+}
+
+#[test]
+fn a_failed_registration_is_a_register_response_with_a_reason() {
+    let rooms = Rooms::start();
+    let mut alice = rooms.sign_up("alice");
+    let again = told(alice.ask(&credentials("register_request", "alice")));
+    assert_eq!(again, refused("register_response", "用户名 'alice' 已存在"));
+    let overlong = "a".repeat(21);
+    for name in ["", "ab", "1abc", "a b c", "a-bc", overlong.as_str()] {
+        let reply = told(alice.ask(&credentials("register_request", name)));
+        assert_eq!(reply["message_type"], "register_response");
+        assert_eq!(reply["success"], false, "{name:?}");
+        assert!(reply["error_message"].is_string(), "{reply}");
+    }
+    for password in ["", "a1", "abcdef", "123456"] {
+        let request =
+            json!({"message_type": "register_request", "username": "carol", "password": password});
+        assert_eq!(told(alice.ask(&request))["success"], false, "{password:?}");
+    }
+    let reply = told(alice.ask(&bare("register_request")));
+    assert_eq!(
+        (&reply["message_type"], &reply["success"]),
+        (&json!("register_response"), &json!(false))
+    );
+    for name in ["bob_用户", "_x1", "用户名"] {
+        let reply = told(alice.ask(&credentials("register_request", name)));
+        assert_eq!(
+            (&reply["success"], &reply["username"]),
+            (&json!(true), &json!(name))
+        );
+    }
+}
+
+#[test]
+fn a_failed_login_is_a_login_response_and_does_not_tell_whether_the_user_exists() {
+    let rooms = Rooms::start();
+    let mut alice = rooms.sign_up("alice");
+    let wrong =
+        json!({"message_type": "login_request", "username": "alice", "password": "secret2"});
+    let expected = refused("login_response", "用户名或密码错误");
+    assert_eq!(told(alice.ask(&wrong)), expected);
+    assert_eq!(
+        told(alice.ask(&credentials("login_request", "nobody"))),
+        expected
+    );
+    assert_eq!(told(alice.ask(&bare("login_request"))), expected);
+    assert_error(&alice.ask(&saying(1, "not yet")), 1001);
+}
+
+#[test]
+fn failed_logins_are_throttled() {
+    let rooms = Rooms::with(Setup::new().env("ROCKET_LOGIN_FAILURES_PER_ACCOUNT", 2));
+    let mut alice = rooms.sign_up("alice");
+    let wrong =
+        json!({"message_type": "login_request", "username": "alice", "password": "secret2"});
+    let first = told(alice.ask(&wrong));
+    alice.ask(&wrong);
+    let third = told(alice.ask(&credentials("login_request", "alice")));
+    assert_eq!(third["success"], false);
+    assert_ne!(third["error_message"], first["error_message"]);
+}
+
+#[test]
+fn a_user_of_another_api_logs_in_here_and_is_then_in_the_public_room() {
+    let rooms = Rooms::start();
+    let secret = sha256_hex(PASSWORD);
+    let body = json!({"user_id": "o'Neil the 2nd", "password_hash": secret, "public_key": "key"});
+    rooms.post("/auth/register", &body).ok();
+    let mut bob = rooms.arrive("bob");
+    let mut neil = rooms.come_back("o'Neil the 2nd");
+    neil.say(1, "hello");
+    assert_eq!(bob.receive()["sender_username"], "o'Neil the 2nd");
+    // And the other way round.
+    let body = json!({"user_id": "bob", "password_hash": secret});
+    assert!(rooms.post("/auth/login", &body).ok()["data"]["token"].is_string());
+}
+
+fn sha256_hex(text: &str) -> String {
+    use sha2::{Digest as _, Sha256};
+    format!("{:x}", Sha256::digest(text))
+}
+
+#[test]
+fn logging_out_keeps_the_connection_and_another_login_works() {
+    let rooms = Rooms::start();
+    let mut alice = rooms.arrive("alice");
+    let mut bob = rooms.arrive("bob");
+    let out = json!({"message_type": "system_message", "content": "已成功登出", "level": "info"});
+    assert_eq!(told(alice.ask(&bare("logout_request"))), out);
+    assert_eq!(
+        told(alice.ask(&bare("logout_request"))),
+        out,
+        "also when nobody is logged in"
+    );
+    assert_error(&alice.ask(&saying(1, "x")), 1001);
+    bob.say(1, "is anybody there?");
+    let users = bob.ask(&bare("list_users_request"));
+    assert_eq!(users["users"][0]["is_online"], false, "{users}");
+    alice.log_in("alice");
+    assert!(
+        alice.has_nothing_waiting(),
+        "what was said meanwhile is not pushed"
+    );
+}
+
+#[test]
+fn a_newer_login_closes_the_older_with_a_system_message() {
+    let rooms = Rooms::start();
+    let mut first = rooms.arrive("alice");
+    let mut second = rooms.come_back("alice");
+    let farewell = told(first.receive());
+    assert_eq!(farewell["message_type"], "system_message");
+    assert_eq!(farewell["level"], "warning");
+    assert!(first.is_closed());
+    second.say(1, "it is me");
+    let users = second.ask(&bare("list_users_request"));
+    assert_eq!(users["users"][0]["is_online"], true, "{users}");
+}
+
+#[test]
+fn a_second_login_on_one_connection_takes_the_place_of_the_first() {
+    let rooms = Rooms::start();
+    let mut client = rooms.sign_up("bob");
+    client.ask(&credentials("register_request", "alice"));
+    client.log_in("bob");
+    client.log_in("alice");
+    assert_eq!(client.say(1, "who am I?")["sender_username"], "alice");
+    let users = client.ask(&bare("list_users_request"))["users"].clone();
+    let online = |index: usize| {
+        (
+            users[index]["username"].clone(),
+            users[index]["is_online"].clone(),
+        )
+    };
+    assert_eq!(online(0), (json!("alice"), json!(true)));
+    assert_eq!(online(1), (json!("bob"), json!(false)));
+    client.log_in("alice");
+    client.say(1, "still here");
+    // A failed one changes nothing.
+    let wrong = json!({"message_type": "login_request", "username": "bob", "password": "wrong"});
+    assert_eq!(client.ask(&wrong)["success"], false);
+    assert_eq!(client.say(1, "and now?")["sender_username"], "alice");
+}
+
+#[test]
+fn nothing_comes_before_or_together_with_a_login_response() {
+    let rooms = Rooms::start();
+    let mut bob = rooms.arrive("bob");
+    let mut alice = rooms.sign_up("alice");
+    assert!(alice.is_silent_for(Duration::from_millis(100)), "no banner");
+    bob.say(1, "before");
+    alice.send(&credentials("login_request", "alice"));
+    let reply = alice.receive();
+    assert_eq!(reply["message_type"], "login_response");
+    assert!(
+        alice.is_silent_for(Duration::from_millis(200)),
+        "no welcome, no history"
+    );
+}
+
+#[test]
+fn a_password_change_elsewhere_ends_the_connection() {
+    let rooms = Rooms::start();
+    let mut alice = rooms.arrive("alice");
+    let body = json!({
+        "user_id": "alice", "current_password_hash": sha256_hex(PASSWORD), "new_password_hash": "another",
+    });
+    rooms.post("/auth/change_password", &body).ok();
+    assert_eq!(alice.receive()["message_type"], "system_message");
+    assert!(alice.is_closed());
+}

@@ -2,8 +2,6 @@
 
 use super::*;
 use crate::config::Config;
-use crate::messages::permissions::Action;
-use crate::messages::{self, Draft};
 use crate::users::{self, Registration};
 
 /// An application in a directory of its own, with two users.
@@ -59,7 +57,7 @@ async fn what_is_given_up_or_too_large_leaves_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_opens_only_for_those_it_is_meant_for_and_goes_with_its_message() {
+async fn a_file_opens_only_for_those_it_is_meant_for_until_its_owner_removes_it() {
     let (_home, app, alice, bob) = world().await;
     let mut incoming = Incoming::begin(&app, 100).await.expect("it begins");
     incoming
@@ -86,19 +84,14 @@ async fn a_file_opens_only_for_those_it_is_meant_for_and_goes_with_its_message()
             "{reader:?}"
         );
     }
-    let content = format!("/some/where/{}", upload.slug);
-    // Naming somebody else's upload gives no power over it.
-    for (sender, to, is_there) in [(bob, alice, true), (alice, bob, false)] {
-        let draft = Draft::direct(&app, sender, "x".into(), to, content.clone());
-        let message = messages::send(&app, draft).await.expect("sent");
-        messages::delete(&app, sender, Action::Withdraw, message.id)
-            .await
-            .expect("deleted");
-        assert_eq!(
-            open_for(&app, Some(bob), &upload.slug).await.is_ok(),
-            is_there
-        );
-    }
+    remove(&app, bob, upload.slug.clone())
+        .await
+        .expect("no error");
+    assert_eq!(files_in(&app), 1, "it is not bob's");
+    remove(&app, alice, upload.slug.clone())
+        .await
+        .expect("removed");
+    assert!(open_for(&app, Some(alice), &upload.slug).await.is_err());
     assert_eq!(files_in(&app), 0);
 }
 

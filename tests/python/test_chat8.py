@@ -5,14 +5,25 @@ takes for granted (an account, a friend, somebody to write to) is made first, by
 """
 
 import json
+import subprocess
+import sys
 
 import pytest
 import requests
 import websocket
 
 from conftest import is_free
+from test_openapi import CHECKS, UNTHROTTLED
 
 PUBLISHED_PORT = 8000
+# Calls that would end the login with which all the others are made.
+ENDING = r"/auth/(logout|refresh)|/user/password"
+# The one who asks is user 1, who was written to by user 2.
+SOMEBODY = """
+[parameters]
+"path.id" = 1
+"path.user_id" = 2
+"""
 
 
 class Chat8API:
@@ -146,3 +157,25 @@ def test_the_published_socket(base_url):
     }
     assert frame["timestamp"] == sent["timestamp"]
     socket.close()
+
+
+@pytest.mark.parametrize("settings", ["", SOMEBODY], ids=["whatever is asked", "what is there"])
+def test_every_answer_to_somebody_logged_in_is_described(start, tmp_path, settings):
+    server = start(env=UNTHROTTLED)
+    base_url = f"{server.url}/api/v1"
+    user, token = register(base_url, "username")
+    _, others_token = register(base_url, "other")
+    letter = {"receiver_id": user, "content": "Hello, World!"}
+    requests.post(f"{base_url}/messages", json=letter, headers={"Authorization": f"Bearer {others_token}"})
+    config = tmp_path / "schemathesis.toml"
+    config.write_text(settings)
+    command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(config), "run"]
+    command += [f"{server.url}/openapi.json", "--checks", CHECKS, "--header", f"Authorization: Bearer {token}"]
+    command += ["--include-path-regex", "^/api/v1/", "--exclude-path-regex", ENDING]
+    command += ["--phases", "examples,coverage,fuzzing", "--max-examples", "20", "--seed", "20240101"]
+    command += ["--continue-on-failure", "--no-color", "--warnings", "off"]
+
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+
+    assert run.returncode == 0, run.stdout[-20000:] + run.stderr[-2000:]
+    assert server.process.poll() is None, "the server is still there"

@@ -4,6 +4,7 @@ use rocket::{get, put};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::accounts::{check_new_password, check_username};
+use super::uploads::remove_avatar;
 use super::wording::Failure;
 use super::{Answer, done, success, timestamp};
 use crate::api::http::{AppState, Bearer, Body, Peer};
@@ -83,11 +84,11 @@ pub(super) async fn change(app: &AppState, bearer: Bearer, body: Body) -> Answer
     if let Some(username) = &username {
         check_username(username)?;
     }
-    let avatar = match avatar {
-        NewAvatar::Same => None,
+    let (avatar, before) = match avatar {
+        NewAvatar::Same => (None, None),
         NewAvatar::Other(path) => {
             path.as_deref().map_or(Ok(()), check_avatar)?;
-            Some(path)
+            (Some(path), users::user_by_id(app, session.user)?.avatar)
         }
     };
     let change = ProfileChange {
@@ -97,6 +98,9 @@ pub(super) async fn change(app: &AppState, bearer: Bearer, body: Body) -> Answer
         status: None,
     };
     let user = users::change_profile(app, session.user, change).await?;
+    if before != user.avatar {
+        remove_avatar(app, session.user, before).await?;
+    }
     Ok(success(Changed {
         id: user.id.0,
         username: user.username,

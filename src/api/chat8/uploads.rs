@@ -89,13 +89,23 @@ pub(super) async fn avatar(
     };
     let changed = users::change_profile(app, session.user, change).await;
     or_remove(app, upload, changed).await?;
-    let before = before
+    remove_avatar(app, session.user, before).await?;
+    Ok(success(AvatarStored { avatar_url }))
+}
+
+/// Removes the upload behind an avatar that its owner does not show any more, if there is one.
+pub(super) async fn remove_avatar(
+    app: &App,
+    owner: UserId,
+    path: Option<String>,
+) -> Result<(), Error> {
+    let slug = path
         .as_deref()
         .and_then(|path| path.strip_prefix(BASE)?.strip_prefix(AVATARS));
-    if let Some(slug) = before {
-        files::remove(app, session.user, slug.to_owned()).await?;
+    match slug {
+        Some(slug) => files::remove(app, owner, slug.to_owned()).await,
+        None => Ok(()),
     }
-    Ok(success(AvatarStored { avatar_url }))
 }
 
 #[derive(Serialize)]

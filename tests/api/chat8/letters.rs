@@ -136,7 +136,7 @@ fn only_the_receiver_marks_as_read_and_only_the_sender_takes_back() {
         refused(&outsider.delete(&one), 403, "MESSAGE_002");
     }
     done(&alice.delete(&one), "消息已删除");
-    assert_eq!(bob.history(&alice), Vec::<serde_json::Value>::new());
+    assert_eq!(bob.history(&alice), Vec::<Value>::new());
     refused(&alice.delete(&one), 404, "MESSAGE_001");
     refused(&bob.put(&read, &Value::Null), 404, "MESSAGE_001");
     refused(&bob.delete("/messages/seven"), 422, "VALIDATION");
@@ -178,6 +178,6 @@ fn a_permission_granted_elsewhere_gives_no_right_to_read_or_take_back_here() {
             403,
             "MESSAGE_002",
         );
-        assert_eq!(eve.history(&alice), Vec::<serde_json::Value>::new());
+        assert_eq!(eve.history(&alice), Vec::<Value>::new());
     }
 }

@@ -96,12 +96,12 @@ fn friends_hear_who_comes_goes_and_changes_their_status() {
 fn calls_ring_at_the_callee() {
     let world = World::start();
     let [alice, bob] = ["alice", "bob"].map(|name| Someone::new(&world, name));
-    let (mut caller, mut callee) = (alice.connect(), bob.connect());
-    callee.ping();
+    let (mut calling, mut called) = (alice.connect(), bob.connect());
+    called.ping();
     for kind in ["voice_call_invite", "video_call_invite"] {
-        caller.say(&json!({"type": kind, "data": {"call_id": "c-1", "to_user_id": bob.id}}));
+        calling.say(&json!({"type": kind, "data": {"call_id": "c-1", "to_user_id": bob.id}}));
         assert_eq!(
-            callee.next_of(kind),
+            called.next_of(kind),
             json!({"call_id": "c-1", "from_user_id": alice.id, "from_username": "alice"})
         );
     }
@@ -114,8 +114,8 @@ fn calls_ring_at_the_callee() {
         json!({"call_id": "c-1", "to_user_id": 99_999}),
         json!({"call_id": "x".repeat(300), "to_user_id": bob.id}),
     ] {
-        caller.say(&json!({"type": "voice_call_invite", "data": data}));
-        assert!(caller.next_of("error")["message"].is_string());
+        calling.say(&json!({"type": "voice_call_invite", "data": data}));
+        assert!(calling.next_of("error")["message"].is_string());
     }
 }
 

@@ -122,7 +122,12 @@ fn an_avatar_is_a_picture_by_content_and_replaces_the_one_before() {
             "FILE_001",
         );
     }
+    let url = text(&data(&alice.get("/user/profile"))["avatar"]);
+    data(&alice.put("/user/profile", &json!({"avatar": url})));
     assert_eq!(files_on_disk(&world), 1);
+    data(&alice.put("/user/profile", &json!({"avatar": null})));
+    assert_eq!(files_on_disk(&world), 0);
+    refused(&world.get(&url, &[]), 404, "NOT_FOUND");
 }
 
 #[test]

@@ -5,7 +5,9 @@
 //! [`contacts`], [`messages`], [`rooms`], [`files`]); what is opened once ([`app`]); the database
 //! and live delivery ([`db`], [`hub`], [`presence`]); and the words for it all ([`model`],
 //! [`error`], [`config`]).
+//! Beside all that stands the local client ([`agent`]), which shares nothing with the server but the wire.
 
+pub mod agent;
 pub mod api;
 pub mod check;
 

@@ -5,15 +5,16 @@ mod log;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
+use sealpost::agent::{self, AgentConfig};
 use sealpost::api::{self, Listening};
 use sealpost::app::{self, App};
 use sealpost::config::{self, Auth, Config};
 use sealpost::error::{Error, Result};
 use sealpost::{check, db};
+use tokio_util::sync::CancellationToken;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -35,6 +36,8 @@ struct Cli {
 enum Command {
     /// Serve every API (the default)
     Serve(Serve),
+    /// Seal and open messages on this machine, and show a page to write them
+    Agent(Agent),
     /// Copy the database, while it is in use, into FILE
     Backup {
         /// The copy; appears only once it is complete and checked
@@ -94,10 +97,27 @@ struct Serve {
     no_chat_room: bool,
 }
 
+#[derive(Args)]
+struct Agent {
+    /// The server to talk through
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:5000")]
+    server: String,
+    /// The address to listen on, one of this machine's own
+    #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
+    address: std::net::IpAddr,
+    /// The port of the page, 0 for a free one
+    #[arg(long, value_name = "PORT", default_value_t = 5001)]
+    port: u16,
+    /// Where the keys are
+    #[arg(long, value_name = "DIR", default_value = "./agent-data")]
+    data_dir: PathBuf,
+}
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command.unwrap_or(Command::Serve(cli.serve)) {
         Command::Serve(flags) => serve(&flags),
+        Command::Agent(flags) => agent(flags),
         Command::Backup { file, data } => backup(&file, &data),
         Command::Restore { file, data } => restore(&file, &data),
         Command::Check(flags) => check(&flags),
@@ -158,8 +178,25 @@ fn serve(flags: &Serve) -> Result<()> {
         .build()?;
     runtime.block_on(async {
         let app = App::open(config)?;
-        stop_on_signal(app.clone());
+        stop_on_signal(app.shutdown.clone());
         api::serve(app.clone(), |listening| greet(&app, listening)).await
+    })
+}
+
+fn agent(flags: Agent) -> Result<()> {
+    let _log = log::start(&settings(&Serve::default())?)?;
+    let config = AgentConfig {
+        server: flags.server,
+        address: flags.address,
+        port: flags.port,
+        data_dir: flags.data_dir,
+    };
+    let runtime = tokio::runtime::Runtime::new()?;
+    runtime.block_on(async {
+        let shutdown = CancellationToken::new();
+        stop_on_signal(shutdown.clone());
+        let served = agent::serve(config, shutdown).await;
+        served.map_err(|cause| Error::Internal(cause.to_string()))
     })
 }
 
@@ -187,7 +224,7 @@ fn greet(app: &App, listening: &Listening) {
     });
 }
 
-fn stop_on_signal(app: Arc<App>) {
+fn stop_on_signal(shutdown: CancellationToken) {
     use tokio::signal::unix::{SignalKind, signal};
     tokio::spawn(async move {
         let (Ok(mut terminate), Ok(mut interrupt)) = (
@@ -198,7 +235,7 @@ fn stop_on_signal(app: Arc<App>) {
             return;
         };
         tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-        app.shutdown.cancel();
+        shutdown.cancel();
     });
 }
 

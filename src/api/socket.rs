@@ -42,13 +42,8 @@ impl CloseCodes {
     }
 }
 
-/// What is to be done after a frame.
-pub(crate) enum Next {
-    /// Send these texts and go on.
-    Send(Vec<String>),
-    /// Close with a code and a reason.
-    Close(u16, &'static str),
-}
+/// What a frame is answered with: these texts, often none.
+pub(crate) type Answers = Vec<String>;
 
 /// WebSocket settings with frames and messages of at most `bytes`.
 pub(crate) fn limited_to(bytes: usize) -> Config {
@@ -72,7 +67,7 @@ pub(crate) async fn run<E, R, F>(
 ) where
     E: FnMut(&Event) -> Option<String>,
     R: FnMut(String) -> F,
-    F: Future<Output = Next>,
+    F: Future<Output = Answers>,
 {
     let (mut sink, mut stream) = socket.split();
     let mut ping = interval_at(Instant::now() + PING_EVERY, PING_EVERY);
@@ -118,13 +113,12 @@ async fn react_to<R, F>(
 ) -> Result<Vec<Message>, Farewell>
 where
     R: FnMut(String) -> F,
-    F: Future<Output = Next>,
+    F: Future<Output = Answers>,
 {
     match frame {
-        Some(Ok(Message::Text(text))) => match react(text).await {
-            Next::Send(texts) => Ok(texts.into_iter().map(Message::Text).collect()),
-            Next::Close(code, reason) => Err(Some((code, reason))),
-        },
+        Some(Ok(Message::Text(text))) => {
+            Ok(react(text).await.into_iter().map(Message::Text).collect())
+        }
         Some(Ok(Message::Binary(bytes))) => match String::from_utf8(bytes) {
             Ok(text) => Box::pin(react_to(Some(Ok(Message::Text(text))), codes, react)).await,
             Err(_) => Err(Some(codes.no_utf8())),

@@ -24,6 +24,12 @@ mod message_store_throttle;
 mod encommunication;
 mod one_store;
 mod secure_im;
+mod agent;
+mod agent_keys;
+mod agent_link;
+mod agent_real;
+mod agent_world;
+mod relay_stub;
 
 mod model_property;
 mod permission_matrix;

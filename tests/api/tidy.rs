@@ -124,7 +124,10 @@ const ONLY_IN: &[(&str, &[&str])] = &[
             "src/files",
         ],
     ),
-    ("argon2::", &["src/users/password.rs"]),
+    (
+        "argon2::",
+        &["src/users/password.rs", "src/agent/crypto.rs"],
+    ),
     ("jsonwebtoken::", &["src/users/tokens.rs"]),
     ("aes_gcm::", &["src/agent/crypto"]),
     ("crate::agent", &["src/agent/", "src/main.rs", "src/lib.rs"]),

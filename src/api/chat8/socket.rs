@@ -24,7 +24,7 @@ use serde_json::value::RawValue;
 use super::wording::{Failure, wording};
 use super::{now, timestamp};
 use crate::api::http::{AppState, Bearer, is_origin_allowed, log_if_internal};
-use crate::api::socket::{self, CloseCodes, Next, until};
+use crate::api::socket::{self, CloseCodes, until};
 use crate::app::App;
 use crate::error::Error;
 use crate::hub::{Channel, Event, Subscriber};
@@ -116,7 +116,7 @@ async fn run(
     let react = |text: String| {
         let answer =
             react(&app, session.user, &text).unwrap_or_else(|problem| Some(error_frame(&problem)));
-        std::future::ready(Next::Send(answer.into_iter().collect()))
+        std::future::ready(answer.into_iter().collect())
     };
     socket::run(
         stream,

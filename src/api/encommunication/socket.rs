@@ -17,7 +17,7 @@ use super::caller::Caller;
 use super::roster;
 use super::wording::{Failure, wording};
 use crate::api::http::{AppState, log_if_internal, parse_json};
-use crate::api::socket::{self, CloseCodes, Next};
+use crate::api::socket::{self, Answers, CloseCodes};
 use crate::app::App;
 use crate::error::Result;
 use crate::hub::{Channel, Event, Subscriber};
@@ -147,12 +147,12 @@ impl Id {
     }
 }
 
-async fn react(sender: Sender, text: String) -> Next {
+async fn react(sender: Sender, text: String) -> Answers {
     match take(&sender, text).await {
-        Ok(()) => Next::Send(Vec::new()),
+        Ok(()) => Vec::new(),
         Err(words) => {
             let frame = serde_json::json!({ "systemMessage": true, "message": words });
-            Next::Send(vec![frame.to_string()])
+            vec![frame.to_string()]
         }
     }
 }

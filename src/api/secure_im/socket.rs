@@ -7,7 +7,7 @@ use rocket_ws::{Channel as Upgrade, WebSocket};
 
 use super::Failure;
 use crate::api::http::{AppState, Bearer, is_origin_allowed};
-use crate::api::socket::{self, CloseCodes, Next, until};
+use crate::api::socket::{self, Answers, CloseCodes, until};
 use crate::app::App;
 use crate::error::Error;
 use crate::hub::{Channel, Event, Subscriber};
@@ -85,7 +85,7 @@ fn admit(
 }
 
 /// Passes a text on to all others.
-async fn say(app: &App, user: &User, text: String) -> Next {
+async fn say(app: &App, user: &User, text: String) -> Answers {
     let event = Event::Broadcast {
         user: user.id,
         username: user.username.clone(),
@@ -94,7 +94,7 @@ async fn say(app: &App, user: &User, text: String) -> Next {
     app.hub.to_channel(Channel::SecureIm, Some(user.id), event);
     // A burst of frames would otherwise overrun the queues of readers that could keep up.
     tokio::task::yield_now().await;
-    Next::Send(Vec::new())
+    Vec::new()
 }
 
 /// The published text of an event; what is no part of the broadcast is not told here.

@@ -1,0 +1,396 @@
+//! One user's conversations: who is online, whose key is in doubt, which AES key each peer
+//! shares, what is on its way.
+//!
+//! Everything here is synchronous and under one lock (`session` holds it): an event goes in,
+//! frames go to the outbox and news to the pages. It talks to no socket.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde::Serialize;
+use serde_json::json;
+
+use super::crypto::{self, AesKey, PublicKey};
+use super::error::{Error, Result};
+use super::events::Events;
+use super::exchange::{Exchange, Step};
+use super::keyring::{Keyring, Use};
+use super::opening::Opened;
+use super::outbox::{Outbox, Outgoing};
+use super::server::{Change, Server};
+use super::wire::{self, Listed, UserId};
+
+/// Why the key a peer shows now is not the one to write to.
+#[derive(Debug, PartialEq, Eq)]
+enum Doubt {
+    /// It is another one than the pinned; the user may accept it.
+    Changed(String),
+    /// The pinned server key did not sign it.
+    Unvouched,
+}
+
+/// The conversations of one user.
+pub(super) struct Conversations {
+    own: UserId,
+    server: Arc<Server>,
+    events: Events,
+    keyring: Keyring,
+    roster: BTreeMap<UserId, Listed>,
+    doubts: HashMap<UserId, Doubt>,
+    exchanges: HashMap<UserId, Exchange>,
+    wrapped: HashMap<UserId, (AesKey, String)>,
+    unread: HashMap<UserId, u64>,
+    /// Offers of the last link may be lost: they are repeated with the first roster of this one.
+    new_link: bool,
+    pub(super) outbox: Outbox,
+}
+
+/// A peer as the pages show them.
+#[derive(Debug, Serialize)]
+pub(super) struct PeerView {
+    id: UserId,
+    username: String,
+    online: bool,
+    fingerprint: Option<String>,
+    changed: Option<Change>,
+    unread: u64,
+}
+
+impl Conversations {
+    pub(super) fn new(own: UserId, keyring: Keyring, server: Arc<Server>, events: Events) -> Self {
+        Self {
+            own,
+            server,
+            events,
+            keyring,
+            roster: BTreeMap::new(),
+            doubts: HashMap::new(),
+            exchanges: HashMap::new(),
+            wrapped: HashMap::new(),
+            unread: HashMap::new(),
+            new_link: true,
+            outbox: Outbox::default(),
+        }
+    }
+
+    /// Everybody online, with their names.
+    pub(super) fn online(&self) -> impl Iterator<Item = (UserId, &str)> {
+        self.roster
+            .iter()
+            .map(|(id, listed)| (*id, listed.username.as_str()))
+    }
+
+    /// Everybody online or known, without oneself.
+    pub(super) fn peers(&self) -> Vec<PeerView> {
+        let mut names: BTreeMap<UserId, &str> = self
+            .keyring
+            .peers()
+            .iter()
+            .map(|(id, peer)| (*id, peer.username.as_str()))
+            .collect();
+        names.extend(self.online());
+        names.remove(&self.own);
+        names
+            .into_iter()
+            .map(|(id, username)| self.peer(id, username))
+            .collect()
+    }
+
+    fn peer(&self, id: UserId, username: &str) -> PeerView {
+        let pinned = self.pinned(id);
+        let changed = match (self.doubts.get(&id), pinned) {
+            (Some(Doubt::Changed(new)), Some(old)) => Some(Change::between(old, new)),
+            _ => None,
+        };
+        PeerView {
+            id,
+            username: username.to_owned(),
+            online: self.roster.contains_key(&id),
+            fingerprint: pinned.and_then(crypto::fingerprint),
+            changed,
+            unread: self.unread.get(&id).copied().unwrap_or_default(),
+        }
+    }
+
+    /// The AES keys of a conversation, the newest first.
+    pub(super) fn keys_with(&self, peer: UserId) -> Vec<AesKey> {
+        self.keyring.keys_with(peer)
+    }
+
+    /// The user has seen what `peer` wrote.
+    pub(super) fn seen(&mut self, peer: UserId) {
+        self.unread.remove(&peer);
+    }
+
+    /// The link is new: nothing of the old one's offers can be relied on.
+    pub(super) fn linked_anew(&mut self) {
+        self.new_link = true;
+    }
+
+    /// Everybody who is online now.
+    pub(super) fn roster(&mut self, list: Vec<Listed>, now: Instant) {
+        let mut news = false;
+        for listed in &list {
+            if listed.id != self.own {
+                news |= self.judge(listed);
+            }
+        }
+        if news {
+            self.save();
+        }
+        self.roster = list.into_iter().map(|listed| (listed.id, listed)).collect();
+        let new_link = std::mem::take(&mut self.new_link);
+        let peers: Vec<UserId> = self.exchanges.keys().copied().collect();
+        for peer in peers {
+            self.settle_doubt(peer, now);
+            let online = self.roster.contains_key(&peer);
+            self.step(peer, |exchange| match online {
+                false => exchange.left(),
+                true if new_link => exchange.reconnected(now),
+                true => Vec::new(),
+            });
+        }
+        self.events
+            .publish(&json!({"type": "online", "user": self.own}));
+    }
+
+    /// Takes a listed user's key, or doubts it. True if something is to be saved.
+    fn judge(&mut self, listed: &Listed) -> bool {
+        let id = listed.id;
+        let shown = listed.public_key.as_deref();
+        let Some((pem, key)) = shown.and_then(|pem| Some((pem, PublicKey::from_pem(pem)?))) else {
+            return false;
+        };
+        let pinned = self.pinned(id).map(str::to_owned);
+        let same = |old: &String| old == pem || PublicKey::from_pem(old).as_ref() == Some(&key);
+        if pinned.as_ref().is_some_and(same) {
+            self.doubts.remove(&id);
+            return self.rename(listed);
+        }
+        if !self.server.vouches(pem, listed.signature.as_deref()) {
+            self.doubts.insert(id, Doubt::Unvouched);
+            return false;
+        }
+        if pinned.is_none() {
+            self.doubts.remove(&id);
+            self.keyring.peer_mut(id).public_key = Some(pem.to_owned());
+            self.rename(listed);
+            return true;
+        }
+        let doubt = Doubt::Changed(pem.to_owned());
+        if self.doubts.get(&id) != Some(&doubt) {
+            self.doubts.insert(id, doubt);
+            self.events
+                .publish(&json!({"type": "key_changed", "user": self.own, "peer": id}));
+        }
+        false
+    }
+
+    fn rename(&mut self, listed: &Listed) -> bool {
+        let peer = self.keyring.peer_mut(listed.id);
+        let news = peer.username != listed.username;
+        peer.username.clone_from(&listed.username);
+        news
+    }
+
+    /// Judges everybody again after the server's key was accepted.
+    pub(super) fn judge_again(&mut self, now: Instant) {
+        let list = self.roster.values().cloned().collect();
+        self.roster(list, now);
+    }
+
+    /// The user accepts the changed key of `peer`, naming its fingerprint.
+    pub(super) fn accept(&mut self, peer: UserId, fingerprint: &str, now: Instant) -> Result<()> {
+        let Some(Doubt::Changed(pem)) = self.doubts.get(&peer) else {
+            return Err(Error::Invalid("对方的密钥没有变化"));
+        };
+        if crypto::fingerprint(pem).as_deref() != Some(fingerprint) {
+            return Err(Error::Invalid("指纹不符"));
+        }
+        let known = self.keyring.peer_mut(peer);
+        known.public_key = Some(pem.clone());
+        known.newest = Use::Reading;
+        self.doubts.remove(&peer);
+        self.wrapped.remove(&peer);
+        self.save();
+        self.exchange(peer).forget();
+        self.settle_doubt(peer, now);
+        self.events
+            .publish(&json!({"type": "online", "user": self.own}));
+        Ok(())
+    }
+
+    /// The user writes `text` to `to`.
+    ///
+    /// It waits while a key exchange runs or a changed key is not accepted.
+    /// Errors: [`Error::NotReady`] if no trustworthy key of theirs is known.
+    pub(super) fn send(&mut self, to: UserId, text: String, now: Instant) -> Result<()> {
+        let acceptable = match self.doubts.get(&to) {
+            None => self.public_key(to).is_some(),
+            Some(Doubt::Changed(_)) => true,
+            Some(Doubt::Unvouched) => self.server.changed().is_some(),
+        };
+        if !acceptable {
+            return Err(Error::NotReady);
+        }
+        self.settle_doubt(to, now);
+        let online = self.roster.contains_key(&to);
+        self.step(to, |exchange| exchange.send(text, online, now));
+        Ok(())
+    }
+
+    /// A key frame of `from`; `key` is nothing if it was not wrapped for us.
+    pub(super) fn key_frame(
+        &mut self,
+        from: UserId,
+        key: Option<AesKey>,
+        bare: bool,
+        now: Instant,
+    ) {
+        match key {
+            Some(key) => {
+                self.settle_doubt(from, now);
+                if self.doubts.contains_key(&from) && self.keyring.keep_key(from, &key) {
+                    self.save();
+                }
+                self.step(from, |exchange| exchange.key_frame(key, now));
+            }
+            None if bare => self.step(from, Exchange::bare_confirmation),
+            None => self.step(from, |exchange| exchange.unopened(now)),
+        }
+    }
+
+    /// A message of `from`, opened or not.
+    pub(super) fn message(&mut self, from: UserId, opened: Opened, now: Instant) {
+        match &opened {
+            Opened::Text(_, key) => {
+                self.step(from, |exchange| exchange.opened(key));
+                if self.keyring.keep_key(from, key) {
+                    self.save();
+                }
+            }
+            Opened::NoKey if self.roster.contains_key(&from) => {
+                self.step(from, |exchange| exchange.unopened(now));
+            }
+            Opened::NoKey | Opened::Altered => {}
+        }
+        if from != self.own {
+            *self.unread.entry(from).or_default() += 1;
+        }
+        let content = opened.shown();
+        self.events
+            .publish(&json!({"fromId": from, "content": content, "toId": self.own}));
+    }
+
+    /// Does what is due and tells when something is due next.
+    pub(super) fn tick(&mut self, now: Instant) -> Option<Instant> {
+        let peers: Vec<UserId> = self.exchanges.keys().copied().collect();
+        for peer in peers {
+            self.step(peer, |exchange| exchange.tick(now));
+        }
+        self.exchanges.values().filter_map(Exchange::due).min()
+    }
+
+    /// The agent stops: what waits goes to the outbox.
+    pub(super) fn finish(&mut self) {
+        let peers: Vec<UserId> = self.exchanges.keys().copied().collect();
+        for peer in peers {
+            self.step(peer, Exchange::finish);
+        }
+    }
+
+    fn settle_doubt(&mut self, peer: UserId, now: Instant) {
+        let online = self.roster.contains_key(&peer);
+        let doubted = self.doubts.contains_key(&peer);
+        self.step(peer, |exchange| {
+            if doubted {
+                exchange.hold();
+                return Vec::new();
+            }
+            exchange.release(online, now)
+        });
+    }
+
+    fn exchange(&mut self, peer: UserId) -> &mut Exchange {
+        let higher = self.own > peer;
+        let known = self.keyring.peers().get(&peer);
+        let restored = || match known.and_then(|known| Some((known.keys.last()?, known.newest))) {
+            Some((key, newest @ (Use::Chosen | Use::Agreed))) => {
+                Exchange::restored(higher, key.clone(), newest == Use::Agreed)
+            }
+            _ => Exchange::new(higher),
+        };
+        self.exchanges.entry(peer).or_insert_with(restored)
+    }
+
+    /// Moves the exchange with `peer`, keeps the key it comes to and does what it says.
+    fn step(&mut self, peer: UserId, movement: impl FnOnce(&mut Exchange) -> Vec<Step>) {
+        let exchange = self.exchange(peer);
+        let steps = movement(exchange);
+        let key = exchange.key().map(|(key, agreed)| (key.clone(), agreed));
+        if let Some((key, agreed)) = key {
+            let newest = if agreed { Use::Agreed } else { Use::Chosen };
+            if self.keyring.use_key(peer, &key, newest) {
+                self.save();
+            }
+        }
+        for step in steps {
+            self.perform(peer, step);
+        }
+    }
+
+    fn perform(&mut self, peer: UserId, step: Step) {
+        match step {
+            Step::Offer(key) => {
+                // Without their public key there is nobody to answer.
+                if let Some(wrapped) = self.wrap(peer, &key) {
+                    let frame = wire::frame(self.own, peer, "", &wrapped);
+                    self.outbox.push(Outgoing {
+                        frame,
+                        message: None,
+                    });
+                }
+            }
+            Step::Send(text, key) => {
+                let wrapped = self.wrap(peer, &key).unwrap_or_default();
+                let sealed = crypto::seal(&key, text.as_bytes());
+                let frame = wire::frame(self.own, peer, &sealed, &wrapped);
+                let message = Some((peer, crypto::safe_name(&sealed)));
+                self.outbox.push(Outgoing { frame, message });
+            }
+        }
+    }
+
+    /// `key` wrapped for `peer`; the same text as long as the key is the same, so that the
+    /// peer unwraps it once.
+    fn wrap(&mut self, peer: UserId, key: &AesKey) -> Option<String> {
+        if let Some((known, wrapped)) = self.wrapped.get(&peer)
+            && known == key
+        {
+            return Some(wrapped.clone());
+        }
+        let wrapped = self.public_key(peer)?.wrap_key(key);
+        self.wrapped.insert(peer, (key.clone(), wrapped.clone()));
+        Some(wrapped)
+    }
+
+    fn public_key(&self, peer: UserId) -> Option<PublicKey> {
+        if peer == self.own {
+            return Some(self.keyring.private().public());
+        }
+        self.pinned(peer).and_then(PublicKey::from_pem)
+    }
+
+    fn pinned(&self, peer: UserId) -> Option<&str> {
+        let known = self.keyring.peers().get(&peer)?;
+        known.public_key.as_deref()
+    }
+
+    /// Keys that cannot be kept still serve until the agent stops.
+    fn save(&self) {
+        if let Err(error) = self.keyring.save() {
+            tracing::error!(user = self.own, %error, "keys of peers were not saved");
+        }
+    }
+}

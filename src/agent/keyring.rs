@@ -1,0 +1,350 @@
+//! Keys at rest: one directory per server, one below it per user.
+//!
+//! ```text
+//! <data dir>/<digest of the server's URL>/server.json              its URL and pinned public key
+//! <data dir>/<digest of the server's URL>/<digest of the name>/
+//!     key.json        PKCS#8, sealed under Argon2id of the password
+//!     key.new.json    the same, while a registration is under way
+//!     peers.sealed    pinned keys and AES keys of peers, sealed under the same
+//! ```
+//!
+//! Directories are 0700, files 0600 and replaced as a whole. Names of files are digests: no
+//! username reaches the file system. Nothing here talks to anybody.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::crypto::{self, AesKey, KdfCost, PrivateKey};
+use super::error::{Error, Result};
+use super::wire::UserId;
+
+/// AES keys kept per peer: enough for years of restarts, and a bound for a peer who floods.
+const KEYS_KEPT: usize = 1_000;
+
+/// One server's part of the data directory.
+#[derive(Debug, Clone)]
+pub(super) struct Home {
+    dir: PathBuf,
+    url: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ServerFile {
+    url: String,
+    public_key: String,
+}
+
+impl Home {
+    /// Opens (and makes) the part for the server at `url`.
+    pub(super) fn open(data_dir: &Path, url: &str) -> Result<Self> {
+        let dir = data_dir.join(crypto::safe_name(url));
+        make_dir(&dir)?;
+        Ok(Self {
+            dir,
+            url: url.to_owned(),
+        })
+    }
+
+    /// The server's public key as pinned at first contact.
+    pub(super) fn server_key(&self) -> Result<Option<String>> {
+        let file: Option<ServerFile> = read_json(&self.dir.join("server.json"))?;
+        Ok(file.map(|file| file.public_key))
+    }
+
+    /// Pins the server's public key.
+    pub(super) fn pin_server_key(&self, pem: &str) -> Result<()> {
+        let file = ServerFile {
+            url: self.url.clone(),
+            public_key: pem.to_owned(),
+        };
+        write_json(&self.dir.join("server.json"), &file)
+    }
+
+    fn user(&self, username: &str) -> PathBuf {
+        self.dir.join(crypto::safe_name(username))
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct KeyFile {
+    kdf: String,
+    cost: KdfCost,
+    salt: String,
+    sealed: String,
+}
+
+/// What is known of one peer.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Peer {
+    /// Their name when they were last seen.
+    pub(super) username: String,
+    /// Their pinned public key.
+    pub(super) public_key: Option<String>,
+    /// Every AES key used with them, the newest last.
+    pub(super) keys: Vec<AesKey>,
+    /// What the newest of them is good for.
+    pub(super) newest: Use,
+}
+
+/// What a key is good for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Use {
+    /// To read old messages.
+    #[default]
+    Reading,
+    /// To write; the peer may not have it yet.
+    Chosen,
+    /// To write; the peer has it.
+    Agreed,
+}
+
+#[derive(Serialize, Deserialize)]
+struct PeerFile {
+    username: String,
+    public_key: Option<String>,
+    keys: Vec<String>,
+    newest: Use,
+}
+
+/// One user's keys, opened.
+#[derive(Debug)]
+pub(super) struct Keyring {
+    dir: PathBuf,
+    vault: AesKey,
+    private: PrivateKey,
+    peers: BTreeMap<UserId, Peer>,
+}
+
+impl Keyring {
+    /// The user's keys from disk, or nothing if there are none.
+    ///
+    /// Keys of a registration whose answer was lost are taken over here.
+    /// Slow: derives a key. Errors: [`Error::LockedKeys`] if the password does not open them.
+    pub(super) fn open(home: &Home, username: &str, password: &str) -> Result<Option<Self>> {
+        let dir = home.user(username);
+        let settled = Self::read(&dir, "key.json", password);
+        if !matches!(settled, Ok(None) | Err(Error::LockedKeys)) {
+            return settled;
+        }
+        match Self::read(&dir, "key.new.json", password) {
+            Ok(Some(fresh)) => {
+                fresh.settle()?;
+                Ok(Some(fresh))
+            }
+            _ => settled,
+        }
+    }
+
+    /// New keys, on disk but not yet the user's: [`Keyring::settle`] or [`Keyring::discard`] them.
+    ///
+    /// Slow: makes an RSA key and derives another.
+    pub(super) fn create(home: &Home, username: &str, password: &str) -> Result<Self> {
+        let dir = home.user(username);
+        make_dir(&dir)?;
+        let (private, salt, cost) = (PrivateKey::generate(), crypto::salt(), KdfCost::NEW);
+        let vault = crypto::derive(password, &salt, cost)?;
+        let file = KeyFile {
+            kdf: "argon2id".into(),
+            cost,
+            salt: BASE64_STANDARD.encode(salt),
+            sealed: crypto::seal(&vault, &private.to_der()),
+        };
+        write_json(&dir.join("key.new.json"), &file)?;
+        Ok(Self {
+            dir,
+            vault,
+            private,
+            peers: BTreeMap::new(),
+        })
+    }
+
+    /// Makes keys from [`Keyring::create`] the user's. Older ones are put aside, never deleted.
+    pub(super) fn settle(&self) -> Result<()> {
+        let aside = chrono::Utc::now().timestamp_micros();
+        for (name, old) in [("key.json", "key"), ("peers.sealed", "peers")] {
+            let kept = self.dir.join(format!("{old}.{aside}.old"));
+            found(fs::rename(self.dir.join(name), kept))?;
+        }
+        fs::rename(self.dir.join("key.new.json"), self.dir.join("key.json"))?;
+        sync_dir(&self.dir)
+    }
+
+    /// Removes keys from [`Keyring::create`] after a refused registration.
+    pub(super) fn discard(self) -> Result<()> {
+        found(fs::remove_file(self.dir.join("key.new.json")))?;
+        // Fails, rightly, when the directory holds older keys.
+        let _ = fs::remove_dir(&self.dir);
+        Ok(())
+    }
+
+    fn read(dir: &Path, name: &str, password: &str) -> Result<Option<Self>> {
+        let Some(file) = read_json::<KeyFile>(&dir.join(name))? else {
+            return Ok(None);
+        };
+        let salt = BASE64_STANDARD.decode(&file.salt);
+        let salt = salt.map_err(|_| Error::Corrupt("salt"))?;
+        let vault = crypto::derive(password, &salt, file.cost)?;
+        let der = crypto::open(&vault, &file.sealed).ok_or(Error::LockedKeys)?;
+        let private = PrivateKey::from_der(&der).ok_or(Error::Corrupt("key"))?;
+        let peers = match name {
+            "key.json" => read_peers(dir, &vault)?,
+            _ => BTreeMap::new(),
+        };
+        Ok(Some(Self {
+            dir: dir.to_owned(),
+            vault,
+            private,
+            peers,
+        }))
+    }
+
+    /// The user's private key.
+    pub(super) fn private(&self) -> &PrivateKey {
+        &self.private
+    }
+
+    /// Everybody known, by id.
+    pub(super) fn peers(&self) -> &BTreeMap<UserId, Peer> {
+        &self.peers
+    }
+
+    /// Every AES key used with `peer`, the newest first.
+    pub(super) fn keys_with(&self, peer: UserId) -> Vec<AesKey> {
+        let keys = self.peers.get(&peer).map(|peer| peer.keys.as_slice());
+        keys.unwrap_or_default().iter().rev().cloned().collect()
+    }
+
+    /// Changes what is known of `peer` in memory; [`Keyring::save`] writes it.
+    pub(super) fn peer_mut(&mut self, peer: UserId) -> &mut Peer {
+        self.peers.entry(peer).or_default()
+    }
+
+    /// Keeps `key` as the newest one with `peer`. True if that is news.
+    pub(super) fn use_key(&mut self, peer: UserId, key: &AesKey, newest: Use) -> bool {
+        let peer = self.peer_mut(peer);
+        if peer.keys.last() == Some(key) && peer.newest == newest {
+            return false;
+        }
+        peer.keys.retain(|kept| kept != key);
+        peer.keys.push(key.clone());
+        peer.newest = newest;
+        let surplus = peer.keys.len().saturating_sub(KEYS_KEPT);
+        peer.keys.drain(..surplus);
+        true
+    }
+
+    /// Keeps `key`, which opened a message of `peer`, for reading. True if that is news.
+    pub(super) fn keep_key(&mut self, peer: UserId, key: &AesKey) -> bool {
+        let peer = self.peer_mut(peer);
+        let news = !peer.keys.contains(key) && peer.keys.len() < KEYS_KEPT;
+        if news {
+            peer.keys.insert(0, key.clone());
+        }
+        news
+    }
+
+    /// Writes what is known of peers, sealed.
+    pub(super) fn save(&self) -> Result<()> {
+        let files: BTreeMap<UserId, PeerFile> = self
+            .peers
+            .iter()
+            .map(|(id, peer)| {
+                let file = PeerFile {
+                    username: peer.username.clone(),
+                    public_key: peer.public_key.clone(),
+                    keys: peer.keys.iter().map(AesKey::to_base64).collect(),
+                    newest: peer.newest,
+                };
+                (*id, file)
+            })
+            .collect();
+        let plain = serde_json::to_vec(&files).expect("a map of plain values has a JSON form");
+        let sealed = crypto::seal(&self.vault, &plain);
+        write_whole(&self.dir.join("peers.sealed"), sealed.as_bytes())
+    }
+}
+
+fn read_peers(dir: &Path, vault: &AesKey) -> Result<BTreeMap<UserId, Peer>> {
+    let sealed = match fs::read_to_string(dir.join("peers.sealed")) {
+        Ok(sealed) => sealed,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(BTreeMap::new()),
+        Err(error) => return Err(error.into()),
+    };
+    let plain = crypto::open(vault, &sealed).ok_or(Error::Corrupt("peers"))?;
+    let files: BTreeMap<UserId, PeerFile> =
+        serde_json::from_slice(&plain).map_err(|_| Error::Corrupt("peers"))?;
+    let peer = |file: PeerFile| {
+        let keys = file.keys.iter().map(|key| AesKey::from_base64(key));
+        Some(Peer {
+            keys: keys.collect::<Option<_>>()?,
+            username: file.username,
+            public_key: file.public_key,
+            newest: file.newest,
+        })
+    };
+    let peers = files.into_iter().map(|(id, file)| Some((id, peer(file)?)));
+    peers.collect::<Option<_>>().ok_or(Error::Corrupt("peers"))
+}
+
+fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+    match fs::read(path) {
+        Ok(bytes) => serde_json::from_slice(&bytes)
+            .map(Some)
+            .map_err(|_| Error::Corrupt("JSON")),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
+    let bytes = serde_json::to_vec_pretty(value).expect("plain values have a JSON form");
+    write_whole(path, &bytes)
+}
+
+/// Replaces the file at `path` as a whole: a crash leaves the old one or the new one.
+fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let draft = path.with_extension("draft");
+    found(fs::remove_file(&draft))?;
+    let mut options = OpenOptions::new();
+    let mut file = options
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&draft)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&draft, path)?;
+    sync_dir(path.parent().expect("every file of ours is in a directory"))
+}
+
+fn sync_dir(dir: &Path) -> Result<()> {
+    Ok(File::open(dir)?.sync_all()?)
+}
+
+fn make_dir(dir: &Path) -> Result<()> {
+    Ok(fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)?)
+}
+
+/// `done`, but a file that was not there is fine.
+fn found(done: std::io::Result<()>) -> Result<()> {
+    match done {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+#[path = "keyring_tests.rs"]
+mod tests;

@@ -1,0 +1,110 @@
+//! The key store: what comes back, to whom, and what is on disk meanwhile.
+
+use std::os::unix::fs::PermissionsExt;
+
+use super::*;
+
+fn files_under(dir: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(dir).expect("a directory") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            files.extend(files_under(&path));
+        } else {
+            files.push(path);
+        }
+    }
+    files
+}
+
+#[test]
+fn keys_and_peers_come_back_with_the_password_alone() {
+    let data = tempfile::tempdir().expect("a directory");
+    let home = Home::open(data.path(), "http://127.0.0.1:5000").expect("a home");
+    assert!(
+        Keyring::open(&home, "alice", "p")
+            .expect("no keys")
+            .is_none()
+    );
+
+    let mut keyring = Keyring::create(&home, "alice", "p").expect("keys");
+    keyring.settle().expect("settled");
+    let (old, new) = (AesKey::generate(), AesKey::generate());
+    keyring.peer_mut(7).public_key = Some("pem".into());
+    assert!(keyring.use_key(7, &old, Use::Agreed));
+    assert!(keyring.use_key(7, &new, Use::Chosen));
+    assert!(!keyring.use_key(7, &new, Use::Chosen));
+    keyring.save().expect("saved");
+
+    let again = Keyring::open(&home, "alice", "p").expect("opens");
+    let again = again.expect("is there");
+    assert_eq!(again.private().to_der(), keyring.private().to_der());
+    assert_eq!(again.keys_with(7), [new, old]);
+    assert_eq!(again.peers()[&7].public_key.as_deref(), Some("pem"));
+    let wrong = Keyring::open(&home, "alice", "q");
+    assert!(matches!(wrong, Err(Error::LockedKeys)), "{wrong:?}");
+}
+
+#[test]
+fn no_name_leaves_the_directory_and_no_file_is_open_to_others() {
+    let data = tempfile::tempdir().expect("a directory");
+    let home = Home::open(&data.path().join("inner"), "http://a/../b").expect("a home");
+    let long = "长".repeat(200);
+    for name in ["../../evil", "a/b", ".", "\"'\\", "\0", long.as_str()] {
+        let keyring = Keyring::create(&home, name, "p").expect("keys");
+        keyring.settle().expect("settled");
+        keyring.save().expect("saved");
+        let again = Keyring::open(&home, name, "p").expect("opens");
+        assert!(again.is_some(), "{name:?}");
+    }
+    home.pin_server_key("pem").expect("pinned");
+    assert_eq!(fs::read_dir(data.path()).expect("a directory").count(), 1);
+    let files = files_under(data.path());
+    assert_eq!(files.len(), 13);
+    for file in files {
+        let mode = fs::metadata(&file).expect("a file").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{}", file.display());
+    }
+}
+
+#[test]
+fn nothing_on_disk_tells_a_key_without_the_password() {
+    let data = tempfile::tempdir().expect("a directory");
+    let home = Home::open(data.path(), "http://a").expect("a home");
+    let mut keyring = Keyring::create(&home, "alice", "p").expect("keys");
+    keyring.settle().expect("settled");
+    let key = AesKey::generate();
+    keyring.use_key(7, &key, Use::Agreed);
+    keyring.save().expect("saved");
+    for file in files_under(data.path()) {
+        let text = fs::read_to_string(file).expect("text");
+        assert!(!text.contains(&key.to_base64()));
+        assert!(!text.contains("PRIVATE KEY"));
+        assert!(!text.contains("alice"));
+    }
+}
+
+#[test]
+fn a_refused_registration_leaves_older_keys_alone() {
+    let data = tempfile::tempdir().expect("a directory");
+    let home = Home::open(data.path(), "http://a").expect("a home");
+    let mine = Keyring::create(&home, "alice", "p").expect("keys");
+    mine.settle().expect("settled");
+    let other = Keyring::create(&home, "alice", "q").expect("keys");
+    other.discard().expect("discarded");
+    assert!(matches!(
+        Keyring::open(&home, "alice", "q"),
+        Err(Error::LockedKeys)
+    ));
+    assert!(Keyring::open(&home, "alice", "p").expect("opens").is_some());
+}
+
+#[test]
+fn keys_of_a_registration_whose_answer_was_lost_are_found() {
+    let data = tempfile::tempdir().expect("a directory");
+    let home = Home::open(data.path(), "http://a").expect("a home");
+    let fresh = Keyring::create(&home, "alice", "p").expect("keys");
+    let found = Keyring::open(&home, "alice", "p").expect("opens");
+    let found = found.expect("is there");
+    assert_eq!(found.private().to_der(), fresh.private().to_der());
+}

@@ -1,0 +1,228 @@
+//! `sealpost agent`: the local client that seals and opens messages and serves its own page.
+//!
+//! Everything that could open a message stays in this process: the server sees sealed texts,
+//! the page sees clear ones, and only this machine's programs reach the page.
+//!
+//! ```text
+//! routes     the local HTTP API and the pages, for this machine only
+//! session    one logged-in user: token, history, sending
+//! conversations   who is online, whose key is in doubt, what is on its way
+//! exchange   how two agents come to share a key        outbox   nothing lost, nothing doubled
+//! opening    sealed texts to clear ones                crypto   pure functions
+//! link       the socket to the server                  relay    its HTTP API, wire its words
+//! server     the server's pinned key                   keyring  keys at rest
+//! ```
+//!
+//! Source: encommunication. It is no server: one person's machine, a few users at once.
+
+mod conversations;
+mod crypto;
+mod error;
+mod events;
+mod exchange;
+mod keyring;
+mod link;
+mod opening;
+mod outbox;
+mod relay;
+mod routes;
+mod server;
+mod session;
+mod wire;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+pub use error::{Error, Result};
+use events::Events;
+use keyring::{Home, Keyring};
+use relay::Relay;
+use server::Server;
+use session::Session;
+use wire::UserId;
+
+/// How long a login waits for the link, so that a message right after it finds one.
+const LINK_WITHIN: Duration = Duration::from_secs(2);
+
+/// Where the agent finds its server, where it listens and where it keeps its keys.
+#[derive(Debug, Clone)]
+pub struct AgentConfig {
+    /// The server's URL, `http://…` or `https://…`.
+    pub server: String,
+    /// The address to listen on; only a loopback address is accepted.
+    pub address: IpAddr,
+    /// The port to listen on; 0 takes any free one.
+    pub port: u16,
+    /// The directory of the key store, made if absent.
+    pub data_dir: PathBuf,
+}
+
+/// Serves the agent until `shutdown`, then sends what waits and closes the links.
+///
+/// Prints `sealpost agent: open http://127.0.0.1:PORT` once it listens.
+/// Errors: [`Error::Start`] if the address is not of this machine or taken.
+pub async fn serve(config: AgentConfig, shutdown: CancellationToken) -> Result<()> {
+    if !config.address.is_loopback() {
+        let text = "the agent opens messages: it listens on loopback addresses only";
+        return Err(Error::Start(text.into()));
+    }
+    let agent = Arc::new(Agent::new(&config, shutdown.child_token())?);
+    // A server that is away now is asked again at each login.
+    let _ = agent.server.look().await;
+    let served = routes::serve(&config, Arc::clone(&agent), shutdown).await;
+    agent.finish().await;
+    served
+}
+
+/// What the routes share: the server and who is logged in.
+#[derive(Debug)]
+struct Agent {
+    server: Arc<Server>,
+    events: Events,
+    sessions: Mutex<BTreeMap<UserId, Arc<Session>>>,
+    links: Mutex<JoinSet<()>>,
+    /// One registration or login at a time: two for the same name would mix their keys.
+    door: tokio::sync::Mutex<()>,
+    stop: CancellationToken,
+}
+
+impl Agent {
+    fn new(config: &AgentConfig, stop: CancellationToken) -> Result<Self> {
+        let url = config.server.trim_end_matches('/');
+        let relay = Relay::new(url)?;
+        let home = Home::open(&config.data_dir, url)?;
+        Ok(Self {
+            server: Arc::new(Server::new(relay, home)?),
+            events: Events::new(),
+            sessions: Mutex::default(),
+            links: Mutex::default(),
+            door: tokio::sync::Mutex::default(),
+            stop,
+        })
+    }
+
+    /// Registers with keys of this machine, new unless the password opens some; what the server
+    /// says of the new user.
+    async fn register(&self, username: &str, password: &str, repassword: &str) -> Result<Value> {
+        let _door = self.door.lock().await;
+        let found = self.open_keys(username, password).await;
+        let fresh = match found {
+            Ok(Some(keyring)) => {
+                let pem = keyring.private().public().to_pem();
+                let relay = &self.server.relay;
+                return relay.register(username, password, repassword, &pem).await;
+            }
+            Ok(None) | Err(Error::LockedKeys) => self.new_keys(username, password).await?,
+            Err(error) => return Err(error),
+        };
+        let pem = fresh.private().public().to_pem();
+        let relay = &self.server.relay;
+        let registered = relay.register(username, password, repassword, &pem).await;
+        match &registered {
+            Ok(_) => fresh.settle()?,
+            Err(Error::Refused(_)) => fresh.discard()?,
+            // Whether the server has them is not known: the next login will see.
+            Err(_) => {}
+        }
+        registered
+    }
+
+    /// Logs in and starts the user's link; a user logged in already keeps theirs.
+    async fn login(&self, username: &str, password: &str) -> Result<(Arc<Session>, String)> {
+        let _door = self.door.lock().await;
+        let login = self.server.relay.login(username, password).await?;
+        let token = login.token.clone();
+        if let Some(session) = self.session(login.id) {
+            session.logged_in_again(&token, password).await;
+            return Ok((session, token));
+        }
+        let keyring = match self.open_keys(username, password).await? {
+            Some(keyring) => keyring,
+            None => self.keys_elsewhere(username, password).await?,
+        };
+        let session = Arc::new(Session::new(
+            login,
+            (username, password),
+            keyring,
+            (Arc::clone(&self.server), self.events.clone()),
+            self.stop.child_token(),
+        ));
+        self.sessions().insert(session.id, Arc::clone(&session));
+        self.links().spawn(link::run(Arc::clone(&session)));
+        session.is_ready_within(LINK_WITHIN).await;
+        Ok((session, token))
+    }
+
+    /// Ends the user's session here; their sealed keys stay.
+    fn logout(&self, id: UserId) -> bool {
+        let session = self.sessions().remove(&id);
+        session.is_some_and(|session| {
+            session.stop.cancel();
+            true
+        })
+    }
+
+    /// The user logged in here under `id`.
+    fn session(&self, id: UserId) -> Option<Arc<Session>> {
+        let sessions = self.sessions();
+        let session = sessions.get(&id)?;
+        (!session.stop.is_cancelled()).then(|| Arc::clone(session))
+    }
+
+    /// Everybody logged in here, by id.
+    fn everybody(&self) -> Vec<Arc<Session>> {
+        let mut sessions = self.sessions();
+        sessions.retain(|_, session| !session.stop.is_cancelled());
+        sessions.values().cloned().collect()
+    }
+
+    async fn open_keys(&self, username: &str, password: &str) -> Result<Option<Keyring>> {
+        let home = self.server.home.clone();
+        let (username, password) = (username.to_owned(), password.to_owned());
+        blocking(move || Keyring::open(&home, &username, &password)).await
+    }
+
+    async fn new_keys(&self, username: &str, password: &str) -> Result<Keyring> {
+        let home = self.server.home.clone();
+        let (username, password) = (username.to_owned(), password.to_owned());
+        blocking(move || Keyring::create(&home, &username, &password)).await
+    }
+
+    /// Keys for a user who registered with another client: they can write, and read what is
+    /// answered under the AES key they offer, but not what was sealed for their other key.
+    async fn keys_elsewhere(&self, username: &str, password: &str) -> Result<Keyring> {
+        let keyring = self.new_keys(username, password).await?;
+        keyring.settle()?;
+        Ok(keyring)
+    }
+
+    /// Ends every link, letting what waits go out first.
+    async fn finish(&self) {
+        self.stop.cancel();
+        let mut links = std::mem::take(&mut *self.links());
+        while links.join_next().await.is_some() {}
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, BTreeMap<UserId, Arc<Session>>> {
+        let guard = self.sessions.lock();
+        guard.expect("nobody panics with the lock held")
+    }
+
+    fn links(&self) -> MutexGuard<'_, JoinSet<()>> {
+        let guard = self.links.lock();
+        guard.expect("nobody panics with the lock held")
+    }
+}
+
+/// Runs what takes long, such as deriving a key, away from the async threads.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.expect("the work does not panic")
+}

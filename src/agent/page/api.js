@@ -1,0 +1,113 @@
+// The agent's local API as functions. Every refusal is an ApiError with the agent's own text.
+// It keeps no state but the acting user of this tab.
+
+import { language, t } from "./i18n.js";
+
+/** What the agent refused: `status` is 0 when it did not answer at all. */
+export class ApiError extends Error {
+  constructor(status, message) {
+    super(message);
+    this.status = status;
+  }
+}
+
+async function call(path, body) {
+  const options = body === undefined ? {} : post(body);
+  let response;
+  try {
+    response = await fetch(path, { cache: "no-store", ...options });
+  } catch {
+    throw new ApiError(0, "");
+  }
+  const reply = await response.json().catch(() => null);
+  return unwrap(response.status, reply);
+}
+
+function post(body) {
+  return { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
+}
+
+function unwrap(status, reply) {
+  if (reply?.code !== 1) throw new ApiError(status, reply?.msg ?? "");
+  return reply.data;
+}
+
+export const login = (username, password) => call("/api/login", { username, password });
+export const register = (username, password, repassword) =>
+  call("/api/register", { username, password, repassword });
+export const logout = (id) => call("/api/logout", { id });
+export const whoIsHere = () => call("/api/me");
+export const listPeers = (user) => call(`/api/peers?user=${user}`);
+export const ownFingerprint = (user) => call(`/api/fingerprint?user=${user}`);
+export const acceptPeerKey = (user, peer, fingerprint) =>
+  call("/api/peers/accept", { user, peer, fingerprint });
+export const acceptServerKey = (fingerprint) => call("/api/server/accept", { fingerprint });
+
+/** One page of the history with `peer`, oldest first; `before` pages backwards. */
+export function records(user, peer, limit, before) {
+  const query = new URLSearchParams({ fromId: user, toId: peer, limit });
+  if (before !== undefined) query.set("before", before);
+  return call(`/api/chat/records?${query}`);
+}
+
+/** Sends `message`; `onProgress` hears the share (0 to 1) the agent has taken over so far. */
+export function sendMessage(from, to, message, onProgress = () => {}) {
+  // fetch cannot report how much of a body is sent; XMLHttpRequest can.
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    request.open("POST", "/api/send_message");
+    request.setRequestHeader("Content-Type", "application/json");
+    request.responseType = "json";
+    request.upload.onprogress = (event) => {
+      if (event.lengthComputable) onProgress(event.loaded / event.total);
+    };
+    request.onerror = () => reject(new ApiError(0, ""));
+    request.onload = () => {
+      try {
+        resolve(unwrap(request.status, request.response));
+      } catch (error) {
+        reject(error);
+      }
+    };
+    request.send(JSON.stringify({ from_id: from, target_id: to, message }));
+  });
+}
+
+// The agent speaks Chinese, as its published interface does. Known texts are shown in English too.
+const known = [
+  [/密钥无法用此密码/, "errKeysLocked"],
+  [/密钥库已损坏/, "errKeysDamaged"],
+  [/登录已过期|用户未登录/, "loginAgain"],
+  [/密码.*(错误|不正确)|用户名或密码/, "errCredentials"],
+  [/(已存在|已被|已注册)/, "errNameTaken"],
+  [/不一致/, "passwordsDiffer"],
+  [/未就绪/, "errNotReady"],
+  [/(过大|太大|过长)/, "textTooLong"],
+  [/(无法连接|连接失败|不可用)/, "errServer"],
+];
+
+/** What went wrong, in the reader's language where the text is known. */
+export function explain(error) {
+  if (!(error instanceof ApiError)) return t("errOther");
+  if (error.status === 0) return t("errOffline");
+  if (language() === "zh" && error.message) return error.message;
+  const match = known.find(([pattern]) => pattern.test(error.message));
+  return match ? t(match[1]) : error.message || t("errOther");
+}
+
+/** The acting user of this tab, `{ id, username }`, or null. */
+export function actingUser() {
+  const id = Number(sessionStorage.getItem("sealpost.id"));
+  return id ? { id, username: sessionStorage.getItem("sealpost.username") ?? "" } : null;
+}
+
+/** Makes `user` the acting user of this tab, or nobody. */
+export function actAs(user) {
+  if (user) {
+    sessionStorage.setItem("sealpost.id", user.id);
+    sessionStorage.setItem("sealpost.username", user.username);
+  } else {
+    sessionStorage.removeItem("sealpost.id");
+    sessionStorage.removeItem("sealpost.username");
+  }
+}

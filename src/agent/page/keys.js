@@ -1,0 +1,80 @@
+// Fingerprints and changed keys: what is shown, and how the user accepts a new one.
+
+import { acceptPeerKey, acceptServerKey, explain, ownFingerprint, whoIsHere } from "./api.js";
+import { el, icon, openDialog } from "./dom.js";
+import { say } from "./i18n.js";
+
+/** A fingerprint in groups of four, for reading aloud; selecting it selects it whole. */
+export function fingerprint(hex) {
+  const groups = hex.replaceAll(":", "").match(/.{1,4}/g) ?? [];
+  const code = el("code", { class: "fingerprint", translate: "no" });
+  groups.forEach((group) => code.append(el("span", {}, group), " "));
+  return code;
+}
+
+function entry(key, fill, hex) {
+  const value = hex ? fingerprint(hex) : say(el("p", { class: "quiet" }), "unknownYet");
+  return el("section", {}, say(el("h3"), key, fill), value);
+}
+
+/** Shows one's own fingerprint, the peer's if there is one, and the server's. */
+export async function showFingerprints(me, peer) {
+  const title = say(el("h2"), "fingerprints");
+  const body = el("div", { class: "stack" });
+  openDialog("sheet", title, body);
+  try {
+    const [own, { server }] = await Promise.all([ownFingerprint(me.id), whoIsHere()]);
+    body.append(entry("yourFingerprint", null, own.fingerprint));
+    if (peer) body.append(entry("theirFingerprint", { name: peer.username }, peer.fingerprint));
+    body.append(say(el("p", { class: "quiet" }), "compareHint"));
+    if (server.fingerprint) body.append(entry("serverFingerprint", null, server.fingerprint));
+    if (server.url) body.append(say(el("p", { class: "quiet" }), "viaServer", { url: server.url }));
+  } catch (error) {
+    body.append(el("p", { class: "problem", role: "alert" }, explain(error)));
+  }
+}
+
+function warning(titleKey, textKey, fill, changed, accept) {
+  const button = say(el("button", { type: "button", class: "button danger" }), "acceptKey");
+  const problem = el("p", { class: "problem", role: "alert" });
+  button.addEventListener("click", async () => {
+    button.disabled = true;
+    try {
+      await accept();
+    } catch (error) {
+      problem.textContent = explain(error);
+      button.disabled = false;
+    }
+  });
+  return el(
+    "section",
+    { class: "warning", role: "alert" },
+    el("h2", {}, icon("alert"), say(el("span"), titleKey, fill)),
+    say(el("p"), textKey),
+    el(
+      "div",
+      { class: "compare" },
+      el("div", {}, say(el("h3"), "before"), fingerprint(changed.old)),
+      el("div", {}, say(el("h3"), "now"), fingerprint(changed.new)),
+    ),
+    problem,
+    button,
+  );
+}
+
+/** The warning that `peer`'s key has changed, with both fingerprints; `done` follows acceptance. */
+export function peerKeyWarning(me, peer, done) {
+  const fill = { name: peer.username };
+  return warning("keyChangedTitle", "keyChangedText", fill, peer.changed, async () => {
+    await acceptPeerKey(me.id, peer.id, peer.changed.new);
+    await done();
+  });
+}
+
+/** The warning that the server's key has changed, likewise. */
+export function serverKeyWarning(server, done) {
+  return warning("serverChangedTitle", "serverChangedText", undefined, server.changed, async () => {
+    await acceptServerKey(server.changed.new);
+    await done();
+  });
+}

@@ -1,0 +1,164 @@
+//! The server, as its HTTP API answers; the socket is `link`'s.
+//!
+//! It keeps no state but the connection pool, and retries nothing.
+
+use std::time::Duration;
+
+use reqwest::{RequestBuilder, StatusCode};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::error::{Error, Result};
+use super::wire::{self, Record, UserId};
+
+/// Until a connection stands.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Until an answer is whole: a history may hold pictures.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// The HTTP half of the relay API.
+#[derive(Debug)]
+pub(super) struct Relay {
+    base: String,
+    http: reqwest::Client,
+}
+
+/// A successful login.
+#[derive(Deserialize)]
+pub(super) struct Login {
+    #[serde(deserialize_with = "wire::id")]
+    pub(super) id: UserId,
+    pub(super) token: String,
+}
+
+#[derive(Deserialize)]
+struct Envelope {
+    code: i64,
+    #[serde(default)]
+    msg: Option<String>,
+    #[serde(default)]
+    data: Value,
+}
+
+/// A part of a history: the newest `limit` records before record `before`, or all of them.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Window {
+    pub(super) limit: Option<usize>,
+    pub(super) before: Option<i64>,
+}
+
+impl Relay {
+    /// The relay at `base`, an `http` or `https` URL without a final slash.
+    ///
+    /// No redirect is followed and no proxy used: both would carry the token elsewhere.
+    pub(super) fn new(base: &str) -> Result<Self> {
+        let url = reqwest::Url::parse(base);
+        let known = url.is_ok_and(|url| ["http", "https"].contains(&url.scheme()));
+        if !known {
+            return Err(Error::Start(format!("{base} is no http or https URL")));
+        }
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(ANSWER_TIMEOUT)
+            .build()
+            .map_err(|error| Error::Start(error.to_string()))?;
+        Ok(Self {
+            base: base.to_owned(),
+            http,
+        })
+    }
+
+    /// The URL this relay was made with.
+    pub(super) fn url(&self) -> &str {
+        &self.base
+    }
+
+    /// The URL of the socket.
+    pub(super) fn socket_url(&self) -> String {
+        // http → ws, https → wss.
+        format!("{}/chat", self.base.replacen("http", "ws", 1))
+    }
+
+    /// Registers; what the server says about the new user.
+    pub(super) async fn register(
+        &self,
+        username: &str,
+        password: &str,
+        repassword: &str,
+        public_key: &str,
+    ) -> Result<Value> {
+        let body = json!({
+            "username": username, "password": password,
+            "repassword": repassword, "publicKey": public_key,
+        });
+        self.call("register", &body).await
+    }
+
+    /// Logs in. Errors: [`Error::Refused`] with the server's words.
+    pub(super) async fn login(&self, username: &str, password: &str) -> Result<Login> {
+        let body = json!({"username": username, "password": password});
+        let data = self.call("login", &body).await?;
+        serde_json::from_value(data).map_err(|_| Error::Unreachable)
+    }
+
+    /// Records between `from`, whose token it is, and `to`; oldest first.
+    pub(super) async fn records(
+        &self,
+        token: &str,
+        from: UserId,
+        to: UserId,
+        window: Window,
+    ) -> Result<Vec<Record>> {
+        let mut query = vec![("fromId", from), ("toId", to)];
+        query.extend(
+            window
+                .limit
+                .map(|limit| ("limit", i64::try_from(limit).unwrap_or(i64::MAX))),
+        );
+        query.extend(window.before.map(|before| ("before", before)));
+        let url = format!("{}/chatRecords", self.base);
+        let request = self.http.get(url).query(&query).header("token", token);
+        let answer = send(request).await?;
+        match answer.status() {
+            StatusCode::OK => answer.json().await.map_err(|_| Error::Unreachable),
+            StatusCode::UNAUTHORIZED => Err(Error::TokenRefused),
+            status if status.is_server_error() => Err(Error::Unreachable),
+            status => Err(Error::Refused(format!("获取聊天记录失败 ({status})"))),
+        }
+    }
+
+    /// The server's public key in PEM, or nothing if it shows none.
+    pub(super) async fn server_key(&self) -> Result<Option<String>> {
+        let url = format!("{}/server_public.pem", self.base);
+        let answer = send(self.http.get(url)).await?;
+        if answer.status() != StatusCode::OK {
+            return Ok(None);
+        }
+        answer
+            .text()
+            .await
+            .map(Some)
+            .map_err(|_| Error::Unreachable)
+    }
+
+    async fn call(&self, path: &str, body: &Value) -> Result<Value> {
+        let request = self.http.post(format!("{}/{path}", self.base)).json(body);
+        let answer = send(request).await?;
+        let status = answer.status();
+        let envelope: Envelope = answer.json().await.map_err(|_| Error::Unreachable)?;
+        let words = envelope.msg.unwrap_or_default();
+        match envelope.code {
+            1 => Ok(envelope.data),
+            _ if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
+                Err(Error::Busy(words))
+            }
+            _ => Err(Error::Refused(words)),
+        }
+    }
+}
+
+async fn send(request: RequestBuilder) -> Result<reqwest::Response> {
+    request.send().await.map_err(|_| Error::Unreachable)
+}

@@ -1,0 +1,110 @@
+//! Only this machine, and of its web pages only ours.
+//!
+//! A request must name the agent in `Host` (a page of another name that resolves here is
+//! refused), and an `Origin`, where there is one, must be the agent's own (so is a page of
+//! another site that posts here). Local programs send no `Origin` and are welcome.
+
+use rocket::fairing::AdHoc;
+use rocket::http::uri::Origin;
+use rocket::http::{Method, Status};
+use rocket::request::Request;
+use rocket::serde::json::Json;
+use rocket::{Config, Route, get, routes};
+use serde_json::Value;
+
+use super::refusal;
+
+const REFUSED: &str = "/refused";
+
+/// Sends every request of a stranger to [`refused`], before any route sees it.
+pub(super) fn fairing() -> AdHoc {
+    AdHoc::on_request("own host and origin", |request, _| {
+        Box::pin(async move {
+            if !is_own(request) {
+                request.set_method(Method::Get);
+                request.set_uri(Origin::const_new(REFUSED, None));
+            }
+        })
+    })
+}
+
+/// Tells browsers to keep no answer that does not say otherwise: messages are in them, opened.
+pub(super) fn forgetting() -> AdHoc {
+    AdHoc::on_response("keep nothing", |_, response| {
+        Box::pin(async move {
+            if !response.headers().contains("Cache-Control") {
+                response.set_raw_header("Cache-Control", "no-store");
+            }
+        })
+    })
+}
+
+/// The route of this module.
+pub(super) fn routes() -> Vec<Route> {
+    routes![refused]
+}
+
+#[get("/refused")]
+fn refused() -> (Status, Json<Value>) {
+    refusal(Status::Forbidden, "只接受本机页面的请求")
+}
+
+fn is_own(request: &Request<'_>) -> bool {
+    let config = request.rocket().config();
+    let headers = request.headers();
+    let origin_is_own = |origin: &str| {
+        origin
+            .strip_prefix("http://")
+            .is_some_and(|host| is_own_host(host, config))
+    };
+    let host = request.host().map(ToString::to_string);
+    host.is_some_and(|host| is_own_host(&host, config)) && headers.get("Origin").all(origin_is_own)
+}
+
+fn is_own_host(host: &str, config: &Config) -> bool {
+    let configured = match config.address {
+        std::net::IpAddr::V4(address) => address.to_string(),
+        std::net::IpAddr::V6(address) => format!("[{address}]"),
+    };
+    let name = match host.strip_suffix(&format!(":{}", config.port)) {
+        Some(name) => name,
+        None if config.port == 80 => host,
+        None => return false,
+    };
+    ["127.0.0.1", "localhost", "[::1]", &configured]
+        .iter()
+        .any(|own| own.eq_ignore_ascii_case(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_agents_own_names_with_its_port_are_its_own() {
+        let config = Config {
+            port: 5001,
+            ..Config::default()
+        };
+        for own in [
+            "127.0.0.1:5001",
+            "localhost:5001",
+            "LOCALHOST:5001",
+            "[::1]:5001",
+        ] {
+            assert!(is_own_host(own, &config), "{own}");
+        }
+        for other in [
+            "",
+            "localhost",
+            "localhost:5000",
+            "evil.example:5001",
+            "127.0.0.1.evil.example:5001",
+            "localhost:5001.evil.example",
+            "127.0.0.2:5001",
+            "x127.0.0.1:5001",
+        ] {
+            assert!(!is_own_host(other, &config), "{other}");
+        }
+    }
+}

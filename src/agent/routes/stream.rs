@@ -1,0 +1,56 @@
+//! Live: events to every page, and the way for local programs to add some.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rocket::http::ContentType;
+use rocket::response::stream::TextStream;
+use rocket::serde::json::Json;
+use rocket::{Data, Route, State, get, post, routes};
+use serde_json::{Value, json};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::read_json;
+use crate::agent::Agent;
+use crate::agent::error::Error;
+
+/// Between comments that keep a quiet stream open.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// The routes of this module.
+pub(super) fn routes() -> Vec<Route> {
+    routes![stream, push]
+}
+
+/// Ends when the agent stops or this page is too far behind: it then connects again and reads
+/// the history anew.
+#[get("/api/stream")]
+fn stream(
+    agent: &State<Arc<Agent>>,
+    stop: &State<CancellationToken>,
+) -> (ContentType, TextStream![String]) {
+    let mut events = agent.events.subscribe();
+    let stop = stop.inner().clone();
+    let stream = TextStream! {
+        yield ": open\n\n".to_owned();
+        loop {
+            let event = tokio::select! {
+                () = stop.cancelled() => break,
+                event = timeout(KEEP_ALIVE, events.recv()) => event,
+            };
+            match event {
+                Ok(Ok(event)) => yield format!("data: {event}\n\n"),
+                Ok(Err(_)) => break,
+                Err(_) => yield ": here\n\n".to_owned(),
+            }
+        }
+    };
+    (ContentType::EventStream, stream)
+}
+
+#[post("/push", data = "<data>")]
+async fn push(agent: &State<Arc<Agent>>, data: Data<'_>) -> Result<Json<Value>, Error> {
+    agent.events.publish(&read_json(data).await?);
+    Ok(Json(json!({"status": "ok"})))
+}

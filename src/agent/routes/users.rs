@@ -1,0 +1,130 @@
+//! Who uses this agent, who is out there, and whose keys are whose.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use rocket::{Data, Route, State, get, post, routes};
+use serde_json::{Map, Value, json};
+
+use super::{Answer, Done, id, ok, read_json, text, user};
+use crate::agent::Agent;
+use crate::agent::error::Error;
+use crate::agent::session::Session;
+
+/// The routes of this module, below `/api`.
+pub(super) fn routes() -> Vec<Route> {
+    routes![
+        register,
+        login,
+        logout,
+        me,
+        online_users,
+        peers,
+        accept_peer,
+        accept_server,
+        fingerprint
+    ]
+}
+
+const WHO: &str = "缺少用户名或密码";
+
+#[post("/register", data = "<data>")]
+async fn register(agent: &State<Arc<Agent>>, data: Data<'_>) -> Answer {
+    let body = read_json(data).await?;
+    let username = text(&body, "username", WHO)?;
+    let password = text(&body, "password", WHO)?;
+    let repassword = text(&body, "repassword", "缺少确认密码")?;
+    let registered = agent.register(username, password, repassword).await?;
+    Ok(Done("注册成功", registered))
+}
+
+#[post("/login", data = "<data>")]
+async fn login(agent: &State<Arc<Agent>>, data: Data<'_>) -> Answer {
+    let body = read_json(data).await?;
+    let username = text(&body, "username", WHO)?;
+    let password = text(&body, "password", WHO)?;
+    let (session, token) = agent.login(username, password).await?;
+    let data = json!({"token": token, "id": session.id, "username": session.username});
+    Ok(Done("登录成功", data))
+}
+
+#[post("/logout", data = "<data>")]
+async fn logout(agent: &State<Arc<Agent>>, data: Data<'_>) -> Answer {
+    let body = read_json(data).await?;
+    if !agent.logout(id(&body, "id")?) {
+        return Err(Error::Invalid("用户未登录"));
+    }
+    Ok(ok(Value::Null))
+}
+
+#[get("/me")]
+fn me(agent: &State<Arc<Agent>>) -> Done {
+    let user = |session: &Arc<Session>| json!({"id": session.id, "username": session.username});
+    let users: Vec<Value> = agent.everybody().iter().map(user).collect();
+    let server = &agent.server;
+    ok(json!({
+        "users": users,
+        "server": {
+            "url": server.relay.url(),
+            "fingerprint": server.fingerprint(),
+            "changed": server.changed(),
+        },
+    }))
+}
+
+#[get("/online_users")]
+fn online_users(agent: &State<Arc<Agent>>) -> Done {
+    let mut users = Map::new();
+    for session in agent.everybody() {
+        let conversations = session.conversations();
+        let online = conversations
+            .online()
+            .map(|(id, username)| (id.to_string(), Value::from(username)));
+        users.extend(online);
+    }
+    ok(json!({"users": users}))
+}
+
+#[get("/peers?<user>")]
+fn peers(agent: &State<Arc<Agent>>, user: Option<&str>) -> Answer {
+    let session = super::user(agent, number(user)?)?;
+    let peers = session.conversations().peers();
+    Ok(ok(json!({"peers": peers})))
+}
+
+#[post("/peers/accept", data = "<data>")]
+async fn accept_peer(agent: &State<Arc<Agent>>, data: Data<'_>) -> Answer {
+    let body = read_json(data).await?;
+    let session = user(agent, id(&body, "user")?)?;
+    let fingerprint = text(&body, "fingerprint", "缺少指纹")?;
+    session
+        .conversations()
+        .accept(id(&body, "peer")?, fingerprint, Instant::now())?;
+    session.outgoing.notify_one();
+    Ok(ok(Value::Null))
+}
+
+#[post("/server/accept", data = "<data>")]
+async fn accept_server(agent: &State<Arc<Agent>>, data: Data<'_>) -> Answer {
+    let body = read_json(data).await?;
+    agent
+        .server
+        .accept(text(&body, "fingerprint", "缺少指纹")?)?;
+    for session in agent.everybody() {
+        session.conversations().judge_again(Instant::now());
+        session.outgoing.notify_one();
+    }
+    Ok(ok(Value::Null))
+}
+
+#[get("/fingerprint?<user>")]
+fn fingerprint(agent: &State<Arc<Agent>>, user: Option<&str>) -> Answer {
+    let session = super::user(agent, number(user)?)?;
+    Ok(ok(json!({"fingerprint": session.fingerprint()})))
+}
+
+/// An id of the query.
+pub(super) fn number(text: Option<&str>) -> Result<i64, Error> {
+    let number = text.and_then(|text| text.trim().parse().ok());
+    number.ok_or(Error::Invalid("用户 ID 必须是整数"))
+}

@@ -1,0 +1,322 @@
+//! One user logged in on this agent: what the routes ask of them and what the link tells them.
+//!
+//! It holds the token, renews it, and guards the [`Conversations`]; it neither listens nor dials.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::conversations::Conversations;
+use super::error::{Error, Result};
+use super::events::Events;
+use super::keyring::Keyring;
+use super::opening::Opener;
+use super::relay::{Login, Window};
+use super::server::Server;
+use super::wire::{self, Incoming, Record, UserId};
+
+/// How long a message waits for a link that is just coming up.
+const READY_WITHIN: Duration = Duration::from_secs(5);
+/// The longest text, in bytes: 6 MiB of a file in base64 and the words around it. Sealed it is
+/// 11 MiB, within the 12 MiB the server takes per frame.
+const TEXT_BYTES: usize = 8 * 1024 * 1024 + 64 * 1024;
+/// Records looked through per request, and requests, to find what a lost link may have delivered.
+const RECORDS_COMPARED: usize = 50;
+const COMPARISONS: usize = 20;
+
+/// One record, opened.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct OpenRecord {
+    id: i64,
+    from_id: UserId,
+    to_id: UserId,
+    chat: String,
+    create_time: Value,
+}
+
+/// A part of a history, oldest first.
+#[derive(Debug, Serialize)]
+pub(super) struct Page {
+    records: Vec<OpenRecord>,
+    /// What to ask `before` for the part before this one; nothing at the beginning.
+    next: Option<i64>,
+}
+
+/// A user logged in on this agent.
+pub(super) struct Session {
+    pub(super) id: UserId,
+    pub(super) username: String,
+    /// To renew the token, which lasts half an hour, for as long as the agent runs.
+    password: Mutex<String>,
+    token: tokio::sync::Mutex<String>,
+    pub(super) server: Arc<Server>,
+    pub(super) events: Events,
+    public_key: String,
+    opener: Opener,
+    conversations: Mutex<Conversations>,
+    /// Something is to be written, or is due at another time than before.
+    pub(super) outgoing: Notify,
+    ready: watch::Sender<bool>,
+    pub(super) stop: CancellationToken,
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Session {
+    pub(super) fn new(
+        login: Login,
+        (username, password): (&str, &str),
+        keyring: Keyring,
+        (server, events): (Arc<Server>, Events),
+        stop: CancellationToken,
+    ) -> Self {
+        let public = keyring.private().public();
+        let opener = Opener::new(keyring.private().clone());
+        let conversations =
+            Conversations::new(login.id, keyring, Arc::clone(&server), events.clone());
+        Self {
+            id: login.id,
+            username: username.to_owned(),
+            password: Mutex::new(password.to_owned()),
+            token: tokio::sync::Mutex::new(login.token),
+            server,
+            events,
+            public_key: public.fingerprint(),
+            opener,
+            conversations: Mutex::new(conversations),
+            outgoing: Notify::new(),
+            ready: watch::Sender::new(false),
+            stop,
+        }
+    }
+
+    /// The fingerprint of the user's own key.
+    pub(super) fn fingerprint(&self) -> &str {
+        &self.public_key
+    }
+
+    /// The conversations, locked: never across an await.
+    pub(super) fn conversations(&self) -> MutexGuard<'_, Conversations> {
+        let guard = self.conversations.lock();
+        guard.expect("nobody panics with the lock held")
+    }
+
+    /// The user logged in once more: the newer token and password are the better ones.
+    pub(super) async fn logged_in_again(&self, token: &str, password: &str) {
+        token.clone_into(&mut *self.token.lock().await);
+        password.clone_into(&mut self.password());
+    }
+
+    fn password(&self) -> MutexGuard<'_, String> {
+        let guard = self.password.lock();
+        guard.expect("nobody panics with the lock held")
+    }
+
+    /// The token to use now.
+    pub(super) async fn token(&self) -> String {
+        self.token.lock().await.clone()
+    }
+
+    /// Another token than `refused`: one login for all who ask at once.
+    pub(super) async fn renewed_token(&self, refused: &str) -> Result<String> {
+        let mut token = self.token.lock().await;
+        if *token == refused {
+            let password = self.password().clone();
+            *token = self
+                .server
+                .relay
+                .login(&self.username, &password)
+                .await?
+                .token;
+        }
+        Ok(token.clone())
+    }
+
+    /// Waits until the link is up, or not.
+    pub(super) async fn is_ready_within(&self, limit: Duration) -> bool {
+        let mut ready = self.ready.subscribe();
+        let up = tokio::time::timeout(limit, ready.wait_for(|ready| *ready)).await;
+        matches!(up, Ok(Ok(_)))
+    }
+
+    /// Sends `text` to `to`; see [`Conversations::send`].
+    ///
+    /// Errors: [`Error::NotReady`] without a link, [`Error::Invalid`] if it is too long.
+    pub(super) async fn send(&self, to: UserId, text: String) -> Result<()> {
+        if text.len() > TEXT_BYTES {
+            return Err(Error::Invalid("消息过大：文件不能超过 6 MiB"));
+        }
+        if !self.is_ready_within(READY_WITHIN).await {
+            return Err(Error::NotReady);
+        }
+        let sent = json!({"type": "sent", "fromId": self.id, "toId": to, "content": text});
+        self.conversations().send(to, text, Instant::now())?;
+        self.outgoing.notify_one();
+        self.events.publish(&sent);
+        Ok(())
+    }
+
+    /// The history with `peer`, opened; marks it as seen.
+    pub(super) async fn records(
+        self: &Arc<Self>,
+        peer: UserId,
+        limit: Option<usize>,
+        before: Option<i64>,
+    ) -> Result<Page> {
+        let window = Window { limit, before };
+        let mut records = self.sealed_records(peer, window).await?;
+        // A server may know neither `limit` nor `before`.
+        records.retain(|record| before.is_none_or(|before| record.id < before));
+        let is_full = limit.is_some_and(|limit| records.len() >= limit);
+        let surplus = limit.map_or(0, |limit| records.len().saturating_sub(limit));
+        records.drain(..surplus);
+        let next = records.first().map(|oldest| oldest.id);
+        let session = Arc::clone(self);
+        let records = tokio::task::spawn_blocking(move || session.open_all(peer, records))
+            .await
+            .expect("opening does not panic");
+        Ok(Page {
+            records,
+            next: next.filter(|_| is_full),
+        })
+    }
+
+    fn open_all(&self, peer: UserId, records: Vec<Record>) -> Vec<OpenRecord> {
+        let kept = {
+            let mut conversations = self.conversations();
+            conversations.seen(peer);
+            conversations.keys_with(peer)
+        };
+        let open = |record: Record| OpenRecord {
+            id: record.id,
+            from_id: record.from,
+            to_id: record.to,
+            chat: self.opener.record(&record, self.id, &kept).shown(),
+            create_time: record.created,
+        };
+        records.into_iter().map(open).collect()
+    }
+
+    async fn sealed_records(&self, peer: UserId, window: Window) -> Result<Vec<Record>> {
+        let relay = &self.server.relay;
+        let token = self.token().await;
+        match relay.records(&token, self.id, peer, window).await {
+            Err(Error::TokenRefused) => {
+                let token = self.renewed_token(&token).await?;
+                relay.records(&token, self.id, peer, window).await
+            }
+            answer => answer,
+        }
+    }
+
+    /// After a lost link: what the server did not keep goes to be sent again.
+    ///
+    /// Errors: [`Error::Unreachable`] if the server cannot be asked now.
+    pub(super) async fn repeat_missing(&self) -> Result<()> {
+        let unsettled = self.conversations().outbox.unsettled();
+        let mut kept = HashSet::new();
+        let peers: HashSet<UserId> = unsettled.iter().map(|(peer, _)| *peer).collect();
+        for peer in peers {
+            let mut missing: HashSet<&str> = unsettled
+                .iter()
+                .filter(|(to, _)| *to == peer)
+                .map(|(_, digest)| digest.as_str())
+                .collect();
+            let mut before = None;
+            for _ in 0..COMPARISONS {
+                let limit = Some(RECORDS_COMPARED);
+                let window = Window { limit, before };
+                let records = match self.sealed_records(peer, window).await {
+                    Err(Error::Refused(_)) => break,
+                    answer => answer?,
+                };
+                for record in &records {
+                    let sealed = record.message.as_deref().unwrap_or_default();
+                    let digest = super::crypto::safe_name(sealed);
+                    missing.remove(digest.as_str());
+                    kept.insert(digest);
+                }
+                before = records.first().map(|oldest| oldest.id);
+                if missing.is_empty() || records.len() != RECORDS_COMPARED {
+                    break;
+                }
+            }
+        }
+        self.conversations().outbox.repeat_missing(&kept);
+        Ok(())
+    }
+
+    /// A text frame came over the link.
+    pub(super) fn received(&self, text: &str) {
+        let now = Instant::now();
+        match wire::parse(text) {
+            Some(Incoming::Roster(list)) => {
+                self.warn_of_other_keys(&list);
+                self.conversations().roster(list, now);
+                self.ready();
+            }
+            Some(Incoming::Key { from, wrapped }) => {
+                let key = self.opener.unwrap_key(&wrapped);
+                let bare = wrapped.is_empty();
+                self.conversations().key_frame(from, key, bare, now);
+            }
+            Some(Incoming::Message {
+                from,
+                content,
+                wrapped,
+            }) => {
+                let kept = self.conversations().keys_with(from);
+                let opened = self.opener.message(&content, wrapped.as_deref(), &kept);
+                self.conversations().message(from, opened, now);
+            }
+            Some(Incoming::Notice(notice)) => {
+                tracing::warn!(user = self.id, notice, "the server refused a frame");
+            }
+            None => tracing::warn!(user = self.id, "a frame that is none of the published ones"),
+        }
+        self.outgoing.notify_one();
+    }
+
+    /// Somebody else's key under our name means that nobody can read what is written to us.
+    fn warn_of_other_keys(&self, list: &[wire::Listed]) {
+        let own = list.iter().find(|listed| listed.id == self.id);
+        let shown = own.and_then(|listed| listed.public_key.as_deref());
+        let shown = shown.and_then(super::crypto::fingerprint);
+        if shown.is_some_and(|shown| shown != self.public_key) {
+            tracing::warn!(user = self.id, "the server shows another key for this user");
+        }
+    }
+
+    /// The link is up and the roster known.
+    pub(super) fn ready(&self) {
+        if !self.ready.send_replace(true) {
+            self.publish_link("connected");
+        }
+    }
+
+    /// The link is gone.
+    pub(super) fn link_lost(&self) {
+        self.conversations().linked_anew();
+        if self.ready.send_replace(false) {
+            self.publish_link("reconnecting");
+        }
+    }
+
+    fn publish_link(&self, state: &str) {
+        self.events
+            .publish(&json!({"type": "link", "user": self.id, "state": state}));
+    }
+}

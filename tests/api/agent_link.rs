@@ -1,0 +1,95 @@
+//! Links that break: nothing is lost, nothing is doubled.
+
+use crate::agent_world::{Agent, Person, good, wait_for};
+use crate::relay_stub::{Puppet, Relay};
+
+/// Alice on an agent and Bob the puppet, who share a key already.
+fn acquainted<'a>(relay: &Relay, agent: &'a Agent) -> (Person<'a>, Puppet) {
+    let alice = agent.person("alice");
+    let bob = relay.puppet("bob");
+    alice.sees(bob.id);
+    bob.offer(alice.id, [3; 32]);
+    relay.frame(alice.id, bob.id, |frame| frame["message"] == "");
+    (alice, bob)
+}
+
+#[test]
+fn a_message_that_was_lost_with_its_link_is_sent_again_and_the_kept_one_is_not() {
+    let relay = Relay::start();
+    let agent = Agent::start(&relay.url);
+    let (alice, bob) = acquainted(&relay, &agent);
+    let stream = agent.stream();
+    alice.send(bob.id, "kept");
+    wait_for(|| (relay.records().len() == 1).then_some(()));
+    relay.lose_messages(true);
+    relay.break_after_message();
+    alice.send(bob.id, "lost");
+    stream.next(|event| event["state"] == "reconnecting");
+    relay.lose_messages(false);
+    stream.next(|event| event["state"] == "connected");
+    alice.send(bob.id, "later");
+    wait_for(|| (alice.texts(bob.id) == ["kept", "lost", "later"]).then_some(()));
+}
+
+#[test]
+fn a_message_that_was_stored_before_its_link_broke_is_not_doubled() {
+    let relay = Relay::start();
+    let agent = Agent::start(&relay.url);
+    let (alice, bob) = acquainted(&relay, &agent);
+    let stream = agent.stream();
+    relay.break_after_message();
+    alice.send(bob.id, "once");
+    stream.next(|event| event["state"] == "reconnecting");
+    stream.next(|event| event["state"] == "connected");
+    alice.send(bob.id, "later");
+    wait_for(|| (relay.records().len() >= 2).then_some(()));
+    assert_eq!(alice.texts(bob.id), ["once", "later"]);
+}
+
+#[test]
+fn a_server_that_goes_away_and_returns_is_found_again() {
+    let relay = Relay::start();
+    let agent = Agent::start(&relay.url);
+    let (alice, bob) = acquainted(&relay, &agent);
+    let stream = agent.stream();
+    relay.set_down(true);
+    stream.next(|event| event["state"] == "reconnecting");
+    let (status, answer) = alice.try_send(bob.id, "now");
+    assert_eq!(
+        (status, &answer["msg"]),
+        (500, &"发送失败: 客户端未就绪".into())
+    );
+    relay.set_down(false);
+    stream.next(|event| event["state"] == "connected");
+    alice.send(bob.id, "then");
+    wait_for(|| (alice.texts(bob.id) == ["then"]).then_some(()));
+}
+
+#[test]
+fn an_expired_token_is_renewed_for_the_link_and_the_history() {
+    let relay = Relay::start();
+    let agent = Agent::start(&relay.url);
+    let (alice, bob) = acquainted(&relay, &agent);
+    relay.expire_tokens();
+    assert_eq!(alice.texts(bob.id), [] as [&str; 0]);
+    let stream = agent.stream();
+    relay.expire_tokens();
+    relay.set_down(true);
+    relay.set_down(false);
+    stream.next(|event| event["state"] == "connected");
+    alice.send(bob.id, "still here");
+    wait_for(|| (alice.texts(bob.id) == ["still here"]).then_some(()));
+}
+
+#[test]
+fn logging_in_again_keeps_the_session() {
+    let relay = Relay::start();
+    let agent = Agent::start(&relay.url);
+    let (alice, bob) = acquainted(&relay, &agent);
+    let again = agent.login("alice");
+    assert_eq!(again.id, alice.id);
+    again.send(bob.id, "hi");
+    wait_for(|| (alice.texts(bob.id) == ["hi"]).then_some(()));
+    let users = good(agent.get("/api/me"))["users"].clone();
+    assert_eq!(users.as_array().map(Vec::len), Some(1));
+}

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::caller::Caller;
 use super::letters::{from_query, optional};
-use super::{Answer, Failure, done, message_id};
+use super::{Answer, Failure, done, parse_message_id};
 use crate::api::http::{AppState, Body, Reply};
 use crate::messages::permissions::{self, Grant};
 use crate::model::{Access, UserId};
@@ -21,9 +21,9 @@ struct Granting {
 }
 
 /// message_store §8, with content sealed again for the grantee if there is some.
-#[post("/messages/message/<id>/permission", data = "<body>")]
-pub(super) async fn grant(app: &AppState, caller: Caller, id: &str, body: Body) -> Answer {
-    let id = message_id(id)?;
+#[post("/messages/message/<message_id>/permission", data = "<body>")]
+pub(super) async fn grant(app: &AppState, caller: Caller, message_id: &str, body: Body) -> Answer {
+    let id = parse_message_id(message_id)?;
     let Granting {
         user_id,
         target_user_id,
@@ -54,18 +54,18 @@ struct Revoking {
 
 /// message_store §9; the fields may also stand in the query, since proxies drop `DELETE` bodies.
 #[delete(
-    "/messages/message/<id>/permission?<user_id>&<target_user_id>",
+    "/messages/message/<message_id>/permission?<user_id>&<target_user_id>",
     data = "<body>"
 )]
 pub(super) async fn revoke(
     app: &AppState,
     caller: Caller,
-    id: &str,
+    message_id: &str,
     user_id: Option<&str>,
     target_user_id: Option<&str>,
     body: Body,
 ) -> Answer {
-    let id = message_id(id)?;
+    let id = parse_message_id(message_id)?;
     let in_body: Revoking = optional(body, user_id.is_some() || target_user_id.is_some())?;
     let revoker = caller.acting_as(app, from_query(in_body.user_id.as_deref().or(user_id))?)?;
     let holder = in_body.target_user_id.as_deref().or(target_user_id);
@@ -98,9 +98,14 @@ struct Listed {
 }
 
 /// Everybody's permissions on one message.
-#[get("/messages/message/<id>/permissions?<user_id>")]
-pub(super) fn list(app: &AppState, caller: Caller, id: &str, user_id: Option<&str>) -> Answer {
-    let id = message_id(id)?;
+#[get("/messages/message/<message_id>/permissions?<user_id>")]
+pub(super) fn list(
+    app: &AppState,
+    caller: Caller,
+    message_id: &str,
+    user_id: Option<&str>,
+) -> Answer {
+    let id = parse_message_id(message_id)?;
     let reader = caller.acting_as(app, from_query(user_id)?)?;
     let listed: Vec<Listed> = permissions::list(app, reader.id, id)?
         .into_iter()

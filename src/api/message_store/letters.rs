@@ -6,7 +6,7 @@ use rocket::{delete, get, post, put};
 use serde::{Deserialize, Serialize};
 
 use super::caller::Caller;
-use super::{Answer, Failure, done, message_id};
+use super::{Answer, Failure, done, parse_message_id};
 use crate::api::http::{AppState, Body, Reply};
 use crate::messages::permissions::Action;
 use crate::messages::{self, Draft, lists};
@@ -92,9 +92,14 @@ struct Shown {
 }
 
 /// One message, for whoever may read it.
-#[get("/messages/message/<id>?<user_id>")]
-pub(super) fn show(app: &AppState, caller: Caller, id: &str, user_id: Option<&str>) -> Answer {
-    let id = message_id(id)?;
+#[get("/messages/message/<message_id>?<user_id>")]
+pub(super) fn show(
+    app: &AppState,
+    caller: Caller,
+    message_id: &str,
+    user_id: Option<&str>,
+) -> Answer {
+    let id = parse_message_id(message_id)?;
     let reader = caller.acting_as(app, from_query(user_id)?)?;
     let (message, sender_id) = lists::message_for(app, reader.id, id)?;
     let receiver = message
@@ -124,9 +129,14 @@ struct Replace {
 }
 
 /// New content for one message.
-#[put("/messages/message/<id>", data = "<body>")]
-pub(super) async fn replace(app: &AppState, caller: Caller, id: &str, body: Body) -> Answer {
-    let id = message_id(id)?;
+#[put("/messages/message/<message_id>", data = "<body>")]
+pub(super) async fn replace(
+    app: &AppState,
+    caller: Caller,
+    message_id: &str,
+    body: Body,
+) -> Answer {
+    let id = parse_message_id(message_id)?;
     let Replace {
         user_id,
         encrypted_content,
@@ -153,15 +163,15 @@ struct Acting {
 }
 
 /// Deletes one message for everybody.
-#[delete("/messages/message/<id>?<user_id>", data = "<body>")]
+#[delete("/messages/message/<message_id>?<user_id>", data = "<body>")]
 pub(super) async fn delete(
     app: &AppState,
     caller: Caller,
-    id: &str,
+    message_id: &str,
     user_id: Option<&str>,
     body: Body,
 ) -> Answer {
-    let id = message_id(id)?;
+    let id = parse_message_id(message_id)?;
     let Acting { user_id: in_body } = optional(body, user_id.is_some())?;
     let deleter = caller.acting_as(app, from_query(in_body.as_deref().or(user_id))?)?;
     messages::delete(app, deleter.id, Action::Delete, id).await?;

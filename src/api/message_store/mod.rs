@@ -7,9 +7,9 @@
 //! | `POST /messages/send` | send |
 //! | `GET /messages/inbox`, `/messages/outbox` | lists: whole, by page, or for syncing |
 //! | `GET /messages/stream` | server-sent events |
-//! | `GET`, `PUT`, `DELETE /messages/message/<id>` | one message |
-//! | `POST`, `DELETE /messages/message/<id>/permission` | grant and revoke |
-//! | `GET /messages/message/<id>/permissions` | who may what |
+//! | `GET`, `PUT`, `DELETE /messages/message/<message_id>` | one message |
+//! | `POST`, `DELETE /messages/message/<message_id>/permission` | grant and revoke |
+//! | `GET /messages/message/<message_id>/permissions` | who may what |
 
 mod accounts;
 mod caller;
@@ -258,7 +258,7 @@ fn published(field: &'static str) -> &'static str {
 
 /// A path parameter that should be a message's id: text that is no integer is malformed, an
 /// integer that no message can have is unknown.
-fn message_id(text: &str) -> Result<crate::model::MessageId, Failure> {
+fn parse_message_id(text: &str) -> Result<crate::model::MessageId, Failure> {
     let digits = text.strip_prefix('-').unwrap_or(text);
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(Failure::bad_field("message_id", "must be an integer"));

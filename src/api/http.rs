@@ -11,6 +11,7 @@ use rocket::request::{FromRequest, Outcome, Request};
 use rocket::response::{self, Responder, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::io::AsyncReadExt;
 
 use crate::app::App;
 use crate::error::{Error, Result};
@@ -133,10 +134,21 @@ impl<'r> FromData<'r> for Body {
             .expect("every server has its App");
         // JSON may take six bytes for one and usually up to three (`\u4f60`).
         let limit_bytes = app.config.max_content_bytes * 3 + (64 << 10);
-        let read = data.open(limit_bytes.bytes()).into_bytes().await;
+        // What is over the limit is read and dropped, up to as much again: a client that is cut off
+        // while it writes never sees the answer.
+        let mut stream = data.open((limit_bytes * 2).bytes());
+        let mut bytes = Vec::new();
+        let read = (&mut stream)
+            .take(limit_bytes + 1)
+            .read_to_end(&mut bytes)
+            .await;
         DataOutcome::Success(Body(match read {
-            Ok(bytes) if bytes.is_complete() => Ok(bytes.into_inner()),
-            Ok(_) => Err(BodyProblem::TooLarge { limit_bytes }),
+            Ok(_) if bytes.len() as u64 <= limit_bytes => Ok(bytes),
+            Ok(_) => {
+                // Whether it goes on or breaks off, the answer is the same.
+                let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
+                Err(BodyProblem::TooLarge { limit_bytes })
+            }
             Err(_) => Err(BodyProblem::Broken),
         }))
     }

@@ -5,6 +5,7 @@
 
 mod chat8;
 mod chat_room;
+mod cors;
 mod docs;
 mod download;
 mod encommunication;
@@ -137,6 +138,7 @@ fn http_server(
         },
         ..rocket::Config::release_default()
     };
+    let cors = cors::Cors(app.clone());
     let rocket = rocket::custom(config)
         .manage(app)
         .manage(metrics.clone())
@@ -155,6 +157,7 @@ fn http_server(
         .attach(AdHoc::on_request("optional final slash", |request, _| {
             Box::pin(async move { drop_final_slash(request) })
         }))
+        .attach(cors)
         .attach(observe::Observer(metrics))
         .attach(AdHoc::on_liftoff("tell where we listen", move |rocket| {
             let config = rocket.config();

@@ -14,10 +14,12 @@ pub use writer::WriterFigures;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use diesel::prelude::*;
 
 use crate::error::{Error, Result};
+use crate::model::Instant;
 
 pub use connection::Conn;
 
@@ -59,6 +61,9 @@ pub enum Location {
     /// A `postgres://` URL; holds a password, so it is never shown.
     Server(String),
 }
+
+/// How long a store that had no room for a write counts as not writable.
+const NO_ROOM_SECS: i64 = 10;
 
 /// How the database is to be opened.
 #[derive(Clone, Debug)]
@@ -173,8 +178,15 @@ impl Db {
     }
 
     /// Whether a write would be taken now; makes one that changes nothing.
+    ///
+    /// False for some seconds after a write found no room: what is too full for a message may
+    /// still hold the single page that is tried here.
     pub async fn is_writable(&self) -> bool {
-        self.write(postgres::or_sqlite_can_write).await.is_ok()
+        let had_no_room = self.writer_figures().is_some_and(|figures| {
+            let undone_at = figures.undone_at.load(Ordering::Acquire);
+            Instant(undone_at).plus_secs(NO_ROOM_SECS) > Instant::now()
+        });
+        !had_no_room && self.write(postgres::or_sqlite_can_write).await.is_ok()
     }
 
     /// The size of the database in bytes.

@@ -1,5 +1,6 @@
 //! The SQLite file: how it is opened, checked, copied and closed.
 
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use diesel::connection::SimpleConnection;
@@ -206,6 +207,7 @@ pub fn backup(source: &Path, target: &Path) -> Result<()> {
     let into = partial
         .to_str()
         .ok_or_else(|| Error::Internal("path is not UTF-8".into()))?;
+    make_private(&partial)?;
     let copied = diesel::sql_query("VACUUM INTO ?")
         .bind::<Text, _>(into)
         .execute(&mut connection);
@@ -228,7 +230,11 @@ pub fn restore(source: &Path, target: &Path) -> Result<()> {
         )));
     }
     let partial = partial_beside(target);
-    std::fs::copy(source, &partial)?;
+    remove_if_there(&partial)?;
+    std::io::copy(
+        &mut std::fs::File::open(source)?,
+        &mut make_private(&partial)?,
+    )?;
     let finished = check_is_ours(&partial, source)
         // Opening it proves that it is not newer, and brings it up to date.
         .and_then(|()| open_for_writing(&partial))
@@ -286,6 +292,16 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)
+}
+
+/// A new, empty file that only its owner may read: verifiers and letters will be in it.
+fn make_private(path: &Path) -> Result<std::fs::File> {
+    let mut options = std::fs::OpenOptions::new();
+    Ok(options
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?)
 }
 
 fn remove_if_there(path: &Path) -> Result<()> {

@@ -5,7 +5,7 @@
 //! sync, and only then answers all of them. Under load one sync carries hundreds of sends;
 //! alone, a send waits for its own. Nothing is ever answered that is not on disk.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 
 use super::Conn;
 use crate::error::{Error, Result};
+use crate::model::Instant;
 
 /// More would let one commit take long enough to be felt by those who wait for it.
 const MOST_PER_COMMIT: usize = 512;
@@ -52,6 +53,8 @@ pub struct WriterFigures {
     pub jobs: AtomicU64,
     /// Pieces of work that wait now.
     pub waiting: AtomicU64,
+    /// When a batch last could not be written, in microseconds since 1970; 0 for never.
+    pub undone_at: AtomicI64,
 }
 
 /// The way to the writer. Cheap to clone.
@@ -179,7 +182,7 @@ fn run(mut connection: Conn, jobs: &Receiver<Job>, figures: &WriterFigures, fail
                 figures.commits.fetch_add(1, Ordering::Relaxed);
                 figures.jobs.fetch_add(count, Ordering::Relaxed);
             }
-            Batch::Undone => {}
+            Batch::Undone => figures.undone_at.store(Instant::now().0, Ordering::Release),
             Batch::Doubtful => failed.store(true, Ordering::Release),
         }
         for ending in endings {

@@ -2,7 +2,7 @@
 
 use reqwest::Method;
 
-use crate::world::{Reply, World};
+use crate::world::{Reply, Setup, World};
 
 #[test]
 fn the_metrics_count_requests_by_route_template() {
@@ -165,4 +165,27 @@ fn what_is_not_http_does_no_harm() {
         );
     }
     world.person("alice").list("/messages/inbox", &[]).ok();
+}
+
+#[test]
+fn a_page_of_an_allowed_origin_may_call_and_another_learns_nothing() {
+    let world = Setup::new()
+        .env("ROCKET_ALLOWED_ORIGINS", "[\"https://chat.example\"]")
+        .start();
+    let ask = |origin: &str| {
+        let question = world.request(Method::OPTIONS, "/messages/send");
+        Reply::to(
+            question
+                .header("Origin", origin)
+                .header("Access-Control-Request-Method", "POST"),
+        )
+    };
+    let allowed = ask("https://chat.example");
+    assert_eq!(allowed.status, 204);
+    assert_eq!(
+        allowed.headers["access-control-allow-origin"],
+        "https://chat.example"
+    );
+    let refused = ask("https://evil.example");
+    assert!(!refused.headers.contains_key("access-control-allow-origin"));
 }

@@ -1,0 +1,56 @@
+//! Lets pages of the configured origins (`allowed_origins`) call from a browser.
+//!
+//! Says nothing to requests without `Origin` and nothing to origins that are not allowed, so the
+//! browser keeps the answer from them.
+
+use std::sync::Arc;
+
+use rocket::fairing::{Fairing, Info, Kind};
+use rocket::http::{Header, Method, Status};
+use rocket::{Request, Response};
+
+use super::http::is_origin_allowed;
+use crate::app::App;
+
+const METHODS: &str = "GET, POST, PUT, DELETE";
+const HEADERS: &str = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, token";
+/// How long a browser may keep the answer to its first question, in seconds.
+const MAX_AGE: &str = "600";
+
+/// Adds the headers that a browser asks for.
+pub(super) struct Cors(pub(super) Arc<App>);
+
+#[rocket::async_trait]
+impl Fairing for Cors {
+    fn info(&self) -> Info {
+        Info {
+            name: "let allowed origins call",
+            kind: Kind::Response,
+        }
+    }
+
+    async fn on_response<'r>(&self, request: &'r Request<'_>, response: &mut Response<'r>) {
+        let Some(origin) = request.headers().get_one("Origin") else {
+            return;
+        };
+        if !is_origin_allowed(&self.0, request) {
+            return;
+        }
+        let mut add = |name: &'static str, value: &str| {
+            response.set_header(Header::new(name, value.to_owned()));
+        };
+        add("Access-Control-Allow-Origin", origin);
+        add("Access-Control-Expose-Headers", "Retry-After");
+        add("Vary", "Origin");
+        let is_question = request.method() == Method::Options
+            && request.headers().contains("Access-Control-Request-Method");
+        if is_question {
+            add("Access-Control-Allow-Methods", METHODS);
+            add("Access-Control-Allow-Headers", HEADERS);
+            add("Access-Control-Max-Age", MAX_AGE);
+            response.set_status(Status::NoContent);
+            response.remove_header("Content-Type");
+            response.set_sized_body(0, std::io::Cursor::new(&[][..]));
+        }
+    }
+}

@@ -205,11 +205,6 @@ impl Db {
         }
     }
 
-    /// True if ids come out in the order of commits: then "everything after id X" misses nothing.
-    pub fn is_ordered(&self) -> bool {
-        matches!(*self.location, Location::File(_))
-    }
-
     /// Takes no more writes, finishes those that wait, and puts everything into the one file.
     /// Blocks until that is done.
     pub fn close(&self) {

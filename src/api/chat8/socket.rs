@@ -27,7 +27,7 @@ use crate::api::http::{AppState, Bearer, is_origin_allowed, log_if_internal};
 use crate::api::socket::{self, CloseCodes, until};
 use crate::app::App;
 use crate::error::Error;
-use crate::hub::{Channel, Event, Subscriber};
+use crate::hub::{Channel, Event, Subscriber, Subscription};
 use crate::model::{Kind, Status as Shown, UserId};
 use crate::users;
 use crate::users::tokens::Session;
@@ -84,9 +84,19 @@ pub(super) fn connect(
     let ws = ws.ok_or_else(|| Failure::unreadable("is not a WebSocket handshake"))?;
     let username = users::username_by_id(app, session.user)?;
     let app = (*app).clone();
+    // Before the handshake is answered: what happens right after it must not be missed.
+    let subscription = app.hub.subscribe(Subscriber {
+        user: session.user,
+        username,
+        session: Some(session.id),
+        channel: Channel::Chat8,
+        room: None,
+    });
+    // A token that was ended meanwhile had no subscription to end.
+    bearer.session(&app)?;
     let serve = move |stream| {
         Box::pin(async move {
-            run(app, session, &bearer, username, stream).await;
+            run(app, session, subscription, stream).await;
             Ok(())
         }) as _
     };
@@ -95,24 +105,7 @@ pub(super) fn connect(
         .channel(serve))
 }
 
-async fn run(
-    app: Arc<App>,
-    session: Session,
-    bearer: &Bearer,
-    username: String,
-    stream: DuplexStream,
-) {
-    let subscription = app.hub.subscribe(Subscriber {
-        user: session.user,
-        username,
-        session: Some(session.id),
-        channel: Channel::Chat8,
-        room: None,
-    });
-    // A token that was ended while the handshake was under way has no subscription to end.
-    if bearer.session(&app).is_err() {
-        return;
-    }
+async fn run(app: Arc<App>, session: Session, subscription: Subscription, stream: DuplexStream) {
     let react = |text: String| {
         let answer =
             react(&app, session.user, &text).unwrap_or_else(|problem| Some(error_frame(&problem)));

@@ -59,15 +59,16 @@ pub(super) fn chat(
         username,
     };
     let upgrade = upgrade.config(socket::limited_to(LARGEST_FRAME_BYTES));
+    // Before the handshake is answered: what happens right after it must not be missed.
+    let subscription = sender.app.hub.subscribe(Subscriber {
+        user: sender.id,
+        username: sender.username.clone(),
+        session: Some(session.id),
+        channel: Channel::Relay,
+        room: None,
+    });
     Ok(upgrade.channel(move |stream| {
         Box::pin(async move {
-            let subscription = sender.app.hub.subscribe(Subscriber {
-                user: sender.id,
-                username: sender.username.clone(),
-                session: Some(session.id),
-                channel: Channel::Relay,
-                room: None,
-            });
             let (app, id) = (sender.app.clone(), sender.id);
             let encode = move |event: &Event| encode(&app, id, event);
             let react = move |text| react(sender.clone(), text);

@@ -55,15 +55,16 @@ pub(super) fn open(
         upgrade.ok_or_else(|| Failure::new(Status::UpgradeRequired, "Upgrade Required"))?;
     let app = (*app).clone();
     let upgrade = upgrade.config(socket::limited_to(LONGEST_FRAME_BYTES));
+    // Before the handshake is answered: what happens right after it must not be missed.
+    let subscription = app.hub.subscribe(Subscriber {
+        user: user.id,
+        username: user.username.clone(),
+        session: Some(session.id),
+        channel: Channel::SecureIm,
+        room: None,
+    });
     Ok(upgrade.channel(move |stream| {
         Box::pin(async move {
-            let subscription = app.hub.subscribe(Subscriber {
-                user: user.id,
-                username: user.username.clone(),
-                session: Some(session.id),
-                channel: Channel::SecureIm,
-                room: None,
-            });
             let expires_in = until(session.expires_at);
             let say = |text| say(&app, &user, text);
             socket::run(stream, subscription, CLOSE_CODES, expires_in, encode, say).await;

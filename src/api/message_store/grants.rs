@@ -5,12 +5,14 @@ use rocket::{delete, get, post};
 use serde::{Deserialize, Serialize};
 
 use super::caller::Caller;
-use super::letters::{from_query, optional};
+use super::letters::{from_query, named_user, optional};
 use super::{Answer, Failure, done, parse_message_id};
 use crate::api::http::{AppState, Body, Reply};
 use crate::messages::permissions::{self, Grant};
-use crate::model::{Access, UserId};
-use crate::users;
+use crate::model::Access;
+
+/// The field that names whose permission is meant.
+const TARGET: &str = "target_user_id";
 
 #[derive(Deserialize)]
 struct Granting {
@@ -38,7 +40,7 @@ pub(super) async fn grant(app: &AppState, caller: Caller, message_id: &str, body
         message: id,
         granter: granter.id,
         granter_name: granter.username,
-        grantee: target(app, &target_user_id)?,
+        grantee: named_user(app, TARGET, &target_user_id)?,
         access,
         content: encrypted_content,
     };
@@ -71,19 +73,8 @@ pub(super) async fn revoke(
     let holder = in_body.target_user_id.as_deref().or(target_user_id);
     let holder = holder.ok_or_else(|| Failure::bad_field("target_user_id", "is missing"))?;
     permissions::check_may_revoke(app, revoker.id, holder == revoker.username, id)?;
-    permissions::revoke(app, revoker.id, target(app, holder)?, id).await?;
+    permissions::revoke(app, revoker.id, named_user(app, TARGET, holder)?, id).await?;
     Ok(done("Permission revoked successfully"))
-}
-
-/// The user whose permission is meant.
-fn target(app: &AppState, user_id: &str) -> Result<UserId, Failure> {
-    let username = users::parse_username(user_id).map_err(|cause| match cause {
-        crate::error::Error::Invalid { problem, .. } => {
-            Failure::bad_field("target_user_id", &problem)
-        }
-        other => other.into(),
-    })?;
-    Ok(users::id_by_username(app, &username)?)
 }
 
 #[derive(Serialize)]

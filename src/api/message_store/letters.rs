@@ -8,8 +8,10 @@ use serde::{Deserialize, Serialize};
 use super::caller::Caller;
 use super::{Answer, Failure, done, parse_message_id};
 use crate::api::http::{AppState, Body, Reply};
+use crate::error::Error;
 use crate::messages::permissions::Action;
 use crate::messages::{self, Draft, lists};
+use crate::model::UserId;
 use crate::users;
 
 #[derive(Deserialize)]
@@ -58,11 +60,7 @@ pub(super) async fn send(
         encrypted_content,
     } = body.json()?;
     let sender = caller.acting_as(app, &user_id)?;
-    let receiver = users::parse_username(&receiver_id).map_err(|cause| match cause {
-        crate::error::Error::Invalid { problem, .. } => Failure::bad_field("receiver_id", &problem),
-        other => other.into(),
-    })?;
-    let receiver = users::id_by_username(app, &receiver)?;
+    let receiver = named_user(app, "receiver_id", &receiver_id)?;
     let draft = Draft {
         client_key: key.0,
         ..Draft::direct(app, sender.id, sender.username, receiver, encrypted_content)
@@ -188,6 +186,15 @@ pub(super) fn optional<T: Default + serde::de::DeserializeOwned>(
         return Ok(T::default());
     }
     Ok(crate::api::http::parse_json(&bytes)?)
+}
+
+/// Another user whom a call names in `field`.
+pub(super) fn named_user(app: &AppState, field: &str, user_id: &str) -> Result<UserId, Failure> {
+    let username = users::parse_username(user_id).map_err(|cause| match cause {
+        Error::Invalid { problem, .. } => Failure::bad_field(field, &problem),
+        other => other.into(),
+    })?;
+    Ok(users::id_by_username(app, &username)?)
 }
 
 /// The acting user of a call that names it in the query.

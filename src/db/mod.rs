@@ -9,6 +9,7 @@ mod sqlite;
 mod writer;
 
 pub use postgres::is_reachable;
+pub(crate) use sqlite::last_inserted;
 pub use sqlite::{backup, integrity_problems, restore, unknown_version};
 pub use writer::WriterFigures;
 
@@ -64,6 +65,16 @@ pub enum Location {
 
 /// How long a store that had no room for a write counts as not writable.
 const NO_ROOM_SECS: i64 = 10;
+
+/// What is undone when a piece of work fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Undo {
+    /// The work: it is guarded by a savepoint of its own.
+    Work,
+    /// Everything that would have been committed with it; all of that is answered with
+    /// [`Error::ReadOnly`]. Spares the savepoint, for hot work that has nothing to fail of.
+    Batch,
+}
 
 /// How the database is to be opened.
 #[derive(Clone, Debug)]
@@ -166,8 +177,19 @@ impl Db {
         W: FnOnce(&mut Conn) -> Result<T> + Send + 'static,
         A: FnOnce(&T) + Send + 'static,
     {
+        self.write_undoing(Undo::Work, work, after).await
+    }
+
+    /// Like [`Db::write_then`], and says what a failure undoes. PostgreSQL makes no difference:
+    /// each work is a transaction there.
+    pub async fn write_undoing<T, W, A>(&self, undo: Undo, work: W, after: A) -> Result<T>
+    where
+        T: Send + 'static,
+        W: FnOnce(&mut Conn) -> Result<T> + Send + 'static,
+        A: FnOnce(&T) + Send + 'static,
+    {
         match &self.writer {
-            Writer::Grouped(queue) => queue.write(work, after).await,
+            Writer::Grouped(queue) => queue.write(undo, work, after).await,
             Writer::Pooled(pool) => {
                 let pool = pool.clone();
                 let job = move || postgres::write(&mut *pool.get()?, work, after);

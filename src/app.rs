@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::db::{self, Db, Location};
 use crate::error::{Error, Result};
 use crate::hub::Hub;
-use crate::model::{Clock, Instant, SessionId, UserId};
+use crate::model::{Clock, Instant, Name, SessionId, UserId};
 use crate::presence::Presence;
 use crate::signer::Signer;
 use crate::throttle::Throttle;
@@ -60,6 +60,8 @@ pub struct App {
 pub(crate) struct Caches {
     /// Ids by username.
     pub(crate) ids: Cache<String, UserId>,
+    /// Usernames by id.
+    pub(crate) names: Cache<UserId, Name>,
     /// Live sessions.
     pub(crate) sessions: Cache<SessionId, (UserId, Instant)>,
     /// Pairs known to be in `correspondents`.
@@ -113,6 +115,7 @@ impl App {
             ),
             caches: Caches {
                 ids: Cache::new(entries),
+                names: Cache::new(entries),
                 sessions: Cache::new(entries),
                 correspondents: Cache::new(entries),
             },

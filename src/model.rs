@@ -34,6 +34,9 @@ id! {
     Instant
 }
 
+/// A username, cheap to hand on.
+pub type Name = std::sync::Arc<str>;
+
 impl Instant {
     /// The wall clock's now.
     pub fn now() -> Self {

@@ -3,6 +3,8 @@
 //! A page is found by key, newest first or oldest first, and costs the same from anywhere in a
 //! mailbox of any size. The shape of each query is deliberate; ARCHITECTURE.md has the figures.
 
+use std::collections::HashMap;
+
 use diesel::connection::DefaultLoadingMode;
 use diesel::prelude::*;
 
@@ -11,17 +13,18 @@ use super::permissions::{Action, may};
 use crate::app::App;
 use crate::db::{Conn, on_inner};
 use crate::error::{Error, Result};
-use crate::model::{Access, Instant, Message, MessageId, UserId};
+use crate::model::{Access, Instant, Message, MessageId, Name, UserId};
 use crate::schema::{messages, permissions, users};
+use crate::users::names::names_of;
 
 mod alias {
     #![allow(
         missing_docs,
         reason = "the macro makes public items that nobody can document"
     )]
-    diesel::alias!(crate::schema::permissions as mailbox: Mailbox, crate::schema::users as sharer: Sharer);
+    diesel::alias!(crate::schema::permissions as mailbox: Mailbox);
 }
-use alias::{mailbox, sharer};
+use alias::mailbox;
 
 /// Which part of a list, by message id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +40,8 @@ pub enum Page {
 pub struct Chunk<T> {
     /// At least one, if there is any.
     pub rows: Vec<T>,
+    /// How much content they hold.
+    pub bytes: usize,
     /// The page goes on after these rows: ask again from the last one.
     pub is_cut: bool,
 }
@@ -48,31 +53,30 @@ pub(super) fn cut<T>(
     rows: impl Iterator<Item = QueryResult<T>>,
     bytes: impl Fn(&T) -> usize,
 ) -> Result<Chunk<T>> {
-    let (mut chunk, mut total) = (Vec::new(), 0);
+    let mut chunk = Chunk {
+        rows: Vec::new(),
+        bytes: 0,
+        is_cut: false,
+    };
     for row in rows {
         let row = row?;
-        total += bytes(&row);
-        chunk.push(row);
-        if total > CHUNK_BYTES {
-            return Ok(Chunk {
-                rows: chunk,
-                is_cut: true,
-            });
+        chunk.bytes += bytes(&row);
+        chunk.rows.push(row);
+        if chunk.bytes > CHUNK_BYTES {
+            chunk.is_cut = true;
+            break;
         }
     }
-    Ok(Chunk {
-        rows: chunk,
-        is_cut: false,
-    })
+    Ok(chunk)
 }
 
 /// A message in somebody's mailbox.
-#[derive(Clone, Debug, Queryable)]
+#[derive(Clone, Debug)]
 pub struct Received {
     /// Its id.
     pub id: MessageId,
     /// Who sent it.
-    pub sender: String,
+    pub sender: Name,
     /// As it is meant for the reader.
     pub content: String,
     /// When it was sent.
@@ -80,7 +84,7 @@ pub struct Received {
     /// When its content was last replaced.
     pub edited_at: Option<Instant>,
     /// Who shared it and what they allow; absent on what was sent to the reader directly.
-    pub shared: Option<(String, Access)>,
+    pub shared: Option<(Name, Access)>,
 }
 
 /// A message that somebody sent.
@@ -104,11 +108,11 @@ struct MailboxRow {
     content: String,
     sent_at: Instant,
     edited_at: Option<Instant>,
-    sender: String,
+    sender_id: UserId,
     received: bool,
     kind: String,
     resealed: Option<String>,
-    sharer: Option<String>,
+    granted_by: Option<UserId>,
 }
 
 /// The columns of [`MailboxRow`].
@@ -119,33 +123,21 @@ macro_rules! mailbox_row {
             messages::content,
             messages::sent_at,
             messages::edited_at,
-            users::username,
+            messages::sender_id,
             permissions::received,
             permissions::kind,
             permissions::content,
-            sharer.field(users::username).nullable(),
+            permissions::granted_by,
         )
     };
 }
 
-/// Who shared a row of the mailbox, if somebody did.
-macro_rules! shared_by {
-    () => {
-        sharer.on(sharer
-            .field(users::id)
-            .nullable()
-            .eq(permissions::granted_by))
-    };
-}
-
 /// SQLite walks the page's keys in the mailbox, which is one range of one index in the wanted
-/// order, and looks each message and sender up by its id: nothing is sorted.
+/// order, and looks each message up by its id: nothing is sorted.
 macro_rules! walked_page {
     ($inner:expr, $reader:expr, $range:ident, $bound:expr, $order:ident, $limit:expr) => {
         permissions::table
             .inner_join(messages::table.on(messages::id.eq(permissions::message_id)))
-            .inner_join(users::table.on(users::id.eq(messages::sender_id)))
-            .left_join(shared_by!())
             .filter(permissions::user_id.eq($reader))
             .filter(permissions::message_id.$range($bound))
             .order(permissions::message_id.$order())
@@ -167,8 +159,6 @@ macro_rules! looked_up_page {
                     .eq(messages::id)
                     .and(permissions::user_id.eq($reader))),
             )
-            .inner_join(users::table.on(users::id.eq(messages::sender_id)))
-            .left_join(shared_by!())
             .filter(
                 messages::id.eq_any(
                     mailbox
@@ -208,28 +198,38 @@ pub fn inbox(app: &App, reader: UserId, page: Page) -> Result<Chunk<Received>> {
                 looked_up_page!(inner, reader, gt, after, asc, limit)
             }
         }?;
+        let ids = chunk.rows.iter();
+        let ids = ids.flat_map(|row| [Some(row.sender_id), row.granted_by]);
+        let names = names_of(app, conn, ids.flatten())?;
         Ok(Chunk {
-            rows: chunk.rows.into_iter().map(Received::from).collect(),
+            rows: chunk
+                .rows
+                .into_iter()
+                .map(|row| row.named(&names))
+                .collect::<Result<_>>()?,
+            bytes: chunk.bytes,
             is_cut: chunk.is_cut,
         })
     })
 }
 
-impl From<MailboxRow> for Received {
-    fn from(row: MailboxRow) -> Self {
-        let access = Access::parse(&row.kind).unwrap_or(Access::Read);
-        Received {
-            id: row.id,
-            sender: row.sender,
-            content: row.resealed.unwrap_or(row.content),
-            sent_at: row.sent_at,
-            edited_at: row.edited_at,
-            // A recipient's own permission may have been raised; it was sent to them all the same.
-            shared: row
-                .sharer
-                .filter(|_| !row.received)
-                .map(|name| (name, access)),
-        }
+impl MailboxRow {
+    /// With names in place of ids.
+    fn named(self, names: &HashMap<UserId, Name>) -> Result<Received> {
+        // A recipient's own permission may have been raised; it was sent to them all the same.
+        let sharer = self.granted_by.filter(|_| !self.received);
+        let access = Access::parse(&self.kind).unwrap_or(Access::Read);
+        let sender = names.get(&self.sender_id).ok_or(Error::UnknownUser)?;
+        Ok(Received {
+            id: self.id,
+            sender: sender.clone(),
+            content: self.resealed.unwrap_or(self.content),
+            sent_at: self.sent_at,
+            edited_at: self.edited_at,
+            shared: sharer
+                .and_then(|sharer| names.get(&sharer))
+                .map(|name| (name.clone(), access)),
+        })
     }
 }
 

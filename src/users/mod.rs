@@ -4,6 +4,7 @@
 //! secret by [`password::secret_of`] before it comes here.
 
 pub mod keys;
+pub mod names;
 pub mod password;
 pub mod tokens;
 
@@ -17,6 +18,7 @@ use crate::db::{Conn, on_inner};
 use crate::error::{Error, Result};
 use crate::model::{Instant, Status, User, UserId};
 use crate::schema::users;
+pub use names::{find, id_by_username, username_by_id};
 use password::Verdict;
 
 /// The longest username, in characters.
@@ -220,49 +222,9 @@ pub async fn change_password(
     Ok(())
 }
 
-/// The id of a username, if there is such a user.
-///
-/// Remembered, since it is asked with every call. Ids never change; a rename forgets the name,
-/// and the second look keeps a rename from slipping in between look-up and remembering.
-pub fn find(app: &App, username: &str) -> Result<Option<UserId>> {
-    if let Some(id) = app.caches.ids.get(username) {
-        return Ok(Some(id));
-    }
-    let look_up = || {
-        app.db.read(|conn| {
-            let row = users::table
-                .filter(users::username.eq(username))
-                .select(users::id);
-            Ok(row.first::<UserId>(conn).optional()?)
-        })
-    };
-    let Some(id) = look_up()? else {
-        return Ok(None);
-    };
-    app.caches.ids.insert(username.to_owned(), id);
-    let found = look_up()?;
-    if found != Some(id) {
-        app.caches.ids.remove(username);
-    }
-    Ok(found)
-}
-
-/// The id of a username. Errors: [`Error::UnknownUser`].
-pub fn id_by_username(app: &App, username: &str) -> Result<UserId> {
-    find(app, username)?.ok_or(Error::UnknownUser)
-}
-
 /// A user by id. Errors: [`Error::UnknownUser`].
 pub fn user_by_id(app: &App, id: UserId) -> Result<User> {
     app.db.read(|conn| user_in(conn, id))
-}
-
-/// A user's present name, without the rest of them. Errors: [`Error::UnknownUser`].
-pub fn username_by_id(app: &App, id: UserId) -> Result<String> {
-    app.db.read(|conn| {
-        let row = users::table.find(id).select(users::username);
-        row.first(conn).optional()?.ok_or(Error::UnknownUser)
-    })
 }
 
 /// A user by exact username. Errors: [`Error::UnknownUser`].
@@ -384,7 +346,7 @@ pub async fn change_profile(
     app.db
         .write_then(work, move |user| {
             if user.username != old_name {
-                its_app.caches.ids.remove(&old_name);
+                names::forget(&its_app, id, &old_name);
             }
             its_app.hub.note_change(id);
         })

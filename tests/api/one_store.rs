@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use crate::chat8::{Someone, data};
 use crate::encommunication::people::{PASSWORD, join, log_in};
 use crate::world::{Reply, World};
 use reqwest::Method;
@@ -95,4 +96,21 @@ fn a_message_deleted_in_one_api_is_gone_from_the_other() {
         .expect("an id");
     world.person("alice").delete(id).ok();
     assert!(bob.records(alice.id).is_empty());
+}
+
+#[test]
+fn a_new_name_stands_on_what_was_sent_and_shared_under_the_old_one() {
+    let world = World::start();
+    let alice = Someone::new(&world, "alice");
+    let [bob, carol] = world.people(["bob", "carol"]);
+    let id = world.person("alice").send(&bob, "sealed");
+    bob.grant(id, "carol", "read").error(403);
+    world.person("alice").grant(id, "carol", "read").ok();
+    assert_eq!(bob.inbox()[0]["sender_id"], "alice");
+    assert_eq!(carol.inbox()[0]["shared_by"], "alice");
+
+    data(&alice.put("/user/profile", &json!({"username": "alicia"})));
+    assert_eq!(bob.inbox()[0]["sender_id"], "alicia");
+    assert_eq!(carol.inbox()[0]["shared_by"], "alicia");
+    bob.try_send("alice", "to nobody").error(404);
 }

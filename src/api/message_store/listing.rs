@@ -22,6 +22,8 @@ use crate::model::{Access, Instant, Message, MessageId, UserId};
 
 /// How many messages are read at once where no page was asked for.
 const CHUNK: i64 = 500;
+/// About what surrounds the content of one.
+const ITEM_BYTES: usize = 160;
 const LARGEST_PAGE: i64 = 1_000;
 const LONGEST_WAIT_SECS: i64 = 60;
 
@@ -56,7 +58,7 @@ impl<'a> InboxItem<'a> {
             encrypted_content: &message.content,
             timestamp: message.sent_at.to_seconds_text(),
             edited_at: message.edited_at.map(Instant::to_seconds_text),
-            shared_by: message.shared.as_ref().map(|(name, _)| name.as_str()),
+            shared_by: message.shared.as_ref().map(|(name, _)| &**name),
             permission: message.shared.as_ref().map(|(_, access)| access.as_str()),
         }
     }
@@ -277,6 +279,7 @@ impl Progress {
         write: impl Fn(&T, &mut Vec<u8>) -> MessageId,
         out: &mut Vec<u8>,
     ) {
+        out.reserve(chunk.bytes + chunk.rows.len() * ITEM_BYTES);
         for row in &chunk.rows {
             if !std::mem::take(&mut self.is_first) {
                 out.push(b',');

@@ -279,8 +279,7 @@ impl Conversations {
             *self.unread.entry(from).or_default() += 1;
         }
         let content = opened.shown();
-        self.events
-            .publish(&json!({"fromId": from, "content": content, "toId": self.own}));
+        self.events.publish_received(from, self.own, &content);
     }
 
     /// Does what is due and tells when something is due next.

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use aes_gcm::aead::Aead;
+use aes_gcm::aead::AeadInPlace;
 use aes_gcm::{Aes256Gcm, KeyInit};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -24,6 +24,7 @@ use super::error::{Error, Result};
 /// The size of new RSA keys, and the least that is accepted of others.
 const RSA_BITS: usize = 2048;
 const IV_BYTES: usize = 12;
+const TAG_BYTES: usize = 16;
 const KEY_BYTES: usize = 32;
 
 /// A 32-byte AES key. `Debug` shows nothing of it.
@@ -68,20 +69,30 @@ impl fmt::Debug for AesKey {
 pub(super) fn seal(key: &AesKey, plain: &[u8]) -> String {
     let mut iv = [0; IV_BYTES];
     OsRng.fill_bytes(&mut iv);
-    let mut sealed = iv.to_vec();
-    let body = key
+    let mut sealed = Vec::with_capacity(IV_BYTES + plain.len() + TAG_BYTES);
+    sealed.extend_from_slice(&iv);
+    sealed.extend_from_slice(plain);
+    let tag = key
         .cipher()
-        .encrypt(&iv.into(), plain)
+        .encrypt_in_place_detached(&iv.into(), b"", &mut sealed[IV_BYTES..])
         .expect("AES-GCM refuses only messages of 64 GiB and more");
-    sealed.extend_from_slice(&body);
+    sealed.extend_from_slice(&tag);
     BASE64_STANDARD.encode(sealed)
 }
 
 /// What [`seal`] sealed, or nothing if the text is malformed or does not authenticate.
 pub(super) fn open(key: &AesKey, sealed: &str) -> Option<Vec<u8>> {
-    let bytes = BASE64_STANDARD.decode(sealed).ok()?;
-    let (iv, body) = bytes.split_at_checked(IV_BYTES)?;
-    key.cipher().decrypt(iv.into(), body).ok()
+    let mut bytes = BASE64_STANDARD.decode(sealed).ok()?;
+    let tag_at = bytes.len().checked_sub(TAG_BYTES)?;
+    let tag: [u8; TAG_BYTES] = bytes[tag_at..].try_into().ok()?;
+    bytes.truncate(tag_at);
+    let (iv, body) = bytes.split_at_mut_checked(IV_BYTES)?;
+    let cipher = key.cipher();
+    cipher
+        .decrypt_in_place_detached((&*iv).into(), b"", body, &tag.into())
+        .ok()?;
+    bytes.drain(..IV_BYTES);
+    Some(bytes)
 }
 
 /// A user's own RSA key. `Debug` shows nothing of it.

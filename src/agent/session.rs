@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::conversations::Conversations;
 use super::error::{Error, Result};
-use super::events::Events;
+use super::events::{Event, Events};
 use super::keyring::Keyring;
 use super::opening::Opener;
 use super::relay::{Login, Window};
@@ -162,10 +162,10 @@ impl Session {
         if !self.is_ready_within(READY_WITHIN).await {
             return Err(Error::NotReady);
         }
-        let sent = json!({"type": "sent", "fromId": self.id, "toId": to, "content": text});
+        let sent = Event::sent(self.id, to, &text);
         self.conversations().send(to, text, Instant::now())?;
         self.outgoing.notify_one();
-        self.events.publish(&sent);
+        self.events.tell(sent);
         Ok(())
     }
 

@@ -100,7 +100,10 @@ pub(super) fn frame(from: UserId, to: UserId, message: &str, wrapped: &str) -> S
         message,
         aes_key: wrapped,
     };
-    serde_json::to_string(&outgoing).expect("numbers and strings have a JSON form")
+    // Of a picture this is megabytes: one allocation, with room for the words and ids around it.
+    let mut bytes = Vec::with_capacity(message.len() + wrapped.len() + 128);
+    serde_json::to_writer(&mut bytes, &outgoing).expect("numbers and strings have a JSON form");
+    String::from_utf8(bytes).expect("JSON is UTF-8")
 }
 
 /// One record of the history, still sealed.

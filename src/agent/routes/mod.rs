@@ -163,6 +163,14 @@ fn text<'a>(body: &'a Value, name: &str, problem: &'static str) -> Result<&'a st
         .ok_or(Error::Invalid(problem))
 }
 
+/// [`text`] without a copy, for those that may be megabytes long.
+fn into_text(mut body: Value, name: &str, problem: &'static str) -> Result<String> {
+    match body.get_mut(name).map(Value::take) {
+        Some(Value::String(text)) if !text.is_empty() => Ok(text),
+        _ => Err(Error::Invalid(problem)),
+    }
+}
+
 /// An id of the body, a number or a numeric string.
 fn id(body: &Value, name: &str) -> Result<UserId> {
     let id = body.get(name).and_then(wire::read_id);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rocket::http::ContentType;
-use rocket::response::stream::TextStream;
+use rocket::response::stream::ByteStream;
 use rocket::serde::json::Json;
 use rocket::{Data, Route, State, get, post, routes};
 use serde_json::{Value, json};
@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::read_json;
 use crate::agent::Agent;
 use crate::agent::error::Error;
+use crate::agent::events::Event;
 
 /// Between comments that keep a quiet stream open.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -23,26 +24,41 @@ pub(super) fn routes() -> Vec<Route> {
     routes![stream, push]
 }
 
+/// A piece of the stream.
+enum Block {
+    Event(Event),
+    Comment(&'static str),
+}
+
+impl AsRef<[u8]> for Block {
+    fn as_ref(&self) -> &[u8] {
+        match self {
+            Self::Event(event) => event.as_ref(),
+            Self::Comment(comment) => comment.as_bytes(),
+        }
+    }
+}
+
 /// Ends when the agent stops or this page is too far behind: it then connects again and reads
 /// the history anew.
 #[get("/api/stream")]
 fn stream(
     agent: &State<Arc<Agent>>,
     stop: &State<CancellationToken>,
-) -> (ContentType, TextStream![String]) {
+) -> (ContentType, ByteStream![Block]) {
     let mut events = agent.events.subscribe();
     let stop = stop.inner().clone();
-    let stream = TextStream! {
-        yield ": open\n\n".to_owned();
+    let stream = ByteStream! {
+        yield Block::Comment(": open\n\n");
         loop {
             let event = tokio::select! {
                 () = stop.cancelled() => break,
                 event = timeout(KEEP_ALIVE, events.recv()) => event,
             };
             match event {
-                Ok(Ok(event)) => yield format!("data: {event}\n\n"),
+                Ok(Ok(event)) => yield Block::Event(event),
                 Ok(Err(_)) => break,
-                Err(_) => yield ": here\n\n".to_owned(),
+                Err(_) => yield Block::Comment(": here\n\n"),
             }
         }
     };

@@ -6,7 +6,7 @@ use rocket::{Data, Route, State, get, post, routes};
 use serde_json::{Value, json};
 
 use super::users::number;
-use super::{Answer, id, ok, read_json, text, user};
+use super::{Answer, id, into_text, ok, read_json, user};
 use crate::agent::Agent;
 use crate::agent::error::Error;
 
@@ -20,8 +20,8 @@ async fn send_message(agent: &State<Arc<Agent>>, data: Data<'_>) -> Answer {
     let body = read_json(data).await?;
     let from = id(&body, "from_id")?;
     let to = id(&body, "target_id")?;
-    let message = text(&body, "message", "缺少消息内容")?;
-    user(agent, from)?.send(to, message.to_owned()).await?;
+    let message = into_text(body, "message", "缺少消息内容")?;
+    user(agent, from)?.send(to, message).await?;
     Ok(ok(Value::Null))
 }
 

@@ -119,7 +119,10 @@ fn encode(app: &App, receiver: UserId, event: &Event) -> Option<String> {
         aes_key,
         system_message: false,
     };
-    Some(serde_json::to_string(&relayed).expect("a frame is plain data"))
+    // Of a picture this is megabytes: one allocation, with room for the words and ids around it.
+    let mut bytes = Vec::with_capacity(message.len() + aes_key.len() + 128);
+    serde_json::to_writer(&mut bytes, &relayed).expect("a frame is plain data");
+    Some(String::from_utf8(bytes).expect("JSON is UTF-8"))
 }
 
 /// A frame from a client. Ids may also be numbers in strings, as pages take them from addresses.

@@ -3,7 +3,7 @@
 
 import { el, icon, openDialog } from "./dom.js";
 import { label, say, showTime, sizeText } from "./i18n.js";
-import { unpack } from "./files.js";
+import { fileName, unpack } from "./files.js";
 
 const LONG_TEXT = 6000; // Characters shown at once; a huge text would freeze the page.
 
@@ -85,6 +85,6 @@ function player(tag, url, name, line) {
 
 /** What a screen reader is told about a message: its text, or the file it brings. */
 export function spoken(chat, name) {
-  const file = chat.startsWith('{"sealpost"') ? unpack(chat) : null;
-  return file ? ["sentFile", { name, file: file.name }] : ["saidText", { name, text: chat.slice(0, 300) }];
+  const file = fileName(chat);
+  return file ? ["sentFile", { name, file }] : ["saidText", { name, text: chat.slice(0, 300) }];
 }

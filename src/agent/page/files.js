@@ -22,15 +22,8 @@ export function pack(file, onProgress = () => {}) {
 
 /** The file in a message text, `{ name, size, blob, show }`, or null when it is plain text. */
 export function unpack(text) {
-  if (!text.startsWith("{") || !text.slice(0, 200).includes('"sealpost"')) return null;
-  let parsed;
-  try {
-    parsed = JSON.parse(text);
-  } catch {
-    return null;
-  }
-  if (parsed.sealpost !== "file" || typeof parsed.data !== "string") return null;
-  const bytes = fromBase64(parsed.data);
+  const parsed = parse(text);
+  const bytes = parsed && fromBase64(parsed.data);
   if (!bytes) return null;
   const type = sniff(bytes, String(parsed.type ?? ""));
   // Anything unknown is an opaque download: a blob belongs to our origin, so it must not open as HTML.
@@ -38,6 +31,22 @@ export function unpack(text) {
   // A file still being read has no data yet; its claimed size is all there is.
   const size = bytes.length || Number(parsed.size) || 0;
   return { name: cleanName(parsed.name), size, blob, show: type?.split("/")[0] ?? "none" };
+}
+
+/** The name of the file in a message text, or null; its bytes, perhaps megabytes, stay packed. */
+export function fileName(text) {
+  const parsed = parse(text);
+  return parsed && cleanName(parsed.name);
+}
+
+function parse(text) {
+  if (!text.startsWith("{") || !text.slice(0, 200).includes('"sealpost"')) return null;
+  try {
+    const parsed = JSON.parse(text);
+    return parsed.sealpost === "file" && typeof parsed.data === "string" ? parsed : null;
+  } catch {
+    return null;
+  }
 }
 
 function fromBase64(data) {

@@ -1,11 +1,11 @@
-"""The Markdown of what is live: chat8, its sockets and uploads, the TCP rooms."""
+"""The Markdown of what is live: chat8, its sockets and uploads, the TCP rooms, the agents."""
 
 from .tables import goal, table
 
 
 def markdown(results):
     """One part for each section that was measured; nothing without any."""
-    sections = {"chat8": chat8, "sockets": sockets, "upload": upload, "room": room}
+    sections = {"chat8": chat8, "sockets": sockets, "upload": upload, "room": room, "agent": agent}
     return "\n".join(write(results[name]) for name, write in sections.items() if name in results)
 
 
@@ -110,6 +110,44 @@ def room(result):
         "messages arrive in time or a client is dropped.\n"
     )
     return f"## Rooms over TCP (chat_room)\n\n{how}\n{table(header, rows)}\n{met}"
+
+
+def agent(result):
+    history, page = result["history"], result["page"]
+
+    def row(name, times):
+        return [name, f"{times['p50_ms']:.1f}", f"{times['p99_ms']:.1f}"]
+
+    rows = [
+        row("text of 1 KiB, one at a time", result["alone"]),
+        row(f"text of 1 KiB, {result['rate']}/s", result["steady"]),
+    ]
+    tables = table(["to the other's event stream", "p50 ms", "p99 ms"], rows)
+    picture = result["picture"]
+    slowest = f"{picture['ms']:.0f} (slowest of {picture['count']}: {picture['slowest_ms']:.0f})"
+    count = f"{history['records']:,}"
+    met = ""
+    rows = [
+        ["picture of 5 MiB, to the other's event stream", slowest],
+        [f"history of {count}, whole, opened", f"{history['whole_ms']:.0f}"],
+        ["its newest 50, opened", f"{history['page_ms']:.1f}"],
+    ]
+    if page:
+        rows.append([f"page: first screen of the chat of {count}", f"{page['first_screen_ms']:.0f}"])
+        rows.append(["page: picture of 5 MiB, drawn at the other side", f"{page['picture_ms']:.0f}"])
+        name = f"page's first screen, history of {count}"
+        met = "\n" + goals(goal(name, "<", 1000, page["first_screen_ms"], " ms"))
+    tables += "\n" + table(["pictures and histories", "median ms"], rows)
+    how = (
+        "One server and two `sealpost agent`, driven through the routes that their page uses. Texts "
+        "and pictures count from when they are handed to the writer's agent (at a steady rate: from "
+        "when they were due) until the whole clear text has been read from the event stream of the "
+        "reader's: sealed, stored durably, relayed and opened. The page is measured in headless "
+        "Chromium with an empty cache, from navigation until messages are painted.\n"
+    )
+    if not page:
+        how += "\nThe page was not measured: Node or Chromium were missing.\n"
+    return f"## Two agents (encommunication)\n\n{how}\n{tables}{met}"
 
 
 def is_kept_up(step):

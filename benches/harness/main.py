@@ -7,7 +7,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from . import ab, build, chart, chat8, core, machine, report, room, servers
+from . import ab, agent, build, chart, chat8, core, machine, report, room, servers
 
 CORE = list(core.KINDS)
 # Beyond the core, each with a server of its own.
@@ -16,6 +16,7 @@ SECTIONS = {
     "sockets": chat8.sockets,
     "upload": chat8.upload,
     "room": room.measure,
+    "agent": agent.measure,
 }
 
 
@@ -59,6 +60,7 @@ def served(options, directory):
         return []
     with servers.sealpost(directory / "probe") as server:
         has = {"chat8": chat8.is_served(server), "room": server.has_room()}
+    has["agent"] = agent.is_built()
     has["sockets"] = has["upload"] = has["chat8"]
     for name in wanted:
         if not has[name]:

@@ -51,8 +51,9 @@ is taken, and above 0.25 ms ratios of durable sends are not to be judged.
 
 What is live has parts of its own, each with a fresh server: chat8's send and history beside
 message_store's (`--only chat8`), ten thousand idle WebSockets and a message to a thousand live
-ones (`sockets`), an upload of 50 MiB (`upload`), and rooms over TCP with up to a thousand clients
-(`room`).
+ones (`sockets`), an upload of 50 MiB (`upload`), rooms over TCP with up to a thousand clients
+(`room`), and two agents who write to each other through a server, with their page in Chromium
+(`agent`).
 """
 
 

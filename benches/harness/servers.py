@@ -105,10 +105,16 @@ def sealpost(directory, binary=None, name="sealpost"):
     return Server(name, command)
 
 
-def has_option(binary, option):
-    """Whether this build of `sealpost serve` knows an option."""
-    done = subprocess.run([binary, "serve", "--help"], capture_output=True, check=False)
-    return option.encode() in done.stdout
+def agent(directory, server):
+    """An agent of `server`; its keys are below `directory`."""
+    command = [build.RELEASE / "sealpost", "agent", "--server", f"http://{server.address}"]
+    return Server("agent", [*command, "--data-dir", directory, "--port", "0"])
+
+
+def has_option(binary, option, command="serve"):
+    """Whether this build of sealpost knows an option of a command."""
+    done = subprocess.run([binary, command, "--help"], capture_output=True, check=False)
+    return done.returncode == 0 and option.encode() in done.stdout
 
 
 def ceiling():

@@ -30,7 +30,7 @@ const WRITER_PRAGMAS: &str = "
     PRAGMA foreign_keys = ON;
     PRAGMA trusted_schema = OFF;
     PRAGMA temp_store = MEMORY;
-    PRAGMA cache_size = -16384;
+    PRAGMA cache_size = -8192;
     PRAGMA wal_autocheckpoint = 32000;
     PRAGMA journal_size_limit = 67108864;
 ";
@@ -40,7 +40,7 @@ const READER_PRAGMAS: &str = "
     PRAGMA query_only = ON;
     PRAGMA trusted_schema = OFF;
     PRAGMA temp_store = MEMORY;
-    PRAGMA cache_size = -4096;
+    PRAGMA cache_size = -2048;
 ";
 
 /// A query-only connection may not write the copy either.

@@ -21,7 +21,7 @@ use crate::messages::lists::{self, Chunk, Page, Posted, Received};
 use crate::model::{Access, Instant, Message, MessageId, UserId};
 
 /// How many messages are read at once where no page was asked for.
-const CHUNK: i64 = 500;
+const CHUNK: i64 = 200;
 /// About what surrounds the content of one.
 const ITEM_BYTES: usize = 160;
 const LARGEST_PAGE: i64 = 1_000;

@@ -46,33 +46,68 @@ struct Claims {
 
 /// A new session and its token. Ends what has expired, so that the table stays small.
 pub async fn issue(app: &App, user: UserId) -> Result<Token> {
+    let (session, now) = draw(app, user);
+    app.db
+        .write(move |conn| {
+            diesel::delete(sessions::table.filter(sessions::expires_at.lt(now.0))).execute(conn)?;
+            begin(conn, session, now)
+        })
+        .await?;
+    hand_out(app, session, now)
+}
+
+/// A new session and its token in place of an old session, which ends as [`end`] has it. Of
+/// several calls for the same one, a single one succeeds.
+///
+/// Errors: [`Error::InvalidToken`] if the old session has been ended meanwhile.
+pub async fn replace(app: &App, old: Session) -> Result<Token> {
+    let (session, now) = draw(app, old.user);
+    app.db
+        .write(
+            move |conn| match diesel::delete(sessions::table.find(old.id)).execute(conn)? {
+                0 => Err(Error::InvalidToken),
+                _ => begin(conn, session, now),
+            },
+        )
+        .await?;
+    let token = hand_out(app, session, now)?;
+    tell_ended(app, old);
+    Ok(token)
+}
+
+/// A session that is not entered anywhere yet, and when it begins.
+fn draw(app: &App, user: UserId) -> (Session, Instant) {
     let now = Instant::now();
     let session = Session {
         id: SessionId(rand::thread_rng().gen_range(1..i64::MAX)),
         user,
         expires_at: now.plus_secs(app.config.token_lifetime_secs),
     };
-    app.db
-        .write(move |conn| {
-            diesel::delete(sessions::table.filter(sessions::expires_at.lt(now.0))).execute(conn)?;
-            let row = (
-                sessions::id.eq(session.id),
-                sessions::user_id.eq(user),
-                sessions::created_at.eq(now),
-                sessions::expires_at.eq(session.expires_at),
-            );
-            diesel::insert_into(sessions::table)
-                .values(row)
-                .execute(conn)?;
-            diesel::update(users::table.find(user))
-                .set(users::last_login_at.eq(now))
-                .execute(conn)?;
-            Ok(())
-        })
-        .await?;
+    (session, now)
+}
+
+/// Enters a session, inside a write, and notes the login.
+fn begin(conn: &mut Conn, session: Session, now: Instant) -> Result<()> {
+    let row = (
+        sessions::id.eq(session.id),
+        sessions::user_id.eq(session.user),
+        sessions::created_at.eq(now),
+        sessions::expires_at.eq(session.expires_at),
+    );
+    diesel::insert_into(sessions::table)
+        .values(row)
+        .execute(conn)?;
+    diesel::update(users::table.find(session.user))
+        .set(users::last_login_at.eq(now))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// The token of a session that is on disk.
+fn hand_out(app: &App, session: Session, now: Instant) -> Result<Token> {
     app.caches
         .sessions
-        .insert(session.id, (user, session.expires_at));
+        .insert(session.id, (session.user, session.expires_at));
     Ok(Token {
         text: encode(app, session, now)?,
         expires_in_secs: app.config.token_lifetime_secs,
@@ -128,22 +163,24 @@ pub fn check(app: &App, token: &str) -> Result<Session> {
     })
 }
 
-/// Ends one session: its token, its sockets, and what presence knows by it.
-pub async fn end(app: &App, session: SessionId) -> Result<()> {
-    let work = move |conn: &mut Conn| {
-        let row = sessions::table.find(session);
-        let user = row.select(sessions::user_id).first::<UserId>(conn);
-        let user = user.optional()?;
-        diesel::delete(row).execute(conn)?;
-        Ok(user)
-    };
-    let user = app.db.write(work).await?;
-    app.caches.sessions.remove(&session);
-    app.hub.end_session(session);
-    if let Some(user) = user {
-        app.presence.forget(&app.hub, user, Some(session));
-    }
+/// Ends one session: its token, its sockets, and what presence knows by it. Again is no error.
+pub async fn end(app: &App, session: Session) -> Result<()> {
+    app.db
+        .write(move |conn| {
+            diesel::delete(sessions::table.find(session.id)).execute(conn)?;
+            Ok(())
+        })
+        .await?;
+    tell_ended(app, session);
     Ok(())
+}
+
+/// Ends what depends on a session, once its end is on disk.
+fn tell_ended(app: &App, session: Session) {
+    app.caches.sessions.remove(&session.id);
+    app.hub.end_session(session.id);
+    app.presence
+        .forget(&app.hub, session.user, Some(session.id));
 }
 
 /// Ends every session of a user but one, inside a write; returns which, for [`forget`].

@@ -114,8 +114,7 @@ struct Refreshed {
 #[post("/auth/refresh")]
 pub(super) async fn refresh(app: &AppState, bearer: Bearer) -> Answer {
     let session = bearer.session(app)?;
-    let token = tokens::issue(app, session.user).await?;
-    tokens::end(app, session.id).await?;
+    let token = tokens::replace(app, session).await?;
     Ok(success(Refreshed {
         access_token: token.text,
         token_type: "bearer",
@@ -127,7 +126,7 @@ pub(super) async fn refresh(app: &AppState, bearer: Bearer) -> Answer {
 #[post("/auth/logout")]
 pub(super) async fn logout(app: &AppState, bearer: Bearer) -> Answer {
     let session = bearer.session(app)?;
-    tokens::end(app, session.id).await?;
+    tokens::end(app, session).await?;
     Ok(done("登出成功"))
 }
 

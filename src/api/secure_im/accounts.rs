@@ -75,7 +75,7 @@ pub(super) async fn log_in(
 #[post("/logout")]
 pub(super) async fn log_out(app: &AppState, bearer: Bearer) -> Result<Reply, Failure> {
     let session = bearer.session(app)?;
-    tokens::end(app, session.id).await?;
+    tokens::end(app, session).await?;
     app.presence.forget(&app.hub, session.user, None);
     let done = json!({ "detail": "Logged out successfully" });
     Ok(Reply::json(Status::Ok, &done))

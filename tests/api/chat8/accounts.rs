@@ -144,6 +144,34 @@ fn a_refreshed_token_replaces_the_old_one_and_logout_ends_it() {
 }
 
 #[test]
+fn of_racing_refreshes_of_one_token_a_single_one_succeeds() {
+    const RACERS: usize = 8;
+    let world = World::start();
+    let mut alice = Someone::new(&world, "alice");
+    for _ in 0..5 {
+        let start = std::sync::Barrier::new(RACERS);
+        let refresh = || {
+            start.wait();
+            alice.post("/auth/refresh", &json!({}))
+        };
+        let replies: Vec<_> = std::thread::scope(|scope| {
+            let racing = [(); RACERS].map(|()| scope.spawn(refresh));
+            racing
+                .map(|racer| racer.join().expect("no panic"))
+                .into_iter()
+                .collect()
+        });
+        let (won, lost): (Vec<_>, Vec<_>) = replies.iter().partition(|reply| reply.status == 200);
+        assert_eq!(won.len(), 1, "{replies:?}");
+        for reply in lost {
+            refused(reply, 401, "AUTH_001");
+        }
+        alice = alice.with_token(&text(&data(won[0])["access_token"]));
+        data(&alice.get("/user/profile"));
+    }
+}
+
+#[test]
 fn tokens_that_are_not_ours_are_told_from_expired_ones() {
     let world = Setup::new().env("ROCKET_TOKEN_LIFETIME_SECS", 1).start();
     let alice = Someone::new(&world, "alice");

@@ -209,6 +209,7 @@ fn gauges(app: &App) -> String {
 fn channel_name(channel: Channel) -> &'static str {
     match channel {
         Channel::MessageStore => "message_store",
+        Channel::Outbox => "message_store_outbox",
         Channel::SecureIm => "secure_im",
         Channel::Chat8 => "chat8",
         Channel::ChatRoom => "chat_room",

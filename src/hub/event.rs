@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use crate::model::{Access, Message, RequestId, Status, UserId};
+use crate::model::{Access, Message, MessageId, RequestId, Status, UserId};
 
 /// Something that happened, already on disk if it is of a kind that is stored.
 #[derive(Debug)]
@@ -13,6 +13,11 @@ pub enum Event {
         message: Message,
         /// Its sender's name at that time.
         sender: String,
+    },
+    /// A direct message was sent; for its sender, who may wait for what another device sends.
+    Posted {
+        /// Which.
+        message: MessageId,
     },
     /// A message was granted; for the grantee. The content is the one meant for them.
     Shared {
@@ -126,6 +131,8 @@ impl Event {
 pub enum Channel {
     /// Event streams and waiting inboxes of message_store.
     MessageStore,
+    /// Waiting outboxes of message_store.
+    Outbox,
     /// The broadcast socket of secure_im.
     SecureIm,
     /// The socket of chat8.

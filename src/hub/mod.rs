@@ -132,6 +132,17 @@ impl Hub {
         self.listeners().deliver_to(user, &Arc::new(event));
     }
 
+    /// To a user's subscriptions on one channel. Where nobody is on it, this costs a look-up.
+    pub fn to_user_on(&self, channel: Channel, user: UserId, event: Event) {
+        let listeners = self.listeners();
+        let Some(there) = listeners.by_channel.get(&channel) else {
+            return;
+        };
+        if let Some(ids) = listeners.by_user.get(&user) {
+            listeners.deliver(ids.intersection(there), &Arc::new(event));
+        }
+    }
+
     /// To every subscription of several users, as [`Hub::to_user`].
     pub fn to_users(&self, users: &[UserId], event: Event) {
         let listeners = self.listeners();

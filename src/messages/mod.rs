@@ -20,7 +20,7 @@ use crate::app::App;
 use crate::db::{Conn, Undo, last_inserted, on_inner};
 use crate::error::{Error, Result};
 use crate::files;
-use crate::hub::Event;
+use crate::hub::{Channel, Event};
 use crate::model::{Access, Instant, Kind, Message, MessageId, RoomId, UserId};
 use crate::schema::{correspondents, messages, permissions as grants};
 use permissions::{Action, may};
@@ -252,6 +252,11 @@ fn announce(app: &App, message: &Message, sender: String, room: String) {
                 },
             );
         }
+        let posted = Event::Posted {
+            message: message.id,
+        };
+        app.hub
+            .to_user_on(Channel::Outbox, message.sender_id, posted);
     } else if let Some(id) = message.room_id {
         app.hub.to_room(
             id,

@@ -115,10 +115,6 @@ fn limits_and_cursors_that_are_none_are_refused() {
     ];
     for path in MAILBOXES {
         for (name, values) in wrong {
-            if name == "wait" && path == "/messages/outbox" {
-                // Nobody waits for what they send themselves.
-                continue;
-            }
             for value in values {
                 let mut query = vec![(name, *value)];
                 if name == "wait" {
@@ -147,24 +143,67 @@ fn after_returns_what_came_later_oldest_first() {
 fn a_wait_ends_when_a_message_comes() {
     let world = World::start();
     let [alice, bob] = world.people(["alice", "bob"]);
-    let seen = alice.send(&bob, "seen");
+    let mut last = alice.send(&bob, "seen");
+    for (who, path) in [(&bob, MAILBOXES[0]), (&alice, MAILBOXES[1])] {
+        let after = last.to_string();
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| {
+                let query = [("after", &*after), ("wait", "60")];
+                ids(&who.list(path, &query).messages())
+            });
+            // Whether this comes before the wait or during it, the answer is the same.
+            last = alice.send(&bob, "new");
+            assert_eq!(waiting.join().expect("no panic"), [last], "{path}");
+        });
+    }
+}
+
+/// Waits until the server counts one live connection of a channel.
+fn until_live(world: &World, channel: &str) {
+    let live = format!("sealpost_live{{channel=\"{channel}\"}} 1");
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !world.get("/metrics", &[]).text.contains(&live) {
+        assert!(Instant::now() < deadline, "nobody waits");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_waiting_outbox_is_woken_by_ones_own_sends_alone_through_whatever_api() {
+    let world = World::start();
+    let [alice, bob] = world.people(["alice", "bob"]);
     std::thread::scope(|scope| {
         let waiting = scope.spawn(|| {
-            let query = [("after", &*seen.to_string()), ("wait", "60")];
-            ids(&bob.list("/messages/inbox", &query).messages())
+            let query = [("after", "0"), ("wait", "60")];
+            ids(&alice.list("/messages/outbox", &query).messages())
         });
-        // Whether this comes before the wait or during it, the answer is the same.
-        let new = alice.send(&bob, "new");
-        assert_eq!(waiting.join().expect("no panic"), [new]);
+        until_live(&world, "message_store_outbox");
+        bob.send(&alice, "received, not sent");
+        let letter = serde_json::json!({"receiver_id": id_of(&world, "bob"), "content": "sent"});
+        let request = world.request(reqwest::Method::POST, "/api/v1/messages");
+        let sent = Reply::to(request.bearer_auth(alice.token()).json(&letter)).json();
+        let expected = sent["data"]["id"].as_i64().expect("an id");
+        assert_eq!(waiting.join().expect("no panic"), [expected]);
     });
+}
+
+/// The number by which the other APIs know somebody.
+fn id_of(world: &World, name: &str) -> i64 {
+    let asking = world.person(name);
+    let request = world.request(reqwest::Method::GET, "/api/v1/user/profile");
+    let profile = Reply::to(request.bearer_auth(asking.token())).json();
+    profile["data"]["id"].as_i64().expect("an id")
 }
 
 #[test]
 fn a_wait_for_nothing_ends_with_an_empty_list() {
     let world = World::start();
     let alice = world.register("alice");
-    let start = Instant::now();
-    let reply = alice.list("/messages/inbox", &[("after", "0"), ("wait", "1")]);
-    assert!(reply.messages().is_empty());
-    assert!(start.elapsed() >= Duration::from_millis(900), "it did wait");
+    for path in MAILBOXES {
+        let start = Instant::now();
+        let reply = alice.list(path, &[("after", "0"), ("wait", "1")]);
+        assert!(reply.messages().is_empty());
+        assert!(start.elapsed() >= Duration::from_millis(900), "it did wait");
+        alice.list(path, &[("wait", "1")]).error(400);
+    }
 }

@@ -225,7 +225,8 @@ fn encode(event: &Event) -> Option<String> {
             };
             frame(call_type(*is_video), data, now())
         }
-        Event::Shared { .. }
+        Event::Posted { .. }
+        | Event::Shared { .. }
         | Event::Said { .. }
         | Event::KeyOffered { .. }
         | Event::Roster { .. }

@@ -104,7 +104,8 @@ fn encode(app: &App, receiver: UserId, event: &Event) -> Option<String> {
             (message.sender_id, message.content.as_str(), aes_key)
         }
         Event::KeyOffered { from, aes_key } => (*from, "", aes_key.as_str()),
-        Event::Shared { .. }
+        Event::Posted { .. }
+        | Event::Shared { .. }
         | Event::Said { .. }
         | Event::StatusChanged { .. }
         | Event::FriendRequested { .. }

@@ -104,17 +104,10 @@ pub(super) async fn inbox(
 ) -> Result<Listing, Failure> {
     let reader = caller.acting_as(app, from_query(user_id)?)?;
     let ask = Ask::parse(limit, before, after)?;
-    let wait = parse_number("wait", wait, 0, LONGEST_WAIT_SECS)?;
-    if let (Some(wait), Page::After(after, _)) = (wait, ask.page) {
-        wait_for_more(
-            app,
-            &reader,
-            after,
-            Duration::from_secs(wait.unsigned_abs()),
-        )
-        .await?;
-    } else if wait.is_some() {
-        return Err(Failure::bad_field("wait", "goes with after"));
+    if let Some((after, wait)) = ask.waiting(wait)? {
+        let first = Page::After(after, 1);
+        let is_there = || Ok(!lists::inbox(app, reader.id, first)?.rows.is_empty());
+        wait_for_more(app, &reader, Channel::MessageStore, after, wait, is_there).await?;
     }
     let fetch = move |app: &App, page| lists::inbox(app, reader.id, page);
     let write = |message: &Received, out: &mut Vec<u8>| {
@@ -124,18 +117,24 @@ pub(super) async fn inbox(
     Ok(listing(app, ask, fetch, write)?)
 }
 
-/// message_store §7.
-#[get("/messages/outbox?<user_id>&<limit>&<before>&<after>")]
-pub(super) fn outbox(
+/// message_store §7. What one waits for here is sent by oneself, from elsewhere.
+#[get("/messages/outbox?<user_id>&<limit>&<before>&<after>&<wait>")]
+pub(super) async fn outbox(
     app: &AppState,
     caller: Caller,
     user_id: Option<&str>,
     limit: Option<&str>,
     before: Option<&str>,
     after: Option<&str>,
+    wait: Option<&str>,
 ) -> Result<Listing, Failure> {
     let sender = caller.acting_as(app, from_query(user_id)?)?;
     let ask = Ask::parse(limit, before, after)?;
+    if let Some((after, wait)) = ask.waiting(wait)? {
+        let first = Page::After(after, 1);
+        let is_there = || Ok(!lists::outbox(app, sender.id, first)?.rows.is_empty());
+        wait_for_more(app, &sender, Channel::Outbox, after, wait, is_there).await?;
+    }
     let fetch = move |app: &App, page| lists::outbox(app, sender.id, page);
     let write = |message: &Posted, out: &mut Vec<u8>| {
         let item = OutboxItem {
@@ -169,6 +168,17 @@ impl Ask {
         };
         Ok(Ask { page, limit })
     }
+
+    /// After which message to wait, and for how long, if that is asked for.
+    fn waiting(self, wait: Option<&str>) -> Result<Option<(MessageId, Duration)>, Failure> {
+        match (parse_number("wait", wait, 0, LONGEST_WAIT_SECS)?, self.page) {
+            (None, _) => Ok(None),
+            (Some(wait), Page::After(after, _)) => {
+                Ok(Some((after, Duration::from_secs(wait.unsigned_abs()))))
+            }
+            (Some(_), Page::Before(..)) => Err(Failure::bad_field("wait", "goes with after")),
+        }
+    }
 }
 
 fn parse_number(
@@ -188,28 +198,31 @@ fn parse_number(
     }
 }
 
-/// Holds the request until something is there after `after`, or the time is up.
+/// Holds the request until something is there after `after`, or the time is up. `is_there` looks
+/// for what came before one listened.
 async fn wait_for_more(
     app: &AppState,
-    reader: &Actor,
+    who: &Actor,
+    channel: Channel,
     after: MessageId,
     wait: Duration,
+    is_there: impl Fn() -> Result<bool>,
 ) -> Result<()> {
     let mut subscription = app.hub.subscribe(Subscriber {
-        user: reader.id,
-        username: reader.username.clone(),
-        session: reader.session.map(|session| session.id),
-        channel: Channel::MessageStore,
+        user: who.id,
+        username: who.username.clone(),
+        session: who.session.map(|session| session.id),
+        channel,
         room: None,
     });
-    if !lists::inbox(app, reader.id, Page::After(after, 1))?
-        .rows
-        .is_empty()
-    {
+    if is_there()? {
         return Ok(());
     }
     let is_meant = |event: &Event| match event {
-        Event::Sent { message, .. } | Event::Shared { message, .. } => message.id > after,
+        Event::Sent { message, .. } | Event::Shared { message, .. } => {
+            channel == Channel::MessageStore && message.id > after
+        }
+        Event::Posted { message } => *message > after,
         _ => false,
     };
     let arrival = async {

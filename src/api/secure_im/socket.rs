@@ -105,6 +105,7 @@ fn encode(event: &Event) -> Option<String> {
         Event::Left { username, .. } => Some(format!("用户 {username} 已离开")),
         Event::Broadcast { username, text, .. } => Some(format!("{username}: {text}")),
         Event::Sent { .. }
+        | Event::Posted { .. }
         | Event::Shared { .. }
         | Event::Said { .. }
         | Event::StatusChanged { .. }

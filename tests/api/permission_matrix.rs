@@ -1,6 +1,12 @@
 //! Who may do what: every route of a message × every part one can have in it × every credential.
 //!
-//! The expected answer is computed from the contract in [`expected`]; the matrix is generated.
+//! Here it is message_store: the expected answer is computed from the contract in [`expected`], and
+//! the matrix is generated. The matrices of [`chat8`] and [`secure_im`] are tables.
+
+mod cast;
+mod chat8;
+mod secure_im;
+mod table;
 
 use reqwest::Method;
 use reqwest::blocking::RequestBuilder;

@@ -167,6 +167,9 @@ fn settings(flags: &Serve) -> Result<Config> {
 }
 
 fn serve(flags: &Serve) -> Result<()> {
+    // Each thread's heap would begin with huge pages that are mostly empty. A kernel that knows
+    // no such wish has none to waste.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
     let config = settings(flags)?;
     let _log = log::start(&config)?;
     if config.auth == Auth::Open {

@@ -6,6 +6,7 @@ mod friends;
 mod letters;
 mod socket;
 mod socket_attacks;
+mod tokens;
 mod upload_attacks;
 mod uploads;
 

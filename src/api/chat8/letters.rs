@@ -4,7 +4,7 @@ use rocket::{delete, get, post, put};
 use serde::{Deserialize, Serialize};
 
 use super::wording::Failure;
-use super::{Answer, done, id_in_path, success, timestamp};
+use super::{Answer, done, id_in_path, object, success, timestamp};
 use crate::api::http::{AppState, Bearer, Body};
 use crate::error::Error;
 use crate::messages::permissions::Action;
@@ -94,7 +94,10 @@ pub(super) fn history(
 /// A number in the query that must be at least one.
 fn positive(field: &'static str, text: Option<&str>, usual: i64) -> Result<i64, Failure> {
     let Some(text) = text else { return Ok(usual) };
-    let number = text.parse().ok().filter(|number| *number >= 1);
+    // A number too large to be read is no less a number.
+    let is_huge = text.len() > 18 && text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = text.parse().ok().or(is_huge.then_some(i64::MAX));
+    let number = number.filter(|number| *number >= 1);
     number.ok_or_else(|| Failure::invalid(field, "must be an integer of at least 1"))
 }
 
@@ -115,7 +118,7 @@ pub(super) async fn send(app: &AppState, bearer: Bearer, body: Body) -> Answer {
         content,
         message_type,
         is_encrypted,
-    } = body.json()?;
+    } = object::read(body)?;
     let receiver = UserId(receiver_id);
     users::username_by_id(app, receiver)?;
     let sender_name = users::username_by_id(app, session.user)?;

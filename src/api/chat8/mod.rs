@@ -18,6 +18,7 @@ mod downloads;
 mod friends;
 mod keys;
 mod letters;
+mod object;
 mod profile;
 mod socket;
 mod uploads;

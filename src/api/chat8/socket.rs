@@ -21,6 +21,7 @@ use rocket_ws::{Channel as WsChannel, WebSocket};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::object::Object;
 use super::wording::{Failure, wording};
 use super::{now, timestamp};
 use crate::api::http::{AppState, Bearer, is_origin_allowed, log_if_internal};
@@ -275,7 +276,7 @@ fn error_frame(problem: &str) -> String {
 
 /// What a client's frame leads to: an answer, nothing, or what is wrong with it.
 fn react(app: &App, user: UserId, text: &str) -> Result<Option<String>, String> {
-    let frame: Incoming = serde_json::from_str(text)
+    let Object(frame): Object<Incoming> = serde_json::from_str(text)
         .map_err(|_| "a frame must be a JSON object with a \"type\"".to_owned())?;
     match &*frame.kind {
         "ping" => {
@@ -291,7 +292,7 @@ fn react(app: &App, user: UserId, text: &str) -> Result<Option<String>, String> 
             let invitation = frame
                 .data
                 .and_then(|data| serde_json::from_str(data.get()).ok());
-            let invitation =
+            let Object(invitation): Object<Invitation> =
                 invitation.ok_or("data must have a call_id (text) and a to_user_id (integer)")?;
             invite(app, user, kind == "video_call_invite", invitation)?;
             Ok(None)

@@ -26,6 +26,7 @@ use crate::error::Error;
 use crate::files::{self, Audience, Incoming};
 use crate::messages::{self, Draft};
 use crate::model::{Upload, UserId};
+use crate::users::tokens::Session;
 use crate::users::{self, ProfileChange};
 
 /// What an avatar may be.
@@ -72,8 +73,8 @@ pub(super) async fn avatar(
     boundary: Boundary,
     data: Data<'_>,
 ) -> Answer {
-    let session = bearer.session(app)?;
-    let form = Form::receive(app, boundary, data, app.config.max_avatar_bytes).await?;
+    let limit_bytes = app.config.max_avatar_bytes;
+    let (session, form) = Form::receive(app, &bearer, boundary, data, limit_bytes).await?;
     let (incoming, name) = form.file()?;
     if !PICTURES.contains(&incoming.media_type()) {
         return Err(Error::UnsupportedType.into());
@@ -128,8 +129,8 @@ pub(super) async fn file(
     boundary: Boundary,
     data: Data<'_>,
 ) -> Answer {
-    let session = bearer.session(app)?;
-    let form = Form::receive(app, boundary, data, app.config.max_upload_bytes).await?;
+    let limit_bytes = app.config.max_upload_bytes;
+    let (session, form) = Form::receive(app, &bearer, boundary, data, limit_bytes).await?;
     let receiver = form.receiver()?;
     users::username_by_id(app, receiver)?;
     let sender_name = users::username_by_id(app, session.user)?;
@@ -170,18 +171,24 @@ struct Form {
 }
 
 impl Form {
-    /// Reads a whole form, whose file may have `limit_bytes`.
+    /// Reads a whole form of somebody who is logged in. Its file may have `limit_bytes`.
     async fn receive(
         app: &App,
+        bearer: &Bearer,
         boundary: Boundary,
         data: Data<'_>,
         limit_bytes: u64,
-    ) -> Result<Form, Failure> {
-        let boundary = boundary
-            .0
-            .ok_or_else(|| Failure::unreadable("is not multipart/form-data"))?;
+    ) -> Result<(Session, Form), Failure> {
         let mut stream = data.open((limit_bytes + FORM_BYTES + DRAINED_BYTES).bytes());
-        let received = Form::read(app, &boundary, &mut stream, limit_bytes).await;
+        let received = async {
+            let session = bearer.session(app)?;
+            let boundary = boundary
+                .0
+                .ok_or_else(|| Failure::unreadable("is not multipart/form-data"))?;
+            let form = Form::read(app, &boundary, &mut stream, limit_bytes).await?;
+            Ok((session, form))
+        }
+        .await;
         if received.is_err() {
             let mut nowhere = tokio::io::sink();
             let rest = tokio::io::copy(&mut stream, &mut nowhere);
@@ -222,7 +229,8 @@ impl Form {
                 Some("receiver_id") => {
                     return Err(Failure::invalid("receiver_id", "must be there once"));
                 }
-                _ => drop(short_text(&mut part).await?),
+                // Whatever it is, it is not asked for.
+                _ => while in_time(part.chunk()).await?.is_some() {},
             }
         }
         Ok(form)

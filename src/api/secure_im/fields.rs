@@ -108,16 +108,19 @@ impl Fields {
     }
 }
 
-/// An id in a path. What is no integer is malformed, whatever its size it may be nobody's.
+/// An id in a path. What is no integer is malformed; an integer too large for any id is one that
+/// nobody has.
 pub(super) fn id_in_path(name: &str, text: &str) -> Result<i64, Failure> {
-    text.parse().map_err(|_| {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         let problem = Failure::problem(
             &["path", name],
             "Input should be a valid integer",
             "int_parsing",
         );
-        Failure::invalid(vec![problem])
-    })
+        return Err(Failure::invalid(vec![problem]));
+    }
+    Ok(text.parse().unwrap_or(-1))
 }
 
 /// The pairs of a urlencoded form; what is not UTF-8 is as if it were not there.

@@ -46,11 +46,8 @@ pub(super) fn open(
     origin: IsFromAllowedOrigin,
     upgrade: Option<WebSocket>,
 ) -> Result<Upgrade<'static>, Failure> {
-    let (session, user) = match admit(app, token, &origin) {
-        Ok(admitted) => admitted,
-        Err(error) if error.is_internal() => return Err(error.into()),
-        Err(_) => return Err(Failure::new(Status::Forbidden, "Forbidden")),
-    };
+    let bearer = Bearer(token);
+    let (session, user) = admit(app, &bearer, &origin).map_err(refusal)?;
     let upgrade =
         upgrade.ok_or_else(|| Failure::new(Status::UpgradeRequired, "Upgrade Required"))?;
     let app = (*app).clone();
@@ -63,6 +60,8 @@ pub(super) fn open(
         channel: Channel::SecureIm,
         room: None,
     });
+    // A token that was ended meanwhile had no subscription to end.
+    bearer.session(&app).map_err(refusal)?;
     Ok(upgrade.channel(move |stream| {
         Box::pin(async move {
             let expires_in = until(session.expires_at);
@@ -73,15 +72,23 @@ pub(super) fn open(
     }))
 }
 
+/// Whatever is wrong with the token, the handshake is forbidden.
+fn refusal(error: Error) -> Failure {
+    if error.is_internal() {
+        return error.into();
+    }
+    Failure::new(Status::Forbidden, "Forbidden")
+}
+
 fn admit(
     app: &App,
-    token: Option<String>,
+    bearer: &Bearer,
     origin: &IsFromAllowedOrigin,
 ) -> Result<(Session, User), Error> {
     if !origin.0 {
         return Err(Error::Forbidden);
     }
-    let session = Bearer(token).session(app)?;
+    let session = bearer.session(app)?;
     Ok((session, users::user_by_id(app, session.user)?))
 }
 

@@ -60,6 +60,38 @@ fn unknown_paths_and_wrong_methods_are_told_in_the_envelope() {
 }
 
 #[test]
+fn questions_about_a_path_are_answered_without_a_body_or_with_its_methods() {
+    let world = World::start();
+    let alice = Someone::new(&world, "alice");
+    let head = alice.call(Method::HEAD, "/user/profile", None);
+    assert_eq!((head.status, head.text.as_str()), (200, ""));
+    let length = head.header("content-length").map(str::to_owned);
+    let whole = alice.get("/user/profile").text.len().to_string();
+    assert_eq!(length, Some(whole), "as for a GET");
+    for method in ["OPTIONS", "PATCH"] {
+        let reply = ask(&world, method, "/user/profile");
+        refused(&reply, 405, "NOT_FOUND");
+        assert_eq!(reply.header("allow"), Some("GET, PUT"));
+    }
+    refused(&ask(&world, "OPTIONS", "/nothing"), 404, "NOT_FOUND");
+}
+
+#[test]
+fn unknown_fields_are_passed_over_and_repeated_ones_are_not_guessed() {
+    let world = World::start();
+    let alice = Someone::new(&world, "alice");
+    let body = json!({"receiver_id": alice.id, "content": "x", "sender_id": 1, "nothing": [{}]});
+    assert_eq!(data(&alice.post("/messages", &body))["sender_id"], alice.id);
+    let twice = format!(
+        "{{\"receiver_id\": {0}, \"receiver_id\": {0}, \"content\": \"x\"}}",
+        alice.id
+    );
+    let request = world.request(Method::POST, "/api/v1/messages");
+    let reply = Reply::to(request.bearer_auth(&alice.token).body(twice));
+    refused(&reply, 422, "VALIDATION");
+}
+
+#[test]
 fn a_final_slash_makes_no_difference() {
     let world = World::start();
     let alice = Someone::new(&world, "alice");
@@ -93,6 +125,8 @@ fn a_body_that_cannot_be_read_is_400_and_one_of_a_wrong_shape_422() {
         b"null",
         b"{}",
         b"{\"username\": [], \"password\": 1}",
+        // As many values as there are fields, but no object.
+        b"[\"alice\", \"password of alice\"]",
     ] {
         refused(&send(body), 422, "VALIDATION");
     }

@@ -146,6 +146,31 @@ fn search_finds_parts_of_names_and_whole_addresses_and_takes_wildcards_literally
 }
 
 #[test]
+fn a_search_finds_fifty_at_most() {
+    let world = World::start();
+    let alice = Someone::new(&world, "alice");
+    for number in 0..51 {
+        world.register(&format!("bob {number}"));
+    }
+    let found = data(&alice.get("/friends/search?q=bob"));
+    assert_eq!(found.as_array().map(Vec::len), Some(50));
+}
+
+#[test]
+fn a_word_with_a_request_is_optional_and_not_too_long() {
+    let world = World::start();
+    let [alice, bob] = ["alice", "bob"].map(|name| Someone::new(&world, name));
+    for message in [json!("x".repeat(1_001)), json!("a\u{0}b"), json!(7)] {
+        let ask = json!({"user_id": bob.id, "message": message});
+        let details = refused(&alice.post("/friends/request", &ask), 422, "VALIDATION");
+        assert!(details["message"].is_string(), "{details}");
+    }
+    let ask = json!({"user_id": bob.id, "message": null});
+    done(&alice.post("/friends/request", &ask), "好友请求已发送");
+    assert_eq!(data(&bob.get("/friends/requests"))[0]["message"], "");
+}
+
+#[test]
 fn a_friend_is_seen_as_chosen_while_there_and_offline_otherwise() {
     let world = World::start();
     let [alice, bob] = ["alice", "bob"].map(|name| Someone::new(&world, name));

@@ -101,9 +101,16 @@ fn page_one_is_the_newest_and_each_page_is_in_order() {
     assert_eq!(page(1, 7), (ids.clone(), pagination(1, 7, 1)));
     assert_eq!(page(1, 1_000), (ids, pagination(1, 200, 1)));
     assert_eq!(page(i64::MAX, 200).0, [0; 0]);
+    let huge = "9".repeat(40);
+    let cut = data(&alice.get(&format!("/messages/{}?limit={huge}", bob.id)));
+    assert_eq!(cut["pagination"], pagination(1, 200, 1));
+    let far = data(&alice.get(&format!("/messages/{}?page={huge}", bob.id)));
+    assert_eq!(far["messages"], json!([]));
     let usual = data(&alice.get(&format!("/messages/{}", bob.id)));
     assert_eq!(usual["pagination"], pagination(1, 50, 1));
-    for query in ["page=0", "limit=0", "page=-1", "limit=x", "page=1.5"] {
+    for query in [
+        "page=0", "limit=0", "page=-1", "limit=x", "page=1.5", "page=", "limit=",
+    ] {
         refused(
             &alice.get(&format!("/messages/{}?{query}", bob.id)),
             422,

@@ -134,6 +134,8 @@ fn nonsense_is_answered_and_the_socket_lives_on() {
         r#"{"type": 7}"#,
         r#"{"type": "dance"}"#,
         r#"{"type": "pong"}"#,
+        r#"["ping", null]"#,
+        r#"{"type": "voice_call_invite", "data": ["c-1", 1]}"#,
     ] {
         live.send(Message::Text(nonsense.to_owned()));
         let frame = live.next();

@@ -147,3 +147,24 @@ fn a_reader_that_never_reads_is_dropped_and_costs_the_others_nothing() {
         "what was missed is there to be read"
     );
 }
+
+#[test]
+fn a_reader_that_falls_behind_but_reads_on_is_told_why_it_is_dropped() {
+    let world = World::start();
+    let [alice, bob] = ["alice", "bob"].map(|name| Someone::new(&world, name));
+    let content = "x".repeat(128 << 10);
+    let is_live = || {
+        let metrics = world.get("/metrics", &[]).text;
+        metrics.contains("sealpost_live{channel=\"chat8\"}")
+    };
+    // The server waits a moment for those who read on. A busy machine may miss it, but not always.
+    let code = (0..10).find_map(|_| {
+        let mut late = bob.connect();
+        late.ping();
+        while is_live() {
+            alice.send(&bob, &content);
+        }
+        late.closing_code()
+    });
+    assert_eq!(code, Some(1013));
+}

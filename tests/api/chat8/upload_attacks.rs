@@ -8,7 +8,7 @@ use reqwest::blocking::multipart::Form;
 use serde_json::json;
 
 use super::uploads::PNG;
-use super::{Someone, data, file_form, files_on_disk, refused, text, wait_until};
+use super::{Someone, data, done, file_form, files_on_disk, refused, text, wait_until};
 use crate::world::{Reply, Setup, World};
 
 #[test]
@@ -163,6 +163,30 @@ fn a_form_that_is_not_as_it_should_be_leaves_nothing() {
     refused(&Reply::to(torn), 400, "VALIDATION");
     assert_eq!(files_on_disk(&world), 0);
     assert_eq!(bob.history(&alice).len(), 0);
+}
+
+#[test]
+fn parts_that_are_not_asked_for_are_passed_over() {
+    let world = World::start();
+    let [alice, bob] = ["alice", "bob"].map(|name| Someone::new(&world, name));
+    let form = Form::new()
+        .text("receiver_id", bob.id.to_string())
+        .text("note", "x".repeat(100_000));
+    let part = reqwest::blocking::multipart::Part::bytes(b"x".to_vec());
+    let stored = data(&alice.submit("/upload/file", form.part("file", part)));
+    assert_eq!(stored["file_name"], "file", "it was sent without a name");
+    assert_eq!(files_on_disk(&world), 1);
+}
+
+#[test]
+fn who_may_not_upload_hears_so_even_if_they_send_it_all_first() {
+    let world = World::start();
+    let [alice, bob] = ["alice", "bob"].map(|name| Someone::new(&world, name));
+    done(&alice.post("/auth/logout", &json!({})), "登出成功");
+    let bytes = vec![7; 20 << 20];
+    refused(&alice.upload(&bob, "large", &bytes), 401, "AUTH_001");
+    refused(&alice.upload_avatar("large", &bytes), 401, "AUTH_001");
+    assert_eq!(files_on_disk(&world), 0);
 }
 
 /// Begins an upload and stays silent in the middle of it, once its first half is on disk.

@@ -154,3 +154,14 @@ fn somebody_elses_file_is_not_removed_by_naming_it() {
     done(&bob.delete(&format!("/messages/{id}")), "消息已删除");
     assert_eq!(fetch(&bob, &url, &[]).status, 200);
 }
+
+#[test]
+fn somebody_elses_avatar_is_not_removed_by_showing_it() {
+    let world = World::start();
+    let [alice, bob] = ["alice", "bob"].map(|name| Someone::new(&world, name));
+    let url = text(&data(&alice.upload_avatar("a.png", PNG))["avatar_url"]);
+    for avatar in [json!(url), json!(null)] {
+        data(&bob.put("/user/profile", &json!({ "avatar": avatar })));
+        assert_eq!(world.get(&url, &[]).status, 200);
+    }
+}

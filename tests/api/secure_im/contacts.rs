@@ -100,6 +100,10 @@ fn only_a_request_that_waits_for_the_caller_can_be_accepted() {
         );
     }
     detail(&bob.call(Method::PUT, "/me/contacts/999999"), 404);
+    let huge = format!("/me/contacts/{}", "9".repeat(40));
+    for method in [Method::PUT, Method::DELETE] {
+        detail(&bob.call(method, &huge), 404);
+    }
     let reply = bob.call(Method::PUT, "/me/contacts/alice");
     let wrong = [(json!(["path", "friend_id"]), "int_parsing".to_owned())];
     assert_eq!(problems(&reply), wrong);

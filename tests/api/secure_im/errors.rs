@@ -69,6 +69,9 @@ fn unknown_paths_and_wrong_methods_are_worded_by_the_api_whose_path_it_is() {
         ("DELETE", "/messages/", "GET, POST"),
         ("GET", "/messages/ack", "POST"),
         ("POST", "/ws", "GET"),
+        ("OPTIONS", "/users/", "POST"),
+        ("PATCH", "/me/contacts/", "GET, POST"),
+        ("OPTIONS", "/messages/", "GET, POST"),
     ] {
         let reply = Reply::to(world.request(method(name), path));
         assert_eq!(detail(&reply, 405), "Method Not Allowed", "{name} {path}");

@@ -304,19 +304,19 @@ pub fn search(app: &App, text: &str, except: UserId, limit: i64) -> Result<Vec<U
     })
 }
 
-/// Changes what the user shows of themselves; returns them as they are then.
+/// Changes what the user shows of themselves; returns them as they were and as they are then.
 ///
 /// Errors: [`Error::UsernameTaken`], [`Error::EmailTaken`], [`Error::Invalid`].
 pub async fn change_profile(
     app: &std::sync::Arc<App>,
     id: UserId,
     change: ProfileChange,
-) -> Result<User> {
+) -> Result<(User, User)> {
     let username = change.username.as_deref().map(parse_username).transpose()?;
     let email = change.email.as_deref().map(parse_email).transpose()?;
-    let before = user_by_id(app, id)?;
-    let (its_app, old_name) = (app.clone(), before.username);
+    let its_app = app.clone();
     let work = move |conn: &mut Conn| {
+        let before = user_in(conn, id)?;
         let user = users::table.find(id);
         if let Some(username) = username {
             let folded = users::username_folded.eq(username.to_lowercase());
@@ -341,12 +341,12 @@ pub async fn change_profile(
                 .set(users::status.eq(status.as_str()))
                 .execute(conn)?;
         }
-        user_in(conn, id)
+        Ok((before, user_in(conn, id)?))
     };
     app.db
-        .write_then(work, move |user| {
-            if user.username != old_name {
-                names::forget(&its_app, id, &old_name);
+        .write_then(work, move |(before, user): &(User, User)| {
+            if user.username != before.username {
+                names::forget(&its_app, id, &before.username);
             }
             its_app.hub.note_change(id);
         })

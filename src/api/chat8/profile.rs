@@ -84,11 +84,11 @@ pub(super) async fn change(app: &AppState, bearer: Bearer, body: Body) -> Answer
     if let Some(username) = &username {
         check_username(username)?;
     }
-    let (avatar, before) = match avatar {
-        NewAvatar::Same => (None, None),
+    let avatar = match avatar {
+        NewAvatar::Same => None,
         NewAvatar::Other(path) => {
             path.as_deref().map_or(Ok(()), check_avatar)?;
-            (Some(path), users::user_by_id(app, session.user)?.avatar)
+            Some(path)
         }
     };
     let change = ProfileChange {
@@ -97,9 +97,9 @@ pub(super) async fn change(app: &AppState, bearer: Bearer, body: Body) -> Answer
         avatar,
         status: None,
     };
-    let user = users::change_profile(app, session.user, change).await?;
-    if before != user.avatar {
-        remove_avatar(app, session.user, before).await?;
+    let (before, user) = users::change_profile(app, session.user, change).await?;
+    if before.avatar != user.avatar {
+        remove_avatar(app, session.user, before.avatar).await?;
     }
     Ok(success(Changed {
         id: user.id.0,
@@ -176,7 +176,7 @@ pub(super) async fn change_status(app: &AppState, bearer: Bearer, body: Body) ->
         status: Some(status),
         ..ProfileChange::default()
     };
-    let user = users::change_profile(app, session.user, change).await?;
+    let (_, user) = users::change_profile(app, session.user, change).await?;
     Ok(success(StatusShown {
         status: user.status,
     }))

@@ -79,7 +79,6 @@ pub(super) async fn avatar(
     if !PICTURES.contains(&incoming.media_type()) {
         return Err(Error::UnsupportedType.into());
     }
-    let before = users::user_by_id(app, session.user)?.avatar;
     let upload = incoming
         .finish(app, session.user, Audience::Everyone, &name)
         .await?;
@@ -89,8 +88,8 @@ pub(super) async fn avatar(
         ..ProfileChange::default()
     };
     let changed = users::change_profile(app, session.user, change).await;
-    or_remove(app, upload, changed).await?;
-    remove_avatar(app, session.user, before).await?;
+    let (before, _) = or_remove(app, upload, changed).await?;
+    remove_avatar(app, session.user, before.avatar).await?;
     Ok(success(AvatarStored { avatar_url }))
 }
 

@@ -179,6 +179,34 @@ fn a_profile_changes_only_in_what_is_named() {
 }
 
 #[test]
+fn of_racing_names_the_last_one_stays_and_the_others_are_nobodys() {
+    let world = World::start();
+    let alice = Someone::new(&world, "alice");
+    let send_to = |name: &str| {
+        let letter = json!({"recipient_username": name, "encrypted_content": "x"});
+        let request = world.request(reqwest::Method::POST, "/messages/");
+        crate::world::Reply::to(request.bearer_auth(&alice.token).json(&letter)).status
+    };
+    let names: Vec<String> = (0..8).map(|number| format!("alice {number}")).collect();
+    let rename = |name: &String| {
+        data(&alice.put("/user/profile", &json!({ "username": name })));
+        // Who is looked up is remembered, whoever they were a moment ago.
+        send_to(name)
+    };
+    std::thread::scope(|scope| {
+        for name in &names {
+            let rename = &rename;
+            scope.spawn(move || rename(name));
+        }
+    });
+    let last = text(&data(&alice.get("/user/profile"))["username"]);
+    for name in names.iter().map(String::as_str).chain(["alice"]) {
+        let expected = if name == last { 200 } else { 404 };
+        assert_eq!(send_to(name), expected, "{name}, now {last}");
+    }
+}
+
+#[test]
 fn a_new_password_ends_every_other_login() {
     let world = World::start();
     let alice = Someone::new(&world, "alice");

@@ -165,3 +165,17 @@ fn somebody_elses_avatar_is_not_removed_by_showing_it() {
         assert_eq!(world.get(&url, &[]).status, 200);
     }
 }
+
+#[test]
+fn of_racing_avatars_one_stays_and_nothing_else() {
+    let world = World::start();
+    let alice = Someone::new(&world, "alice");
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| data(&alice.upload_avatar("a.png", PNG)));
+        }
+    });
+    assert_eq!(files_on_disk(&world), 1);
+    let url = text(&data(&alice.get("/user/profile"))["avatar"]);
+    assert_eq!(world.get(&url, &[]).status, 200);
+}

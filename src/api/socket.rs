@@ -140,6 +140,8 @@ async fn send_all(
 ) -> Result<(), Farewell> {
     for message in messages {
         tokio::select! {
+            // In this order: the second is only asked while the first makes no progress.
+            biased;
             sent = sink.send(message) => sent.map_err(|_| None)?,
             end = subscription.ended() => return Err(Some(parting(end, codes))),
         }

@@ -10,7 +10,7 @@ pub use event::{Channel, End, Event};
 pub use subscription::Subscription;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::{Notify, mpsc};
@@ -18,8 +18,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::model::{RoomId, SessionId, UserId};
 
-/// How many events may wait for one reader.
-const QUEUE_EVENTS: usize = 256;
+/// How many events may wait for a reader who is being written to and does not read.
+const STUCK_EVENTS: usize = 256;
+/// How many events may wait for any other. A commit brings hundreds at once: when many speak at the
+/// same moment, the task of a reader who does read may have had no turn yet.
+const QUEUE_EVENTS: usize = 4_096;
 /// How many bytes of content may wait for one reader; a single larger message still passes.
 const QUEUE_BYTES: usize = 16 << 20;
 
@@ -47,6 +50,8 @@ struct Entry {
 
 #[derive(Default)]
 struct Ending {
+    /// The reader does not take what is being written to it.
+    is_stuck: AtomicBool,
     why: OnceLock<End>,
     signal: CancellationToken,
 }
@@ -306,7 +311,9 @@ impl Entry {
     fn push(&self, event: &Arc<Event>) {
         let bytes = event.bytes();
         let waiting = self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
-        let is_over = waiting > 0 && waiting + bytes > QUEUE_BYTES;
+        let is_stuck = self.ending.is_stuck.load(Ordering::Relaxed);
+        let is_over = waiting > 0 && waiting + bytes > QUEUE_BYTES
+            || is_stuck && self.events.max_capacity() - self.events.capacity() >= STUCK_EVENTS;
         if is_over || self.events.try_send(event.clone()).is_err() {
             self.ending.end(End::Lagged);
         }
@@ -319,5 +326,43 @@ fn remove<K: std::hash::Hash + Eq>(index: &mut HashMap<K, HashSet<u64>>, key: K,
         if ids.is_empty() {
             index.remove(&key);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    /// How many events are kept for a reader who takes none.
+    fn patience(is_stuck: bool) -> usize {
+        let hub = Hub::default();
+        let user = UserId(1);
+        let reader = hub.subscribe(Subscriber {
+            user,
+            username: "reader".into(),
+            session: None,
+            channel: Channel::Chat8,
+            room: None,
+        });
+        let mut over = Box::pin(reader.ended());
+        if is_stuck {
+            assert_eq!(over.as_mut().now_or_never(), None);
+        }
+        let is_over = || reader.ending.signal.is_cancelled();
+        let mut kept = 0;
+        while !is_over() {
+            let username = "somebody".into();
+            hub.to_user(user, Event::Joined { user, username });
+            kept += usize::from(!is_over());
+        }
+        kept
+    }
+
+    #[test]
+    fn a_reader_who_is_stuck_may_be_256_events_behind_and_one_who_had_no_turn_4096() {
+        assert_eq!(patience(true), 256);
+        assert_eq!(patience(false), 4_096);
     }
 }

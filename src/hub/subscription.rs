@@ -1,7 +1,7 @@
 //! One listener's end of the hub. What is delivered to it is decided in the parent.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::sync::mpsc;
 
@@ -31,8 +31,10 @@ impl Subscription {
         }
     }
 
-    /// Resolves when the subscription is over; a reader that is stuck in a send waits for this too.
+    /// Resolves when the subscription is over. To be waited for only while a write to the reader
+    /// makes no progress: meanwhile the reader counts as stuck, and fewer events are kept for it.
     pub async fn ended(&self) -> End {
+        let _stuck = Stuck::mark(&self.ending.is_stuck);
         self.ending.signal.cancelled().await;
         self.end()
     }
@@ -76,6 +78,22 @@ impl Subscription {
 
     fn end(&self) -> End {
         self.ending.why.get().copied().unwrap_or(End::Shutdown)
+    }
+}
+
+/// Marks a reader as stuck for as long as it lives.
+struct Stuck<'a>(&'a AtomicBool);
+
+impl<'a> Stuck<'a> {
+    fn mark(is_stuck: &'a AtomicBool) -> Self {
+        is_stuck.store(true, Ordering::Relaxed);
+        Stuck(is_stuck)
+    }
+}
+
+impl Drop for Stuck<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
     }
 }
 

@@ -294,6 +294,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             }
         };
         tokio::select! {
+            // In this order: the second is only asked while the first makes no progress.
             biased;
             written = link.write(lines) => written,
             () = ended => Err(Gone::Peer),

@@ -14,7 +14,7 @@ def compare(first, second, options, directory):
     connections = options.connections[0] if len(options.connections) == 1 else 64
     running, plans = {}, {}
     for name, binary in (("A", first), ("B", second)):
-        store = stores.Store(directory / name, options.messages)
+        store = stores.Store(directory / name, options.messages, options.users)
         plans[name] = {kind: store.plan(kind) for kind in KINDS}
         say(f"filling {name} with {options.messages:,} messages")
         running[name] = servers.sealpost(directory / name / "data", binary, name)

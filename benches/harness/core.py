@@ -65,8 +65,8 @@ class Bench:
         self.kinds = [kind for kind in KINDS if kind in options.only]
         self.python = None if options.skip_flask else build.python_for_flask()
         self.stores = {
-            SMALL: stores.Store(directory / SMALL, 1000),
-            LARGE: stores.Store(directory / LARGE, options.messages),
+            SMALL: stores.Store(directory / SMALL, 1000, options.users),
+            LARGE: stores.Store(directory / LARGE, options.messages, options.users),
         }
         self.fill_rate = None
 

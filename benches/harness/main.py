@@ -7,7 +7,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from . import ab, agent, build, chart, chat8, core, machine, report, room, servers
+from . import ab, agent, build, chart, chat8, core, machine, report, room, servers, stores
 
 CORE = list(core.KINDS)
 # Beyond the core, each with a server of its own.
@@ -29,6 +29,7 @@ def parse():
     parser.add_argument("--seconds", type=float, help="per cell and run (3)")
     parser.add_argument("--runs", type=int, help="alternating runs (3)")
     parser.add_argument("--messages", type=int, help="in the large store (1000000)")
+    parser.add_argument("--users", type=int, help=f"in both stores ({stores.USERS})")
     parser.add_argument("--skip-flask", action="store_true")
     parser.add_argument("--skip-build", action="store_true", help="measure what is built")
     parser.add_argument("--ab", nargs=2, type=Path, metavar=("OLD", "NEW"))
@@ -39,6 +40,7 @@ def parse():
     options.connections = options.connections or ([1, 64] if quick else [1, 16, 64, 256])
     options.seconds = options.seconds or (1.5 if quick else 3.0)
     options.runs = options.runs or (1 if quick else 3)
+    options.users = options.users or stores.USERS
     options.messages = options.messages or (100_000 if quick or options.ab else 1_000_000)
     if unknown := set(options.only) - {*CORE, *SECTIONS}:
         parser.error(f"--only knows {', '.join([*CORE, *SECTIONS])}, not {', '.join(unknown)}")

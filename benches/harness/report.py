@@ -40,9 +40,9 @@ What is compared:
 How: contents are 344 bytes (a base64 RSA-2048 block). Keep-alive connections, each with one request
 under way; the load generator (`benches/src/bin/load.rs`) runs on the same cores and costs about
 7 µs a request when it is kept busy, more when it waits. All servers run throughout and the cells alternate between them, in reverse order every
-other run; figures are medians over the runs. A store of 10³ messages has 20 users and is fresh in
-each run (sends make it grow meanwhile); one of 10⁶ has 1,000 users. Every tenth message is shared
-with one more user. sealpost is filled through its API, Flask through its models. Errors are
+other run; figures are medians over the runs. The store of 10³ messages is fresh in each run (sends
+make it grow meanwhile); the large one has as many users, 40 unless `--users` says otherwise. Every
+tenth message is shared with one more user. sealpost is filled through its API, Flask through its models. Errors are
 answers other than 2xx, and broken connections; rates count only the good ones. *server µs* is
 processor time of the server per request, which a busy machine disturbs least.
 

@@ -15,6 +15,9 @@ from . import build, load, requests
 SECRET = "5e884898da28047151d0e56f8dc6292773603d0d6aabbdd62a11ef721d1542d8"
 # A base64 RSA-2048 block is 344 characters.
 CONTENT_BYTES = 344
+# As many in the small store as in the large one, so that only the number of messages differs; in
+# the small one an inbox then just fills a page.
+USERS = 40
 # The mailbox that is streamed whole.
 HOARDER = "hoarder"
 
@@ -22,11 +25,10 @@ HOARDER = "hoarder"
 class Store:
     """How many users and messages, and the plans for them."""
 
-    def __init__(self, directory, messages):
+    def __init__(self, directory, messages, users=USERS):
         self.directory = directory
         self.messages = messages
-        # Every inbox holds more than a page of 20.
-        self.users = [f"user{number:04}" for number in range(1, min(1000, messages // 50) + 1)]
+        self.users = [f"user{number:04}" for number in range(1, users + 1)]
         self.rng = random.Random(messages)
         directory.mkdir(parents=True, exist_ok=True)
 

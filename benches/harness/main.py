@@ -71,7 +71,7 @@ def served(options, directory):
 
 
 def main():
-    """Measures what is asked for and prints it; a full run also writes docs/."""
+    """Measures what is asked for and prints it; unless it was partial, docs/ has it too then."""
     options = parse()
     if not options.skip_build:
         build.binaries()
@@ -96,12 +96,22 @@ def main():
         for name in served(options, directory):
             core.say(name)
             results[name] = SECTIONS[name](options, directory)
-    (build.WORK / "results.json").write_text(json.dumps(results, indent=1))
-    figures = report.figures(results)
-    print(figures)
-    if not options.partial and {*CORE, *SECTIONS} <= set(options.only):
+    print(report.figures(results))
+    if not options.partial:
+        write_pages(results, is_core_whole=set(CORE) <= set(options.only))
+    return 0
+
+
+def write_pages(results, is_core_whole):
+    """Writes docs/ from the newest figures of each part, once there are some of all parts."""
+    saved = build.WORK / "results.json"
+    known = json.loads(saved.read_text()) if saved.exists() else {}
+    if not is_core_whole:
+        results.pop("core", None)
+    known |= results
+    saved.write_text(json.dumps(known, indent=1))
+    if {"core", *SECTIONS} <= set(known):
         docs = build.ROOT / "docs"
         docs.mkdir(exist_ok=True)
-        (docs / "benchmarks.md").write_text(report.page(figures))
-        (docs / "benchmarks.svg").write_text(chart.svg(results["core"]))
-    return 0
+        (docs / "benchmarks.md").write_text(report.page(report.figures(known)))
+        (docs / "benchmarks.svg").write_text(chart.svg(known["core"]))

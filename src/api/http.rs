@@ -33,8 +33,14 @@ pub(crate) struct Reply {
 impl Reply {
     /// A JSON answer.
     pub(crate) fn json(status: Status, body: &impl Serialize) -> Self {
-        let body = serde_json::to_vec(body).expect("replies are made of plain data");
-        Reply::raw(status, ContentType::JSON, body)
+        Reply::large_json(status, body, 128)
+    }
+
+    /// A JSON answer of about so many bytes: room for them is made once, not by and by.
+    pub(crate) fn large_json(status: Status, body: &impl Serialize, bytes: usize) -> Self {
+        let mut text = Vec::with_capacity(bytes);
+        serde_json::to_writer(&mut text, body).expect("replies are made of plain data");
+        Reply::raw(status, ContentType::JSON, text)
     }
 
     /// Any answer.

@@ -320,18 +320,12 @@ pub fn numbered_history(
     limit: i64,
 ) -> Result<(Vec<Message>, i64)> {
     let pair = pair(one, other);
+    let both = messages::table.filter(messages::pair.eq(pair));
+    let page = both.order(messages::id.desc()).offset(offset).limit(limit);
     app.db.read(|conn| {
-        let total = messages::table
-            .filter(messages::pair.eq(pair))
-            .count()
-            .get_result(conn)?;
-        let page = messages::table
-            .filter(messages::pair.eq(pair))
-            .order(messages::id.desc())
-            .offset(offset)
-            .limit(limit)
-            .select(Message::as_select())
-            .load(conn)?;
-        Ok((page, total))
+        on_inner!(conn, inner => {
+            let total = both.count().get_result(inner)?;
+            Ok((page.select(Message::as_select()).load(inner)?, total))
+        })
     })
 }

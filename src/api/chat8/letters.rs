@@ -4,7 +4,7 @@ use rocket::{delete, get, post, put};
 use serde::{Deserialize, Serialize};
 
 use super::wording::Failure;
-use super::{Answer, done, id_in_path, object, success, timestamp};
+use super::{Answer, done, id_in_path, large_success, object, success, timestamp};
 use crate::api::http::{AppState, Bearer, Body};
 use crate::error::Error;
 use crate::messages::permissions::Action;
@@ -16,6 +16,8 @@ use crate::users;
 const USUAL_PAGE: i64 = 50;
 /// How many it may have.
 const LARGEST_PAGE: i64 = 200;
+/// About what surrounds the content of one.
+const LETTER_BYTES: usize = 192;
 
 #[derive(Serialize)]
 struct Letter<'a> {
@@ -80,7 +82,11 @@ pub(super) fn history(
         users::username_by_id(app, friend)?;
     }
     let letter = |message| Letter::new(message, Some(message.read_at.is_some()));
-    Ok(success(History {
+    let bytes = newest_first
+        .iter()
+        .map(|message| message.content.len() + LETTER_BYTES)
+        .sum();
+    let history = History {
         messages: newest_first.iter().rev().map(letter).collect(),
         pagination: Pagination {
             page,
@@ -88,7 +94,8 @@ pub(super) fn history(
             total,
             pages: (total + limit - 1) / limit,
         },
-    }))
+    };
+    Ok(large_success(history, bytes))
 }
 
 /// A number in the query that must be at least one.

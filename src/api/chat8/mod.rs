@@ -93,17 +93,22 @@ struct Envelope<T: Serialize> {
     timestamp: String,
 }
 
+/// About what surrounds the data of an answer.
+const ENVELOPE_BYTES: usize = 256;
+
 fn success(data: impl Serialize) -> Reply {
-    let data = Some(data);
-    Reply::json(
-        Status::Ok,
-        &Envelope {
-            success: true,
-            data,
-            message: None,
-            timestamp: now(),
-        },
-    )
+    large_success(data, 0)
+}
+
+/// A success with data of about so many bytes.
+fn large_success(data: impl Serialize, bytes: usize) -> Reply {
+    let body = Envelope {
+        success: true,
+        data: Some(data),
+        message: None,
+        timestamp: now(),
+    };
+    Reply::large_json(Status::Ok, &body, bytes + ENVELOPE_BYTES)
 }
 
 fn done(message: &'static str) -> Reply {

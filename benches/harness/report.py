@@ -39,12 +39,13 @@ What is compared:
 
 How: contents are 344 bytes (a base64 RSA-2048 block). Keep-alive connections, each with one request
 under way; the load generator (`benches/src/bin/load.rs`) runs on the same cores and costs about
-7 µs a request when it is kept busy, more when it waits. All servers run throughout and the cells alternate between them, in reverse order every
-other run; figures are medians over the runs. The store of 10³ messages is fresh in each run (sends
-make it grow meanwhile); the large one has as many users, 40 unless `--users` says otherwise. Every
-tenth message is shared with one more user. sealpost is filled through its API, Flask through its models. Errors are
-answers other than 2xx, and broken connections; rates count only the good ones. *server µs* is
-processor time of the server per request, which a busy machine disturbs least.
+7 µs a request when it is kept busy, more when it waits. All servers run throughout and the cells
+alternate between them, in reverse order every other run; figures are medians over the runs. The
+store of 10³ messages is fresh in each run (sends make it grow meanwhile); the large one has as many
+users, 40 unless `--users` says otherwise. Every tenth message is shared with one more user. sealpost
+is filled through its API, Flask through its models. Errors are answers other than 2xx, and broken
+connections; rates count only the good ones. *server µs* is processor time of the server per request,
+which a busy machine disturbs least.
 
 Durable figures depend on the disk: first and before each run the median of a synced write of 4 KiB
 is taken, and above 0.25 ms ratios of durable sends are not to be judged.
@@ -54,6 +55,8 @@ message_store's (`--only chat8`), ten thousand idle WebSockets and a message to 
 ones (`sockets`), an upload of 50 MiB (`upload`), rooms over TCP with up to a thousand clients
 (`room`), and two agents who write to each other through a server, with their page in Chromium
 (`agent`).
+
+[performance.md](performance.md) says what bounds each, and what was tried.
 """
 
 

@@ -247,6 +247,16 @@ pub(crate) fn user_in(conn: &mut Conn, id: UserId) -> Result<User> {
         .ok_or(Error::UnknownUser)
 }
 
+/// Lets no other write read or change a user before this one is over. SQLite has one writer, so
+/// nothing is to be done there.
+fn keep_from_others(conn: &mut Conn, id: UserId) -> Result<()> {
+    if let Conn::Postgres(inner) = conn {
+        let row = users::table.find(id).select(users::id).for_update();
+        row.first::<UserId>(inner).optional()?;
+    }
+    Ok(())
+}
+
 /// Several users by id, in no order; unknown ids are left out.
 pub fn list_users(app: &App, ids: &[UserId]) -> Result<Vec<User>> {
     app.db.read(|conn| {
@@ -316,6 +326,7 @@ pub async fn change_profile(
     let email = change.email.as_deref().map(parse_email).transpose()?;
     let its_app = app.clone();
     let work = move |conn: &mut Conn| {
+        keep_from_others(conn, id)?;
         let before = user_in(conn, id)?;
         let user = users::table.find(id);
         if let Some(username) = username {

@@ -68,6 +68,31 @@ pub(crate) struct Caches {
     pub(crate) correspondents: Cache<(UserId, UserId), ()>,
 }
 
+/// Looks up what `cache` does not hold, and remembers it unless nothing is remembered here.
+///
+/// A change that was made between look-up and remembering would be missed, so it is looked up once
+/// more after it has been remembered.
+pub(crate) fn remembered<K, V>(
+    cache: &Cache<K, V>,
+    key: K,
+    look_up: impl Fn() -> Result<Option<V>>,
+) -> Result<Option<V>>
+where
+    K: Clone + Eq + std::hash::Hash,
+    V: Clone + PartialEq,
+{
+    let found = look_up()?;
+    let Some(value) = found.clone().filter(|_| cache.capacity() > 0) else {
+        return Ok(found);
+    };
+    cache.insert(key.clone(), value);
+    let found_again = look_up()?;
+    if found_again != found {
+        cache.remove(&key);
+    }
+    Ok(found_again)
+}
+
 impl App {
     /// Opens everything that `config` names, making what is missing.
     ///

@@ -247,14 +247,19 @@ pub(crate) fn user_in(conn: &mut Conn, id: UserId) -> Result<User> {
         .ok_or(Error::UnknownUser)
 }
 
-/// Lets no other write read or change a user before this one is over. SQLite has one writer, so
-/// nothing is to be done there.
-fn keep_from_others(conn: &mut Conn, id: UserId) -> Result<()> {
-    if let Conn::Postgres(inner) = conn {
-        let row = users::table.find(id).select(users::id).for_update();
-        row.first::<UserId>(inner).optional()?;
+/// Like [`user_in`], for a write that changes the user: another such write waits until this one is
+/// over. SQLite has one writer anyway.
+fn user_to_change(conn: &mut Conn, id: UserId) -> Result<User> {
+    let row = users::table.find(id);
+    match conn {
+        Conn::Sqlite(_) => user_in(conn, id),
+        Conn::Postgres(inner) => row
+            .select(User::as_select())
+            .for_update()
+            .first(inner)
+            .optional()?
+            .ok_or(Error::UnknownUser),
     }
-    Ok(())
 }
 
 /// Several users by id, in no order; unknown ids are left out.
@@ -326,8 +331,7 @@ pub async fn change_profile(
     let email = change.email.as_deref().map(parse_email).transpose()?;
     let its_app = app.clone();
     let work = move |conn: &mut Conn| {
-        keep_from_others(conn, id)?;
-        let before = user_in(conn, id)?;
+        let before = user_to_change(conn, id)?;
         let user = users::table.find(id);
         if let Some(username) = username {
             let folded = users::username_folded.eq(username.to_lowercase());

@@ -8,7 +8,7 @@ use std::collections::hash_map::Entry;
 
 use diesel::prelude::*;
 
-use crate::app::App;
+use crate::app::{App, remembered};
 use crate::db::Conn;
 use crate::error::{Error, Result};
 use crate::model::{Name, UserId};
@@ -19,23 +19,14 @@ pub fn find(app: &App, username: &str) -> Result<Option<UserId>> {
     if let Some(id) = app.caches.ids.get(username) {
         return Ok(Some(id));
     }
-    let look_up = || {
+    remembered(&app.caches.ids, username.to_owned(), || {
         app.db.read(|conn| {
             let row = users::table
                 .filter(users::username.eq(username))
                 .select(users::id);
             Ok(row.first::<UserId>(conn).optional()?)
         })
-    };
-    let Some(id) = look_up()? else {
-        return Ok(None);
-    };
-    app.caches.ids.insert(username.to_owned(), id);
-    let found = look_up()?;
-    if found != Some(id) {
-        app.caches.ids.remove(username);
-    }
-    Ok(found)
+    })
 }
 
 /// The id of a username. Errors: [`Error::UnknownUser`].

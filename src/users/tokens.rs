@@ -8,7 +8,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, erro
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::app::App;
+use crate::app::{App, remembered};
 use crate::db::Conn;
 use crate::error::{Error, Result};
 use crate::model::{Instant, SessionId, UserId};
@@ -212,28 +212,16 @@ pub(super) fn forget(app: &App, user: UserId, ended: &[SessionId], except: Optio
     app.hub.end_user(user, except);
 }
 
-/// Looks a session up and remembers it.
-///
-/// A session that is ended between the look-up and the remembering would live on in memory, so
-/// it is looked up once more after it has been remembered.
+/// Looks a session up.
 fn find(app: &App, id: SessionId) -> Result<Option<(UserId, Instant)>> {
-    let look_up = || {
+    remembered(&app.caches.sessions, id, || {
         app.db.read(|conn| {
             let row = sessions::table
                 .find(id)
                 .select((sessions::user_id, sessions::expires_at));
             Ok(row.first::<(UserId, Instant)>(conn).optional()?)
         })
-    };
-    let Some(found) = look_up()? else {
-        return Ok(None);
-    };
-    app.caches.sessions.insert(id, found);
-    let found = look_up()?;
-    if found.is_none() {
-        app.caches.sessions.remove(&id);
-    }
-    Ok(found)
+    })
 }
 
 fn encode(app: &App, session: Session, now: Instant) -> Result<String> {

@@ -13,6 +13,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::io::AsyncReadExt;
 
+use super::object::Object;
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::users::tokens::{self, Session};
@@ -160,18 +161,18 @@ impl<'r> FromData<'r> for Body {
     }
 }
 
-/// Reads JSON and says which field is wrong.
+/// Reads a JSON object and says which field is wrong.
 pub(crate) fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, BodyProblem> {
     // The plain way first: finding the field costs a second reading, and few requests need it.
     let cause = match serde_json::from_slice(bytes) {
-        Ok(value) => return Ok(value),
+        Ok(Object(value)) => return Ok(value),
         Err(cause) => cause,
     };
     if !cause.is_data() {
         return Err(BodyProblem::Unreadable(cause.to_string()));
     }
     let deserializer = &mut serde_json::Deserializer::from_slice(bytes);
-    let Err(located) = serde_path_to_error::deserialize::<_, T>(deserializer) else {
+    let Err(located) = serde_path_to_error::deserialize::<_, Object<T>>(deserializer) else {
         return Err(BodyProblem::Unreadable(cause.to_string()));
     };
     let path = located.path().to_string();
@@ -333,23 +334,14 @@ pub(crate) fn other_methods(request: &Request<'_>) -> Vec<Method> {
 /// Whether a route's path, with `<parameters>`, matches a path's segments.
 fn is_match(route: &str, path: &[&str]) -> bool {
     let route: Vec<&str> = route.split('/').filter(|part| !part.is_empty()).collect();
-    let is_rest = |part: &str| part.starts_with('<') && part.ends_with("..>");
-    match route.last() {
-        Some(last) if is_rest(last) => {
-            path.len() + 1 >= route.len()
-                && route
-                    .iter()
-                    .zip(path)
-                    .all(|(r, p)| r.starts_with('<') || r == p)
-        }
-        _ => {
-            route.len() == path.len()
-                && route
-                    .iter()
-                    .zip(path)
-                    .all(|(r, p)| r.starts_with('<') || r == p)
-        }
-    }
+    let takes_rest = route.last().is_some_and(|last| last.ends_with("..>"));
+    let has_length = if takes_rest {
+        path.len() + 1 >= route.len()
+    } else {
+        path.len() == route.len()
+    };
+    let mut parts = route.iter().zip(path);
+    has_length && parts.all(|(wanted, part)| wanted.starts_with('<') || wanted == part)
 }
 
 #[cfg(test)]
@@ -377,6 +369,10 @@ mod tests {
             matches!(mistyped, BodyProblem::Field { field, is_missing: false, .. } if field == "to")
         );
         assert!(matches!(problem("[1]"), BodyProblem::Field { .. }));
+        assert!(matches!(
+            problem(r#"["bob", "hi"]"#),
+            BodyProblem::Field { .. }
+        ));
         assert!(matches!(problem(r#"{"to""#), BodyProblem::Unreadable(_)));
         assert!(matches!(problem("\u{0}"), BodyProblem::Unreadable(_)));
     }

@@ -12,6 +12,7 @@ mod encommunication;
 pub(crate) mod http;
 pub(crate) mod listing;
 mod message_store;
+pub(crate) mod object;
 mod observe;
 mod secure_im;
 pub(crate) mod socket;

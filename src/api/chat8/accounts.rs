@@ -4,7 +4,7 @@ use rocket::post;
 use serde::{Deserialize, Serialize};
 
 use super::wording::Failure;
-use super::{Answer, done, object, success};
+use super::{Answer, done, success};
 use crate::api::http::{AppState, Bearer, Body, Peer};
 use crate::error::Error;
 use crate::users::password::secret_of;
@@ -40,7 +40,7 @@ pub(super) async fn register(app: &AppState, body: Body) -> Answer {
         email,
         password,
         confirm_password,
-    } = object::read(body)?;
+    } = body.json()?;
     check_username(&username)?;
     check_new_password("password", &password, &confirm_password)?;
     let secret = secret_of(&password);
@@ -86,7 +86,7 @@ struct Oneself {
 /// A token for a username and password.
 #[post("/auth/login", data = "<body>")]
 pub(super) async fn login(app: &AppState, peer: Peer, body: Body) -> Answer {
-    let Login { username, password } = object::read(body)?;
+    let Login { username, password } = body.json()?;
     // A name that nobody can have fails like one that nobody has.
     let username = users::parse_username(&username).map_err(|_| Error::BadCredentials)?;
     let (user, token) = users::log_in(app, &username, secret_of(&password), peer.ip).await?;

@@ -6,7 +6,7 @@ use rocket::{delete, get, post, put};
 use serde::{Deserialize, Serialize};
 
 use super::wording::Failure;
-use super::{Answer, done, id_in_path, object, success, timestamp};
+use super::{Answer, done, id_in_path, success, timestamp};
 use crate::api::http::{AppState, Bearer, Body};
 use crate::contacts;
 use crate::model::{RequestId, Status, UserId};
@@ -106,7 +106,7 @@ struct Ask {
 #[post("/friends/request", data = "<body>")]
 pub(super) async fn ask(app: &AppState, bearer: Bearer, body: Body) -> Answer {
     let session = bearer.session(app)?;
-    let Ask { user_id, message } = object::read(body)?;
+    let Ask { user_id, message } = body.json()?;
     contacts::ask(
         app,
         session.user,
@@ -134,7 +134,7 @@ struct AnswerBody {
 pub(super) async fn answer(app: &AppState, bearer: Bearer, request_id: &str, body: Body) -> Answer {
     let session = bearer.session(app)?;
     let request = RequestId(id_in_path("request_id", request_id)?);
-    let AnswerBody { action } = object::read(body)?;
+    let AnswerBody { action } = body.json()?;
     contacts::answer(app, session.user, request, action == Decision::Accept).await?;
     Ok(done("好友请求已处理"))
 }

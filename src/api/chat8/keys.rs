@@ -4,7 +4,7 @@ use rocket::{get, post};
 use serde::{Deserialize, Serialize};
 
 use super::wording::Failure;
-use super::{Answer, done, id_in_path, object, success};
+use super::{Answer, done, id_in_path, success};
 use crate::api::http::{AppState, Bearer, Body};
 use crate::model::UserId;
 use crate::users::keys::{self, KeyPair};
@@ -50,7 +50,7 @@ pub(super) async fn store(app: &AppState, bearer: Bearer, body: Body) -> Answer 
     let Pair {
         public_key,
         private_key_encrypted,
-    } = object::read(body)?;
+    } = body.json()?;
     let sealed = private_key_encrypted
         .ok_or_else(|| Failure::invalid("private_key_encrypted", "is missing"))?;
     for (field, key) in [

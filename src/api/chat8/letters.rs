@@ -4,7 +4,7 @@ use rocket::{delete, get, post, put};
 use serde::{Deserialize, Serialize};
 
 use super::wording::Failure;
-use super::{Answer, done, id_in_path, large_success, object, success, timestamp};
+use super::{Answer, done, id_in_path, large_success, success, timestamp};
 use crate::api::http::{AppState, Bearer, Body};
 use crate::error::Error;
 use crate::messages::permissions::Action;
@@ -125,7 +125,7 @@ pub(super) async fn send(app: &AppState, bearer: Bearer, body: Body) -> Answer {
         content,
         message_type,
         is_encrypted,
-    } = object::read(body)?;
+    } = body.json()?;
     let receiver = UserId(receiver_id);
     users::username_by_id(app, receiver)?;
     let sender_name = users::username_by_id(app, session.user)?;

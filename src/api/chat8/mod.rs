@@ -18,7 +18,6 @@ mod downloads;
 mod friends;
 mod keys;
 mod letters;
-mod object;
 mod profile;
 mod socket;
 mod uploads;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::accounts::{check_new_password, check_username};
 use super::uploads::remove_avatar;
 use super::wording::Failure;
-use super::{Answer, done, object, success, timestamp};
+use super::{Answer, done, success, timestamp};
 use crate::api::http::{AppState, Bearer, Body, Peer};
 use crate::model::Status;
 use crate::users::password::secret_of;
@@ -80,7 +80,7 @@ pub(super) async fn change(app: &AppState, bearer: Bearer, body: Body) -> Answer
         username,
         email,
         avatar,
-    } = object::read(body)?;
+    } = body.json()?;
     if let Some(username) = &username {
         check_username(username)?;
     }
@@ -149,7 +149,7 @@ pub(super) async fn change_password(
         current,
         new,
         confirmed,
-    } = object::read(body)?;
+    } = body.json()?;
     check_new_password("new_password", &new, &confirmed)?;
     let username = users::username_by_id(app, session.user)?;
     let (current, new) = (secret_of(&current), secret_of(&new));
@@ -171,7 +171,7 @@ struct StatusShown {
 #[put("/user/status", data = "<body>")]
 pub(super) async fn change_status(app: &AppState, bearer: Bearer, body: Body) -> Answer {
     let session = bearer.session(app)?;
-    let ChangeStatus { status } = object::read(body)?;
+    let ChangeStatus { status } = body.json()?;
     let change = ProfileChange {
         status: Some(status),
         ..ProfileChange::default()

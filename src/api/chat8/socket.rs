@@ -21,10 +21,10 @@ use rocket_ws::{Channel as WsChannel, WebSocket};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::object::Object;
 use super::wording::{Failure, wording};
 use super::{now, timestamp};
 use crate::api::http::{AppState, Bearer, is_origin_allowed, log_if_internal};
+use crate::api::object::Object;
 use crate::api::socket::{self, CloseCodes, until};
 use crate::app::App;
 use crate::error::Error;

@@ -8,10 +8,8 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use crate::api::http::{Body, BodyProblem};
-
 /// A value that was written as an object.
-pub(super) struct Object<T>(pub(super) T);
+pub(crate) struct Object<T>(pub(crate) T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -33,9 +31,4 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
         T::deserialize(MapAccessDeserializer::new(map))
     }
-}
-
-/// Reads a body; unknown fields are ignored, of repeated ones none is taken.
-pub(super) fn read<T: for<'de> Deserialize<'de>>(body: Body) -> Result<T, BodyProblem> {
-    body.json().map(|Object(value)| value)
 }

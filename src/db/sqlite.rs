@@ -9,7 +9,7 @@ use diesel::prelude::*;
 use diesel::sql_types::Text;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
-use super::Conn;
+use super::{Conn, log_file};
 use crate::error::{Error, Result};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
@@ -53,7 +53,10 @@ const BACKUP_PRAGMAS: &str = "
 ///
 /// Errors: a SQLite too old to be safe, a database that a newer sealpost has written.
 pub(super) fn open_for_writing(path: &Path) -> Result<SqliteConnection> {
-    let mut connection = open(path, WRITER_PRAGMAS).map_err(|cause| cannot_open(path, &cause))?;
+    let mut connection = log_file::uri(path)
+        .map_err(|problem| ConnectionError::BadConnection(problem.into()))
+        .and_then(|uri| open(&uri, WRITER_PRAGMAS))
+        .map_err(|cause| cannot_open(path, &cause))?;
     let version = sqlite_version_number(&mut connection)?;
     if version < OLDEST_SAFE_VERSION {
         return Err(Error::Internal(format!(
@@ -65,14 +68,16 @@ pub(super) fn open_for_writing(path: &Path) -> Result<SqliteConnection> {
 }
 
 pub(super) fn open_for_reading(path: &Path) -> ConnectionResult<SqliteConnection> {
-    open(path, READER_PRAGMAS)
+    open(name_of(path)?, READER_PRAGMAS)
 }
 
-fn open(path: &Path, pragmas: &str) -> ConnectionResult<SqliteConnection> {
-    let path = path
-        .to_str()
-        .ok_or_else(|| ConnectionError::BadConnection("path is not UTF-8".into()))?;
-    let mut connection = SqliteConnection::establish(path)?;
+fn name_of(path: &Path) -> ConnectionResult<&str> {
+    path.to_str()
+        .ok_or_else(|| ConnectionError::BadConnection("path is not UTF-8".into()))
+}
+
+fn open(name: &str, pragmas: &str) -> ConnectionResult<SqliteConnection> {
+    let mut connection = SqliteConnection::establish(name)?;
     connection
         .batch_execute(pragmas)
         .map_err(|cause| ConnectionError::BadConnection(cause.to_string()))?;
@@ -217,8 +222,9 @@ pub fn backup(source: &Path, target: &Path) -> Result<()> {
     }
     let partial = partial_beside(target);
     remove_if_there(&partial)?;
-    let mut connection =
-        open(source, BACKUP_PRAGMAS).map_err(|cause| cannot_open(source, &cause))?;
+    let mut connection = name_of(source)
+        .and_then(|name| open(name, BACKUP_PRAGMAS))
+        .map_err(|cause| cannot_open(source, &cause))?;
     let into = partial
         .to_str()
         .ok_or_else(|| Error::Internal("path is not UTF-8".into()))?;

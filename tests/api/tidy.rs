@@ -304,6 +304,17 @@ fn no_type_is_named_for_having_no_name() {
 }
 
 #[test]
+fn only_what_sqlite_calls_is_unsafe() {
+    let mut broken = Vec::new();
+    for source in sources(&["src"]) {
+        if mentions(&source.code, "unsafe") && source.path != "src/db/log_file.rs" {
+            broken.push(format!("{} has unsafe code", source.path));
+        }
+    }
+    assert_none(&broken);
+}
+
+#[test]
 fn nothing_is_left_for_later_and_nothing_is_silenced() {
     let mut broken = Vec::new();
     for source in sources(&["src"]) {

@@ -4,6 +4,7 @@
 //! work to the writer and returns only once it is on disk. Knows nothing of what is stored:
 //! the nouns bring their queries with them.
 
+mod checkpoints;
 mod log_file;
 mod postgres;
 mod sqlite;
@@ -23,6 +24,7 @@ use diesel::prelude::*;
 use crate::error::{Error, Result};
 use crate::model::Instant;
 
+use checkpoints::Checkpoints;
 pub use connection::Conn;
 
 mod connection {
@@ -120,7 +122,8 @@ impl Db {
         let (writer, readers) = match &settings.location {
             Location::File(path) => {
                 let connection = sqlite::open_for_writing(path)?;
-                let queue = writer::start(connection, settings.queue_capacity)?;
+                let checkpoints = Checkpoints::start(path)?;
+                let queue = writer::start(connection, checkpoints, settings.queue_capacity)?;
                 (
                     Writer::Grouped(queue),
                     readers(Connector::Reader(path.clone()))?,

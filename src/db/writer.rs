@@ -14,6 +14,7 @@ use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use tokio::sync::oneshot;
 
+use super::checkpoints::Checkpoints;
 use super::{Conn, Undo};
 use crate::error::{Error, Result};
 use crate::model::Instant;
@@ -70,7 +71,11 @@ struct Shared {
 }
 
 /// Starts the thread that owns `connection`.
-pub(super) fn start(connection: SqliteConnection, capacity: usize) -> Result<Queue> {
+pub(super) fn start(
+    connection: SqliteConnection,
+    checkpoints: Checkpoints,
+    capacity: usize,
+) -> Result<Queue> {
     let (sender, receiver) = sync_channel(capacity);
     let figures = Arc::new(WriterFigures::default());
     let failed = Arc::new(AtomicBool::new(false));
@@ -80,6 +85,7 @@ pub(super) fn start(connection: SqliteConnection, capacity: usize) -> Result<Que
         .spawn(move || {
             run(
                 Conn::Sqlite(connection),
+                checkpoints,
                 &receiver,
                 &its_figures,
                 &its_failed,
@@ -169,7 +175,13 @@ impl Queue {
 }
 
 /// The thread: until every sender is gone, batch after batch.
-fn run(mut connection: Conn, jobs: &Receiver<Job>, figures: &WriterFigures, failed: &AtomicBool) {
+fn run(
+    mut connection: Conn,
+    mut checkpoints: Checkpoints,
+    jobs: &Receiver<Job>,
+    figures: &WriterFigures,
+    failed: &AtomicBool,
+) {
     while let Ok(first) = jobs.recv() {
         if failed.load(Ordering::Acquire) {
             // Whoever waits for a dropped job is told that the store takes no writes.
@@ -191,7 +203,11 @@ fn run(mut connection: Conn, jobs: &Receiver<Job>, figures: &WriterFigures, fail
         for ending in endings {
             ending(matches!(batch, Batch::Committed));
         }
+        if let (Batch::Committed, Conn::Sqlite(inner)) = (batch, &mut connection) {
+            checkpoints.after_commit(inner);
+        }
     }
+    checkpoints.stop();
     super::sqlite::close(connection);
 }
 

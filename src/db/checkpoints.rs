@@ -1,0 +1,145 @@
+//! Checkpoints: what is committed moves from the log into the database file.
+//!
+//! The log starts anew once all of it is in the file, which only the writer can see to. Copying
+//! tens of thousands of pages would hold it up for as long as all that waits in its queue can feel.
+//! So a thread of its own copies the bulk and syncs the file while the writer goes on, and the
+//! writer is left with what was committed meanwhile.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+
+use diesel::prelude::*;
+use diesel::sql_types::Integer;
+
+use super::sqlite;
+use crate::error::Result;
+
+/// So many pages (of 2 KiB) are copied at once. Rather many: a page that is changed by every other
+/// commit is copied once for all of them.
+const BULK_PAGES: i32 = 40_000;
+
+/// The thread looks at the log after so many commits, each of at most some hundred pages.
+const COMMITS_PER_LOOK: u32 = 16;
+
+/// The writer's way to the thread that copies.
+pub(super) struct Checkpoints {
+    thread: Option<JoinHandle<()>>,
+    shared: Arc<Shared>,
+    commits: u32,
+}
+
+#[derive(Default)]
+struct Shared {
+    /// The bulk is copied: the rest is for the writer.
+    is_prepared: AtomicBool,
+    is_over: AtomicBool,
+}
+
+/// How far the log has been copied, in pages.
+#[derive(QueryableByName)]
+struct Progress {
+    #[diesel(sql_type = Integer)]
+    log: i32,
+    #[diesel(sql_type = Integer)]
+    checkpointed: i32,
+}
+
+impl Progress {
+    fn is_bulk_left(&self) -> bool {
+        self.log - self.checkpointed >= BULK_PAGES
+    }
+}
+
+/// Looks, without copying anything.
+fn look(connection: &mut SqliteConnection) -> QueryResult<Progress> {
+    diesel::sql_query("PRAGMA wal_checkpoint(NOOP)").get_result(connection)
+}
+
+/// Copies what no reader needs to stay where it is, without waiting for anybody.
+fn copy(connection: &mut SqliteConnection) -> QueryResult<Progress> {
+    diesel::sql_query("PRAGMA wal_checkpoint(PASSIVE)").get_result(connection)
+}
+
+impl Checkpoints {
+    /// Starts the thread, with a connection of its own to the database at `path`.
+    pub(super) fn start(path: &Path) -> Result<Checkpoints> {
+        let mut connection = sqlite::open_for_checkpoints(path)?;
+        let file = File::open(path)?;
+        let shared = Arc::new(Shared::default());
+        let its_shared = shared.clone();
+        let thread = std::thread::Builder::new()
+            .name("checkpoints".into())
+            .spawn(move || {
+                // On Linux this is the thread's own; those who are waited for come first.
+                let _ = rustix::process::nice(10);
+                loop {
+                    std::thread::park();
+                    if its_shared.is_over.load(Ordering::Acquire) {
+                        break;
+                    }
+                    match prepare(&mut connection, &file) {
+                        Ok(true) => its_shared.is_prepared.store(true, Ordering::Release),
+                        Ok(false) => {}
+                        Err(cause) => tracing::warn!(%cause, "a checkpoint failed; the log grows"),
+                    }
+                }
+                // Closing a file gives up every lock that this process has on it (fcntl(2)), also
+                // those of SQLite's connections. The end of the process closes it.
+                std::mem::forget(file);
+            })?;
+        Ok(Checkpoints {
+            thread: Some(thread),
+            shared,
+            commits: 0,
+        })
+    }
+
+    /// To be called by the writer after each commit: finishes what is prepared.
+    pub(super) fn after_commit(&mut self, connection: &mut SqliteConnection) {
+        if self.shared.is_prepared.load(Ordering::Acquire) {
+            // A reader can keep the log from starting anew; then the next commit tries again,
+            // unless so much has gathered meanwhile that it is the thread's work once more.
+            let is_done = match copy(connection) {
+                Ok(progress) => progress.log < BULK_PAGES || progress.is_bulk_left(),
+                Err(cause) => {
+                    tracing::warn!(%cause, "a checkpoint failed; the log grows");
+                    true
+                }
+            };
+            self.shared.is_prepared.store(!is_done, Ordering::Release);
+            return;
+        }
+        self.commits = (self.commits + 1) % COMMITS_PER_LOOK;
+        if let (0, Some(thread)) = (self.commits, &self.thread) {
+            thread.thread().unpark();
+        }
+    }
+
+    /// Ends the thread, once it has finished what it is doing.
+    pub(super) fn stop(&mut self) {
+        self.shared.is_over.store(true, Ordering::Release);
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            if thread.join().is_err() {
+                tracing::error!("the checkpoints had stopped");
+            }
+        }
+    }
+}
+
+/// Copies the bulk, if there is one, and syncs the file; whether the writer can do the rest.
+fn prepare(connection: &mut SqliteConnection, file: &File) -> Result<bool> {
+    let before = look(connection)?;
+    if !before.is_bulk_left() {
+        return Ok(false);
+    }
+    let after = copy(connection)?;
+    if after.checkpointed > before.checkpointed {
+        // SQLite leaves that to whoever copies the last page.
+        file.sync_data()?;
+    }
+    Ok(!after.is_bulk_left())
+}

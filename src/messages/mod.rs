@@ -101,11 +101,12 @@ impl Draft {
     }
 }
 
-/// Both parties of a direct message in one number, the same from either side. User ids stay
-/// below 2^31, so two of them fit.
-pub(crate) fn pair(one: UserId, other: UserId) -> i64 {
+/// Both parties of a direct message in one number, the same from either side. User ids are from 1
+/// to below 2^31, so two of them fit. `None` for anything else: callers may ask for any number,
+/// and a larger one would name two other people.
+pub(crate) fn pair(one: UserId, other: UserId) -> Option<i64> {
     let (low, high) = (one.0.min(other.0), one.0.max(other.0));
-    low << 31 | high
+    (low >= 1 && high < 1 << 31).then_some(low << 31 | high)
 }
 
 /// Stores a message; returns it once it is on disk. Its hearers hear of it right after.
@@ -160,7 +161,7 @@ fn insert(app: &App, conn: &mut Conn, draft: Draft) -> Result<Message> {
         messages::sender_id.eq(draft.sender),
         messages::recipient_id.eq(recipient_id),
         messages::room_id.eq(room_id),
-        messages::pair.eq(recipient_id.map(|recipient| pair(draft.sender, recipient))),
+        messages::pair.eq(recipient_id.and_then(|recipient| pair(draft.sender, recipient))),
         messages::kind.eq(draft.kind.as_str()),
         messages::content.eq(&draft.content),
         messages::is_encrypted.eq(draft.is_encrypted),

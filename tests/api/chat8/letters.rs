@@ -171,6 +171,30 @@ fn what_was_sent_through_message_store_stands_in_the_history() {
 }
 
 #[test]
+fn no_number_in_place_of_a_friend_opens_the_history_of_two_others() {
+    let world = World::start();
+    let names = ["eve", "dave", "bob", "carol"];
+    let [eve, dave, bob, carol] = names.map(|name| Someone::new(&world, name));
+    bob.send(&carol, "secret");
+    // What the two ids make when they are packed into one number, and its neighbours.
+    let packed = bob.id << 31 | carol.id;
+    for id in [
+        packed,
+        packed ^ eve.id << 31,
+        -packed,
+        1 << 31,
+        i64::MAX,
+        i64::MIN,
+        0,
+        -1,
+    ] {
+        for caller in [&eve, &dave, &bob] {
+            refused(&caller.get(&format!("/messages/{id}")), 404, "USER_001");
+        }
+    }
+}
+
+#[test]
 fn a_permission_granted_elsewhere_gives_no_right_to_read_or_take_back_here() {
     let world = World::start();
     let [alice, bob, eve] = ["alice", "bob", "eve"].map(|name| Someone::new(&world, name));

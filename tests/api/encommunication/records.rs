@@ -94,6 +94,29 @@ fn records_need_the_token_of_the_one_who_asks() {
 }
 
 #[test]
+fn no_number_in_place_of_a_peer_opens_the_records_of_two_others() {
+    let world = World::start();
+    let [eve, dave, bob, carol] = ["eve", "dave", "bob", "carol"].map(|name| join(&world, name));
+    let letter = json!({"user_id": "bob", "receiver_id": "carol", "encrypted_content": "secret"});
+    world.post("/messages/send", &letter).ok();
+    assert_eq!(texts(&bob.records(carol.id)), ["secret"]);
+    // What the two ids make when they are packed into one number, and its neighbours.
+    let packed = bob.id << 31 | carol.id;
+    for id in [
+        packed,
+        packed ^ eve.id << 31,
+        -packed,
+        1 << 31,
+        i64::MAX,
+        i64::MIN,
+    ] {
+        for caller in [&eve, &dave, &bob] {
+            assert_eq!(caller.records(id), Vec::<Value>::new(), "{id}");
+        }
+    }
+}
+
+#[test]
 fn ids_that_are_missing_or_no_integers_are_refused() {
     let world = World::start();
     let alice = join(&world, "alice");

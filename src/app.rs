@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::db::{self, Db, Location};
 use crate::error::{Error, Result};
 use crate::hub::Hub;
-use crate::model::{Clock, Instant, Name, SessionId, UserId};
+use crate::model::{Clock, Instant, MessageId, Name, SessionId, UserId};
 use crate::presence::Presence;
 use crate::signer::Signer;
 use crate::throttle::Throttle;
@@ -49,7 +49,7 @@ pub struct App {
     /// Failed logins by address.
     pub(crate) address_throttle: Throttle<IpAddr>,
     /// What is asked for with each request; empty where another node could change it.
-    pub(crate) caches: Caches,
+    pub(crate) caches: Arc<Caches>,
     /// Cancelled once, when the server is to stop.
     pub shutdown: CancellationToken,
     /// Holds the data directory for this process.
@@ -66,6 +66,8 @@ pub(crate) struct Caches {
     pub(crate) sessions: Cache<SessionId, (UserId, Instant)>,
     /// Pairs known to be in `correspondents`.
     pub(crate) correspondents: Cache<(UserId, UserId), ()>,
+    /// How many messages a pair has exchanged, up to and including one; a deletion forgets it.
+    pub(crate) totals: Cache<i64, (i64, MessageId)>,
 }
 
 /// Looks up what `cache` does not hold, and remembers it unless nothing is remembered here.
@@ -138,12 +140,13 @@ impl App {
                 config.login_failures_per_address,
                 Duration::from_secs(1),
             ),
-            caches: Caches {
+            caches: Arc::new(Caches {
                 ids: Cache::new(entries),
                 names: Cache::new(entries),
                 sessions: Cache::new(entries),
                 correspondents: Cache::new(entries),
-            },
+                totals: Cache::new(entries),
+            }),
             shutdown: CancellationToken::new(),
             config,
             _lock: lock,

@@ -310,22 +310,3 @@ pub fn history(app: &App, one: UserId, other: UserId, page: Page) -> Result<Vec<
         })
     })
 }
-
-/// A numbered page of [`history`], newest first: skips `offset`; with the exact number of all.
-pub fn numbered_history(
-    app: &App,
-    one: UserId,
-    other: UserId,
-    offset: i64,
-    limit: i64,
-) -> Result<(Vec<Message>, i64)> {
-    let pair = pair(one, other);
-    let both = messages::table.filter(messages::pair.eq(pair));
-    let page = both.order(messages::id.desc()).offset(offset).limit(limit);
-    app.db.read(|conn| {
-        on_inner!(conn, inner => {
-            let total = both.count().get_result(inner)?;
-            Ok((page.select(Message::as_select()).load(inner)?, total))
-        })
-    })
-}

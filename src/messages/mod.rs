@@ -1,12 +1,13 @@
 //! Messages: send, list, read, replace, delete. One pool for every API.
 //!
 //! Content is opaque: nothing here can open it. Who may do what is decided in [`permissions`];
-//! how lists are read from the tables is in [`lists`], [`history`] and [`unread`]; the AES keys that
+//! how lists are read from the tables is in [`lists`], [`history`], [`numbered`] and [`unread`]; the AES keys that
 //! go with messages are in [`pair_keys`]. Room messages are sent here too, but
 //! belong to `rooms`: nothing below hands one out as a direct message.
 
 pub mod history;
 pub mod lists;
+pub mod numbered;
 pub mod pair_keys;
 pub mod permissions;
 mod retries;
@@ -321,13 +322,20 @@ pub async fn replace(app: &App, user: UserId, id: MessageId, content: String) ->
 /// [`Action::Withdraw`] (owner only). Errors: [`Error::UnknownMessage`], [`Error::Forbidden`].
 pub async fn delete(app: &App, user: UserId, action: Action, id: MessageId) -> Result<Message> {
     let uploads_dir = app.config.uploads_dir();
+    let caches = app.caches.clone();
     let work = move |conn: &mut Conn| {
         let message = may(conn, user, action, id)?;
         diesel::delete(messages::table.find(id)).execute(conn)?;
         let slug = files::remove_handed_over(conn, &message)?;
         Ok((message, slug))
     };
-    let after = move |(_, slug): &(Message, Option<String>)| {
+    let after = move |(message, slug): &(Message, Option<String>)| {
+        let pair = message
+            .recipient_id
+            .and_then(|to| pair(message.sender_id, to));
+        if let Some(pair) = pair {
+            caches.totals.remove(&pair);
+        }
         if let Some(slug) = slug {
             files::remove_bytes(&uploads_dir, slug);
         }

@@ -7,8 +7,9 @@ use super::wording::Failure;
 use super::{Answer, done, id_in_path, large_success, success, timestamp};
 use crate::api::http::{AppState, Bearer, Body};
 use crate::error::Error;
+use crate::messages::numbered::numbered_history;
 use crate::messages::permissions::Action;
-use crate::messages::{self, Draft, lists};
+use crate::messages::{self, Draft};
 use crate::model::{Kind, Message, MessageId, UserId};
 use crate::users;
 
@@ -77,7 +78,7 @@ pub(super) fn history(
     let page = positive("page", page, 1)?;
     let limit = positive("limit", limit, USUAL_PAGE)?.min(LARGEST_PAGE);
     let offset = (page - 1).saturating_mul(limit);
-    let (newest_first, total) = lists::numbered_history(app, session.user, friend, offset, limit)?;
+    let (newest_first, total) = numbered_history(app, session.user, friend, offset, limit)?;
     if total == 0 {
         users::username_by_id(app, friend)?;
     }

@@ -127,6 +127,31 @@ fn page_one_is_the_newest_and_each_page_is_in_order() {
 }
 
 #[test]
+fn the_total_is_exact_on_every_page_whatever_comes_and_goes() {
+    let world = World::start();
+    let [alice, bob] = ["alice", "bob"].map(|name| Someone::new(&world, name));
+    let totals = || -> Vec<Value> {
+        let pages = ["limit=2", "limit=2&page=2", "limit=2&page=99", "limit=200"];
+        let total = |query| {
+            let page = data(&bob.get(&format!("/messages/{}?{query}", alice.id)));
+            page["pagination"]["total"].clone()
+        };
+        pages.map(total).to_vec()
+    };
+    let mut ids = Vec::new();
+    for (sent, taken_back) in [(1, 0), (1, 1), (5, 0), (0, 2), (3, 1), (0, 6)] {
+        ids.extend((0..sent).map(|_| alice.send(&bob, "x")));
+        // The oldest, the newest, the oldest, and so on.
+        for turn in 0..taken_back {
+            let id = ids.remove(if turn % 2 == 0 { 0 } else { ids.len() - 1 });
+            done(&alice.delete(&format!("/messages/{id}")), "消息已删除");
+        }
+        assert_eq!(totals(), vec![json!(ids.len()); 4]);
+    }
+    assert_eq!(ids.len(), 0);
+}
+
+#[test]
 fn only_the_receiver_marks_as_read_and_only_the_sender_takes_back() {
     let world = World::start();
     let [alice, bob, eve] = ["alice", "bob", "eve"].map(|name| Someone::new(&world, name));

@@ -1,0 +1,74 @@
+//! Numbered pages of a history, newest first, with the exact number of all its messages.
+//!
+//! To count a long history costs more than to read a page of it. So a count is remembered, with
+//! the newest message that is in it: what came later is added. Only a deletion makes it wrong, and
+//! lets it be forgotten.
+
+use diesel::dsl::{count_star, max};
+use diesel::prelude::*;
+
+use super::pair;
+use crate::app::{App, remembered};
+use crate::db::on_inner;
+use crate::error::Result;
+use crate::model::{Message, MessageId, UserId};
+use crate::schema::messages;
+
+/// Direct messages between two users, both ways, newest first: skips `offset`, at most `limit`.
+/// With the exact number of all.
+pub fn numbered_history(
+    app: &App,
+    one: UserId,
+    other: UserId,
+    offset: i64,
+    limit: i64,
+) -> Result<(Vec<Message>, i64)> {
+    let Some(pair) = pair(one, other) else {
+        return Ok((Vec::new(), 0));
+    };
+    let page = messages::table
+        .filter(messages::pair.eq(pair))
+        .order(messages::id.desc())
+        .offset(offset)
+        .limit(limit);
+    let rows: Vec<Message> = app.db.read(|conn| {
+        Ok(on_inner!(conn, inner => page.select(Message::as_select()).load(inner))?)
+    })?;
+    let newest_first = (offset == 0).then_some(&rows[..]);
+    let total = total(app, pair, newest_first)?;
+    Ok((rows, total))
+}
+
+/// The number of a pair's messages, told from its newest ones if they are at hand.
+fn total(app: &App, pair: i64, newest_first: Option<&[Message]>) -> Result<i64> {
+    if let Some((known, last)) = app.caches.totals.get(&pair) {
+        let Some(rows) = newest_first else {
+            return Ok(known + count_above(app, pair, last)?);
+        };
+        let newer = rows.iter().take_while(|row| row.id > last).count();
+        if newer < rows.len() {
+            return Ok(known + i64::try_from(newer).unwrap_or(i64::MAX));
+        }
+    }
+    let counted = remembered(&app.caches.totals, pair, || count(app, pair))?;
+    Ok(counted.map_or(0, |(total, _)| total))
+}
+
+/// How many messages a pair has, and the newest of them; `None` if there are none.
+fn count(app: &App, pair: i64) -> Result<Option<(i64, MessageId)>> {
+    let both = messages::table.filter(messages::pair.eq(pair));
+    let all = both.select((count_star(), max(messages::id)));
+    let (total, newest): (i64, Option<MessageId>) = app
+        .db
+        .read(|conn| Ok(on_inner!(conn, inner => all.get_result(inner))?))?;
+    Ok(newest.map(|newest| (total, newest)))
+}
+
+fn count_above(app: &App, pair: i64, id: MessageId) -> Result<i64> {
+    let newer = messages::table
+        .filter(messages::pair.eq(pair))
+        .filter(messages::id.gt(id))
+        .count();
+    app.db
+        .read(|conn| Ok(on_inner!(conn, inner => newer.get_result(inner))?))
+}

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::net::IpAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use fs4::fs_std::FileExt;
@@ -44,6 +44,10 @@ pub struct App {
     pub(crate) signer: Signer,
     /// As many as there are processors: each password hash takes 19 MiB and a whole processor.
     pub(crate) hashing: Semaphore,
+    /// How many that is.
+    pub(crate) processors: usize,
+    /// Memory for password hashes, kept as long as some are being made.
+    pub(crate) hashing_memory: Mutex<Vec<Vec<argon2::Block>>>,
     /// Failed logins by account.
     pub(crate) account_throttle: Throttle<String>,
     /// Failed logins by address.
@@ -132,6 +136,8 @@ impl App {
             presence: Presence::default(),
             clock: Clock::default(),
             hashing: Semaphore::new(processors),
+            processors,
+            hashing_memory: Mutex::default(),
             account_throttle: Throttle::new(
                 config.login_failures_per_account,
                 Duration::from_secs(6),

@@ -21,6 +21,9 @@ use crate::error::Result;
 /// commit is copied once for all of them.
 const BULK_PAGES: i32 = 40_000;
 
+/// How much the thread stands back for those that are waited for.
+const NICENESS: i32 = 10;
+
 /// The thread looks at the log after so many commits, each of at most some hundred pages.
 const COMMITS_PER_LOOK: u32 = 16;
 
@@ -73,8 +76,8 @@ impl Checkpoints {
         let thread = std::thread::Builder::new()
             .name("checkpoints".into())
             .spawn(move || {
-                // On Linux this is the thread's own; those who are waited for come first.
-                let _ = rustix::process::nice(10);
+                // On Linux this is the niceness of this thread alone.
+                let _ = rustix::process::setpriority_process(None, NICENESS);
                 loop {
                     std::thread::park();
                     if its_shared.is_over.load(Ordering::Acquire) {

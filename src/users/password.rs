@@ -4,11 +4,12 @@
 //! APIs the SHA-256 of the password in lower-case hex (see [`secret_of`]), so that one account
 //! opens with the same password everywhere.
 
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use argon2::password_hash::rand_core::OsRng;
-use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::password_hash::{self, Output, ParamsString, PasswordHash, Salt, SaltString};
+use argon2::{ARGON2ID_IDENT, Algorithm, Argon2, Block, Params, Version};
 use sha2::{Digest, Sha256};
 
 use crate::app::App;
@@ -46,60 +47,88 @@ pub(super) enum Verdict {
 
 /// A new verifier for a secret. Errors: [`Error::Busy`].
 pub(super) async fn hash(app: &App, secret: String) -> Result<String> {
-    in_turn(app, move || hash_now(&secret)).await?
+    in_turn(app, move |memory| new_verifier(&secret, memory)).await
 }
 
 /// Checks a secret in constant time; `None` for a user who does not exist.
 pub(super) async fn verify(app: &App, secret: String, verifier: Option<String>) -> Result<Verdict> {
     let is_known = verifier.is_some();
-    let verdict = in_turn(app, move || -> Result<Verdict> {
+    let verdict = in_turn(app, move |memory| {
         let verifier = verifier.as_deref().unwrap_or(NOBODYS_VERIFIER);
-        let parsed = PasswordHash::new(verifier).map_err(|cause| problem(&cause))?;
-        let is_right = hasher()?
-            .verify_password(secret.as_bytes(), &parsed)
-            .is_ok();
-        if !is_right {
-            return Ok(Verdict::Wrong);
+        let verifier = PasswordHash::new(verifier)?;
+        let params = Params::try_from(&verifier)?;
+        let is_outdated = params.m_cost() < MEMORY_KIB || params.t_cost() < PASSES;
+        if !is_secret_of(&secret, &verifier, params, memory)? {
+            Ok(Verdict::Wrong)
+        } else if is_outdated {
+            Ok(Verdict::Outdated(new_verifier(&secret, memory)?))
+        } else {
+            Ok(Verdict::Right)
         }
-        let params = Params::try_from(&parsed).map_err(|cause| problem(&cause))?;
-        if params.m_cost() < MEMORY_KIB || params.t_cost() < PASSES {
-            return Ok(Verdict::Outdated(hash_now(&secret)?));
-        }
-        Ok(Verdict::Right)
     })
-    .await??;
+    .await?;
     Ok(if is_known { verdict } else { Verdict::Wrong })
 }
 
-fn hash_now(secret: &str) -> Result<String> {
+/// What hashing fails with, and the memory it works in.
+type Hashed<T> = Result<T, password_hash::Error>;
+type Memory = Vec<Block>;
+
+fn new_verifier(secret: &str, memory: &mut Memory) -> Hashed<String> {
+    let params = Params::new(MEMORY_KIB, PASSES, 1, None)?;
     let salt = SaltString::generate(&mut OsRng);
-    let verifier = hasher()?.hash_password(secret.as_bytes(), &salt);
-    verifier
-        .map(|verifier| verifier.to_string())
-        .map_err(|cause| problem(&cause))
+    let verifier = PasswordHash {
+        algorithm: ARGON2ID_IDENT,
+        version: Some(Version::V0x13.into()),
+        params: ParamsString::try_from(&params)?,
+        salt: Some(salt.as_salt()),
+        hash: Some(output(secret, salt.as_salt(), params, memory)?),
+    };
+    Ok(verifier.to_string())
 }
 
-fn hasher() -> Result<Argon2<'static>> {
-    let params = Params::new(MEMORY_KIB, PASSES, 1, None)
-        .map_err(|cause| Error::Internal(cause.to_string()))?;
-    Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
+/// Compares in constant time.
+fn is_secret_of(
+    secret: &str,
+    verifier: &PasswordHash,
+    params: Params,
+    memory: &mut Memory,
+) -> Hashed<bool> {
+    let (Some(salt), Some(expected)) = (verifier.salt, verifier.hash) else {
+        return Err(password_hash::Error::PhcStringField);
+    };
+    Ok(output(secret, salt, params, memory)? == expected)
 }
 
-fn problem(cause: &argon2::password_hash::Error) -> Error {
-    Error::Internal(format!("argon2: {cause}"))
+fn output(secret: &str, salt: Salt, params: Params, memory: &mut Memory) -> Hashed<Output> {
+    let mut salt_bytes = [0; Salt::MAX_LENGTH];
+    let salt = salt.decode_b64(&mut salt_bytes)?;
+    memory.resize(params.block_count(), Block::default());
+    let length = params.output_len().unwrap_or(Params::DEFAULT_OUTPUT_LEN);
+    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+    Output::init_with(length, |output| {
+        Ok(argon2.hash_password_into_with_memory(secret.as_bytes(), salt, output, memory)?)
+    })
 }
 
-/// Runs hashing work when a processor is free for it.
+/// Runs hashing work when a processor is free for it, in the memory of whoever hashed before: to
+/// have it mapped anew costs a fifth of a hash. Once nobody hashes it is given back.
 async fn in_turn<T: Send + 'static>(
     app: &App,
-    work: impl FnOnce() -> T + Send + 'static,
+    work: impl FnOnce(&mut Memory) -> Hashed<T> + Send + 'static,
 ) -> Result<T> {
     let permit = tokio::time::timeout(PATIENCE, app.hashing.acquire()).await;
-    let Ok(Ok(_permit)) = permit else {
+    let Ok(Ok(permit)) = permit else {
         return Err(Error::Busy {
             retry_after_secs: 2,
         });
     };
+    let spare = || {
+        app.hashing_memory
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    };
+    let mut memory = spare().pop().unwrap_or_default();
     let (answer, answered) = tokio::sync::oneshot::channel();
     // A thread of its own each time, since a thread that has stood back may not come forward again.
     std::thread::Builder::new()
@@ -107,12 +136,19 @@ async fn in_turn<T: Send + 'static>(
         .spawn(move || {
             // On Linux this is the niceness of this thread alone. Without it hashing goes on all the same.
             let _ = rustix::process::setpriority_process(None, NICENESS);
+            let outcome = work(&mut memory);
             // A caller that has gone needs no answer.
-            let _ = answer.send(work());
+            let _ = answer.send((outcome, memory));
         })?;
-    answered
+    let (outcome, memory) = answered
         .await
-        .map_err(|cause| Error::Internal(cause.to_string()))
+        .map_err(|cause| Error::Internal(cause.to_string()))?;
+    spare().push(memory);
+    drop(permit);
+    if app.hashing.available_permits() == app.processors {
+        spare().clear();
+    }
+    outcome.map_err(|cause| Error::Internal(format!("argon2: {cause}")))
 }
 
 #[cfg(test)]
@@ -124,8 +160,29 @@ mod tests {
         let nobody = PasswordHash::new(NOBODYS_VERIFIER).expect("it parses");
         let params = Params::try_from(&nobody).expect("it has parameters");
         assert_eq!((params.m_cost(), params.t_cost()), (MEMORY_KIB, PASSES));
-        let hasher = hasher().expect("parameters are valid");
-        assert!(hasher.verify_password(b"", &nobody).is_err());
+        assert_eq!(
+            is_secret_of("", &nobody, params, &mut Memory::new()),
+            Ok(false)
+        );
+    }
+
+    #[test]
+    fn a_verifier_opens_to_its_secret_and_to_no_other() {
+        let mut memory = Memory::new();
+        let made = new_verifier("secret", &mut memory).expect("valid parameters");
+        // RFC 9106's parameters m, t and p, as the reference implementation writes them.
+        assert!(
+            made.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
+            "{made}"
+        );
+        let verifier = PasswordHash::new(&made).expect("it parses");
+        for (secret, is_right) in [("secret", true), ("Secret", false), ("secret", true)] {
+            let params = Params::try_from(&verifier).expect("it has parameters");
+            let found = is_secret_of(secret, &verifier, params, &mut memory);
+            assert_eq!(found, Ok(is_right), "{secret}, in memory used before");
+        }
+        let by_library = argon2::PasswordVerifier::verify_password;
+        assert_eq!(by_library(&Argon2::default(), b"secret", &verifier), Ok(()));
     }
 
     #[test]

@@ -126,7 +126,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ),
     (
         "argon2::",
-        &["src/users/password.rs", "src/agent/crypto.rs"],
+        &["src/app.rs", "src/users/password.rs", "src/agent/crypto.rs"],
     ),
     ("jsonwebtoken::", &["src/users/tokens.rs"]),
     ("aes_gcm::", &["src/agent/crypto"]),

@@ -99,7 +99,7 @@ pub struct Grant {
     pub grantee: UserId,
     /// What.
     pub access: Access,
-    /// The content sealed again for the grantee.
+    /// The content sealed again for the grantee; without it, a copy granted before stays.
     pub content: Option<String>,
 }
 
@@ -149,10 +149,11 @@ pub async fn grant(app: &Arc<App>, grant: Grant) -> Result<()> {
 }
 
 fn upsert(conn: &mut Conn, grant: &Grant) -> Result<()> {
+    // A copy that is there stays, unless a new one comes: `None` is left out of the update.
     let columns = (
         permissions::kind.eq(grant.access.as_str()),
         permissions::granted_by.eq(Some(grant.granter)),
-        permissions::content.eq(&grant.content),
+        (grant.content.as_ref()).map(|content| permissions::content.eq(content)),
         permissions::granted_at.eq(Instant::now()),
     );
     let key = (

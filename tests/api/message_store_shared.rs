@@ -71,6 +71,24 @@ fn content_sealed_again_is_shown_to_its_grantee_alone() {
 }
 
 #[test]
+fn granting_again_without_content_keeps_what_was_sealed_again() {
+    let world = World::start();
+    let [alice, bob, carol] = world.people(["alice", "bob", "carol"]);
+    let id = alice.send(&bob, "sealed for bob");
+    for (grantee, own) in [(&carol, "sealed for carol"), (&bob, "sealed anew for bob")] {
+        let shown = || grantee.inbox()[0]["encrypted_content"].clone();
+        alice.grant_resealed(id, &grantee.id, "read", own).ok();
+        alice.grant(id, &grantee.id, "write").ok();
+        assert_eq!(shown(), own);
+        alice
+            .grant_resealed(id, &grantee.id, "write", "once more")
+            .ok();
+        assert_eq!(shown(), "once more");
+    }
+    assert_eq!(carol.inbox()[0]["permission"], "write");
+}
+
+#[test]
 fn replacing_the_content_drops_what_was_sealed_again_but_not_the_grant() {
     let world = World::start();
     let [alice, bob, carol] = world.people(["alice", "bob", "carol"]);

@@ -103,7 +103,8 @@ pub struct Grant {
     pub content: Option<String>,
 }
 
-/// Grants, or changes what was granted before. The grantee's listeners hear of it.
+/// Grants, or changes what was granted before. The grantee's listeners hear of a message that is
+/// new in their mailbox.
 ///
 /// Errors: [`Error::UnknownMessage`], [`Error::Forbidden`], [`Error::Invalid`], [`Error::TooLarge`].
 pub async fn grant(app: &Arc<App>, grant: Grant) -> Result<()> {
@@ -124,14 +125,15 @@ pub async fn grant(app: &Arc<App>, grant: Grant) -> Result<()> {
             .find(message.sender_id)
             .select(users::username)
             .first(conn)?;
+        let is_new = find(conn, grant.grantee, grant.message)?.is_none();
         upsert(conn, &grant)?;
         if let Some(content) = grant.content {
             message.content = content;
         }
-        Ok((message, sender))
+        Ok((message, sender, is_new))
     };
-    let tell = move |(message, sender): &(Message, String)| {
-        if message.recipient_id != Some(grantee) {
+    let tell = move |(message, sender, is_new): &(Message, String, bool)| {
+        if *is_new {
             let (message, sender) = (message.clone(), sender.clone());
             hub.to_user(
                 grantee,

@@ -87,6 +87,24 @@ fn a_newly_granted_message_is_an_event_too() {
 }
 
 #[test]
+fn a_grant_that_changes_its_type_is_no_new_event() {
+    let world = World::start();
+    let [alice, bob, carol] = world.people(["alice", "bob", "carol"]);
+    let granted = alice.send(&bob, "sealed for bob");
+    let received = alice.send(&carol, "sealed for carol");
+    let mut stream = Stream::open(&carol, None);
+    alice.grant(granted, "carol", "read").ok();
+    assert_eq!(stream.next().id, granted.to_string());
+    alice.grant(granted, "carol", "write").ok();
+    alice.grant(received, "carol", "write").ok();
+    let next = alice.send(&carol, "another");
+    assert_eq!(stream.next().id, next.to_string());
+    alice.revoke(granted, "carol").ok();
+    alice.grant(granted, "carol", "read").ok();
+    assert_eq!(stream.next().id, granted.to_string(), "granted anew");
+}
+
+#[test]
 fn a_stream_shows_nothing_that_is_not_for_its_user() {
     let world = World::start();
     let [alice, bob, carol] = world.people(["alice", "bob", "carol"]);

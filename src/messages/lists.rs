@@ -233,6 +233,15 @@ impl MailboxRow {
     }
 }
 
+/// The id of the newest message of all, zero if there is none.
+pub fn newest(app: &App) -> Result<MessageId> {
+    app.db.read(|conn| {
+        let newest = messages::table.select(diesel::dsl::max(messages::id));
+        let newest = newest.first::<Option<MessageId>>(conn)?;
+        Ok(newest.unwrap_or(MessageId(0)))
+    })
+}
+
 /// One message as its reader sees it, with its sender's name; the owner sees the original.
 ///
 /// Errors: [`Error::UnknownMessage`](crate::error::Error::UnknownMessage),

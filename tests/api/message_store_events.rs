@@ -128,6 +128,22 @@ fn a_stream_is_resumed_after_the_last_event() {
 }
 
 #[test]
+fn a_last_event_id_above_every_message_stands_for_the_newest() {
+    let world = World::start();
+    let [alice, bob, carol] = world.people(["alice", "bob", "carol"]);
+    for beyond in [1_000_000, i64::MAX] {
+        alice.send(&bob, "before");
+        let granted = alice.send(&carol, "sealed for carol");
+        let mut stream = Stream::open(&bob, Some(beyond));
+        let sent = alice.send(&bob, "after");
+        alice.grant(granted, "bob", "read").ok();
+        for id in [sent, granted] {
+            assert_eq!(stream.next().id, id.to_string());
+        }
+    }
+}
+
+#[test]
 fn several_streams_of_one_user_all_see_everything() {
     let world = World::start();
     let [alice, bob] = world.people(["alice", "bob"]);

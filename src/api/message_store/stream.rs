@@ -1,7 +1,8 @@
 //! `GET /messages/stream`: server-sent events, one for each message that is new in the inbox.
 //!
 //! `id:` is the message's id, so a client that reconnects with `Last-Event-ID` misses nothing:
-//! what came meanwhile is read from the inbox first. What is granted on an older message comes
+//! what came meanwhile is read from the inbox first. An id above every message, as after a restore
+//! of the store, stands for the newest. What is granted on an older message comes
 //! live only; it stands in the inbox all the same.
 
 use rocket::futures::Stream;
@@ -16,6 +17,7 @@ use super::listing::{InboxItem, items_after};
 use crate::api::http::{AppState, log_if_internal};
 use crate::api::socket::until;
 use crate::hub::{Channel, Event, Subscriber};
+use crate::messages::lists;
 use crate::model::MessageId;
 
 /// The last message that the client has seen, if it says so.
@@ -45,6 +47,11 @@ pub(super) fn stream(
 ) -> Result<EventStream<impl Stream<Item = Sse> + use<>>, Failure> {
     caller.token = caller.token.or(token);
     let reader = caller.acting_as(app, from_query(user_id)?)?;
+    // Asked before one listens: what comes in between is read from the inbox.
+    let last_seen = match last_seen.0 {
+        Some(last) => Some(last.min(lists::newest(app)?)),
+        None => None,
+    };
     let mut subscription = app.hub.subscribe(Subscriber {
         user: reader.id,
         username: reader.username,
@@ -57,7 +64,7 @@ pub(super) fn stream(
     let events = stream! {
         // Tells the client at once that it is heard, and proxies to pass things on.
         yield Sse::comment("connected");
-        let mut last = last_seen.0;
+        let mut last = last_seen;
         while let Some(after) = last {
             let chunk = match items_after(&app, reader.id, after) {
                 Ok(chunk) => chunk,

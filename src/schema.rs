@@ -81,6 +81,16 @@ diesel::table! {
 }
 
 diesel::table! {
+    deleted_sends (sender_id, client_key) {
+        sender_id -> BigInt,
+        client_key -> Text,
+        client_digest -> Binary,
+        message_id -> BigInt,
+        sent_at -> BigInt,
+    }
+}
+
+diesel::table! {
     permissions (user_id, message_id) {
         user_id -> BigInt,
         message_id -> BigInt,
@@ -130,6 +140,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     rooms,
     room_members,
     messages,
+    deleted_sends,
     permissions,
     correspondents,
     pair_keys,

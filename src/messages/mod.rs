@@ -316,7 +316,7 @@ pub async fn replace(app: &App, user: UserId, id: MessageId, content: String) ->
 }
 
 /// Deletes a message and every permission on it; returns it as it was. The upload that it hands
-/// over goes with it.
+/// over goes with it. Its idempotency key stays used.
 ///
 /// `action` is what the API asks for: [`Action::Delete`] (owner or admin) or
 /// [`Action::Withdraw`] (owner only). Errors: [`Error::UnknownMessage`], [`Error::Forbidden`].
@@ -325,6 +325,7 @@ pub async fn delete(app: &App, user: UserId, action: Action, id: MessageId) -> R
     let caches = app.caches.clone();
     let work = move |conn: &mut Conn| {
         let message = may(conn, user, action, id)?;
+        retries::keep(conn, id)?;
         diesel::delete(messages::table.find(id)).execute(conn)?;
         let slug = files::remove_handed_over(conn, &message)?;
         Ok((message, slug))

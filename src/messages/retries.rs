@@ -7,10 +7,10 @@ use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use sha2::{Digest, Sha256};
 
 use super::{Draft, To};
-use crate::db::Conn;
+use crate::db::{Conn, on_inner};
 use crate::error::{Error, Result};
-use crate::model::Message;
-use crate::schema::messages;
+use crate::model::{Instant, Message, MessageId};
+use crate::schema::{deleted_sends, messages};
 
 /// The index that holds a key once for each sender.
 const KEY_INDEX: &str = "messages_by_client_key";
@@ -29,7 +29,8 @@ pub(super) fn digest(draft: &Draft) -> Vec<u8> {
         .to_vec()
 }
 
-/// The message that the draft's key already stands for. Errors: [`Error::KeyReused`].
+/// The message that the draft's key already stands for, even if it has been deleted.
+/// Errors: [`Error::KeyReused`].
 pub(super) fn find(conn: &mut Conn, draft: &Draft) -> Result<Option<Message>> {
     let Some(key) = &draft.client_key else {
         return Ok(None);
@@ -40,10 +41,79 @@ pub(super) fn find(conn: &mut Conn, draft: &Draft) -> Result<Option<Message>> {
         .select((Message::as_select(), messages::client_digest))
         .first::<(Message, Option<Vec<u8>>)>(conn)
         .optional()?;
+    let found = match found {
+        None => find_deleted(conn, draft, key)?,
+        found => found,
+    };
     match found {
         Some((_, kept)) if kept.as_deref() != Some(&digest(draft)) => Err(Error::KeyReused),
         found => Ok(found.map(|(message, _)| message)),
     }
+}
+
+/// A message that was deleted, with its digest: if that is the draft's too, it was as the draft.
+fn find_deleted(
+    conn: &mut Conn,
+    draft: &Draft,
+    key: &str,
+) -> Result<Option<(Message, Option<Vec<u8>>)>> {
+    let found = deleted_sends::table
+        .find((draft.sender, key))
+        .select((
+            deleted_sends::message_id,
+            deleted_sends::sent_at,
+            deleted_sends::client_digest,
+        ))
+        .first::<(MessageId, Instant, Vec<u8>)>(conn)
+        .optional()?;
+    let (recipient_id, room_id) = match &draft.to {
+        To::User(user) => (Some(*user), None),
+        To::Room { id, .. } => (None, Some(*id)),
+    };
+    Ok(found.map(|(id, sent_at, digest)| {
+        let message = Message {
+            id,
+            sender_id: draft.sender,
+            recipient_id,
+            room_id,
+            kind: draft.kind,
+            content: draft.content.clone(),
+            is_encrypted: draft.is_encrypted,
+            sender_key: draft.sender_key.clone(),
+            recipient_key: None,
+            sent_at,
+            edited_at: None,
+            read_at: None,
+        };
+        (message, Some(digest))
+    }))
+}
+
+/// Keeps what a retry needs of a message that is about to be deleted, if it has a key.
+pub(super) fn keep(conn: &mut Conn, id: MessageId) -> Result<()> {
+    let row = messages::table
+        .find(id)
+        .filter(messages::client_key.is_not_null())
+        .select((
+            messages::sender_id,
+            messages::client_key.assume_not_null(),
+            messages::client_digest.assume_not_null(),
+            messages::id,
+            messages::sent_at,
+        ));
+    // On PostgreSQL another deletion of the same message may have been quicker.
+    let insert = diesel::insert_into(deleted_sends::table)
+        .values(row)
+        .into_columns((
+            deleted_sends::sender_id,
+            deleted_sends::client_key,
+            deleted_sends::client_digest,
+            deleted_sends::message_id,
+            deleted_sends::sent_at,
+        ))
+        .on_conflict_do_nothing();
+    on_inner!(conn, inner => insert.execute(inner))?;
+    Ok(())
 }
 
 /// Whether an insert failed because the same key was inserted at the same moment. Only

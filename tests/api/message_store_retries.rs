@@ -91,6 +91,30 @@ fn a_retry_after_the_content_was_replaced_sends_nothing_twice() {
 }
 
 #[test]
+fn a_retry_after_the_message_was_deleted_sends_nothing_twice() {
+    let mut world = World::start();
+    world.people(["alice", "bob"]);
+    let letter = world.person("alice").letter("bob", "sealed");
+    let firsts = ["key-1", "key-2"].map(|key| send(&world, key, &letter).ok());
+    let ids = firsts
+        .each_ref()
+        .map(|first| first["message_id"].as_i64().expect("an id"));
+    world.person("alice").delete(ids[0]).ok();
+    // The same message is taken back through another API.
+    let path = format!("/api/v1/messages/{}", ids[1]);
+    let withdrawal = world.request(Method::DELETE, &path);
+    let withdrawal = Reply::to(withdrawal.bearer_auth(world.person("alice").token()));
+    assert_eq!(withdrawal.status, 200, "{withdrawal:?}");
+    world.restart();
+    for (key, first) in ["key-1", "key-2"].into_iter().zip(firsts) {
+        assert_eq!(send(&world, key, &letter).ok(), first);
+        let other = world.person("alice").letter("bob", "another");
+        send(&world, key, &other).error(422);
+    }
+    assert!(world.person("bob").inbox().is_empty());
+}
+
+#[test]
 fn of_one_send_repeated_at_once_all_are_answered_alike() {
     let world = World::start();
     let [alice, bob] = world.people(["alice", "bob"]);

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::world::{Person, Reply, World};
+use crate::world::{Person, Reply, Setup, World};
 
 const MAILBOXES: [&str; 2] = ["/messages/inbox", "/messages/outbox"];
 
@@ -193,6 +193,22 @@ fn id_of(world: &World, name: &str) -> i64 {
     let request = world.request(reqwest::Method::GET, "/api/v1/user/profile");
     let profile = Reply::to(request.bearer_auth(asking.token())).json();
     profile["data"]["id"].as_i64().expect("an id")
+}
+
+#[test]
+fn a_wait_ends_with_its_token() {
+    let setup = Setup::new().env("ROCKET_TOKEN_LIFETIME_SECS", 2);
+    let world = setup.start();
+    let alice = world.register("alice");
+    for path in MAILBOXES {
+        let token = alice.log_in();
+        let start = Instant::now();
+        let request = world.request(reqwest::Method::GET, path);
+        let query = [("user_id", "alice"), ("after", "0"), ("wait", "20")];
+        let reply = Reply::to(request.query(&query).bearer_auth(token));
+        assert!(reply.messages().is_empty());
+        assert!(start.elapsed() < Duration::from_secs(15), "{path}");
+    }
 }
 
 #[test]

@@ -14,6 +14,7 @@ use super::caller::{Actor, Caller};
 use super::letters::from_query;
 use crate::api::http::AppState;
 use crate::api::listing::Listing;
+use crate::api::socket::until;
 use crate::app::App;
 use crate::error::Result;
 use crate::hub::{Channel, Event, Subscriber};
@@ -198,7 +199,7 @@ fn parse_number(
     }
 }
 
-/// Holds the request until something is there after `after`, or the time is up. `is_there` looks
+/// Holds the request until something is there after `after`, or the time or the token is up. `is_there` looks
 /// for what came before one listened.
 async fn wait_for_more(
     app: &AppState,
@@ -232,6 +233,9 @@ async fn wait_for_more(
             .is_ok_and(|event| !is_meant(&event))
         {}
     };
+    let wait = who
+        .session
+        .map_or(wait, |session| wait.min(until(session.expires_at)));
     // The end of the time, of the session or of the server: the answer is what there is.
     let _ = tokio::time::timeout(wait, arrival).await;
     Ok(())

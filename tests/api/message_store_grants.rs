@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::world::{Reply, World, permission_path};
+use crate::world::{Reply, World, message_path, permission_path};
 
 #[test]
 fn granting_and_revoking_answer_as_published() {
@@ -28,6 +28,24 @@ fn revoking_takes_its_fields_from_the_query_too() {
         .query(&fields);
     Reply::to(request).ok();
     assert!(grantee.inbox().is_empty());
+}
+
+#[test]
+fn a_body_of_nothing_but_white_space_is_no_body() {
+    let world = World::start();
+    let [owner, receiver, grantee] = world.people(["owner", "receiver", "grantee"]);
+    let id = owner.send(&receiver, "sealed");
+    owner.grant(id, "grantee", "read").ok();
+    let bare = |path: &str, fields: &[(&str, &str)]| {
+        let request = world.request(Method::DELETE, path).query(fields);
+        Reply::to(request.body(" \r\n\t "))
+    };
+    let (user, target) = (("user_id", "owner"), ("target_user_id", "grantee"));
+    bare(&permission_path(id), &[]).error(400);
+    bare(&permission_path(id), &[user, target]).ok();
+    assert!(grantee.inbox().is_empty());
+    bare(&message_path(id), &[user]).ok();
+    assert!(receiver.inbox().is_empty());
 }
 
 #[test]

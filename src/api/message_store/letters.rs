@@ -182,7 +182,7 @@ pub(super) fn optional<T: Default + serde::de::DeserializeOwned>(
     is_in_query: bool,
 ) -> Result<T, Failure> {
     let bytes = body.bytes()?;
-    if bytes.is_empty() && is_in_query {
+    if bytes.trim_ascii().is_empty() && is_in_query {
         return Ok(T::default());
     }
     Ok(crate::api::http::parse_json(&bytes)?)

@@ -137,6 +137,16 @@ fn holders_may_give_up_their_own_grant() {
 }
 
 #[test]
+fn holders_may_give_up_their_own_grant_in_another_unicode_form_of_their_name() {
+    let world = World::start();
+    let [owner, receiver, zoe] = world.people(["owner", "receiver", "Zo\u{e9}"]);
+    let id = owner.send(&receiver, "sealed");
+    owner.grant(id, &zoe.id, "read").ok();
+    zoe.revoke(id, "Zoe\u{301}").ok();
+    assert!(zoe.inbox().is_empty());
+}
+
+#[test]
 fn revoking_never_takes_away_what_was_received_directly() {
     let world = World::start();
     let [owner, receiver] = world.people(["owner", "receiver"]);

@@ -10,6 +10,7 @@ use super::{Answer, Failure, done, parse_message_id};
 use crate::api::http::{AppState, Body, Reply};
 use crate::messages::permissions::{self, Grant};
 use crate::model::Access;
+use crate::users;
 
 /// The field that names whose permission is meant.
 const TARGET: &str = "target_user_id";
@@ -72,7 +73,8 @@ pub(super) async fn revoke(
     let revoker = caller.acting_as(app, from_query(in_body.user_id.as_deref().or(user_id))?)?;
     let holder = in_body.target_user_id.as_deref().or(target_user_id);
     let holder = holder.ok_or_else(|| Failure::bad_field("target_user_id", "is missing"))?;
-    permissions::check_may_revoke(app, revoker.id, holder == revoker.username, id)?;
+    let is_own = users::parse_username(holder).is_ok_and(|name| name == revoker.username);
+    permissions::check_may_revoke(app, revoker.id, is_own, id)?;
     permissions::revoke(app, revoker.id, named_user(app, TARGET, holder)?, id).await?;
     Ok(done("Permission revoked successfully"))
 }

@@ -7,7 +7,6 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use diesel::prelude::*;
 use rsa::BigUint;
-use rsa::pkcs8::Document;
 use rsa::pkcs8::spki::SubjectPublicKeyInfoRef;
 
 use crate::app::App;
@@ -109,14 +108,18 @@ fn too_long(field: &'static str) -> Error {
     )
 }
 
-/// Bits and exponent, if the text is an RSA public key: PEM of either kind, or bare base64.
+/// Bits and exponent, if the text is an RSA public key: PEM of either kind, or bare base64, with
+/// its lines broken anywhere.
 ///
 /// Taken apart by hand, since the library's own key type refuses to hold what has to be told here.
 fn rsa_size(text: &str) -> Option<(usize, BigUint)> {
-    let der = match Document::from_pem(text.trim()) {
-        Ok((_, document)) => document.as_bytes().to_vec(),
-        Err(_) => BASE64.decode(text.trim()).ok()?,
+    let base64 = match text.split_once("-----BEGIN ") {
+        Some((_, pem)) => pem.split_once("-----")?.1.split_once("-----END ")?.0,
+        None => text,
     };
+    let der = BASE64
+        .decode(base64.split_whitespace().collect::<String>())
+        .ok()?;
     let key = SubjectPublicKeyInfoRef::try_from(der.as_slice())
         .ok()
         .filter(|info| info.algorithm.oid == rsa::pkcs1::ALGORITHM_OID)

@@ -293,6 +293,33 @@ fn an_rsa_key_that_is_too_weak_is_refused() {
     assert_eq!(key["data"]["public_key"], good);
 }
 
+#[test]
+fn an_rsa_key_is_checked_however_its_lines_are_broken() {
+    let world = World::start();
+    for (bits, is_taken) in [(1024, false), (2048, true)] {
+        let pem = rsa_key(bits, 65537)
+            .to_public_key_pem(LineEnding::LF)
+            .expect("a key encodes");
+        let lines: Vec<&str> = pem.lines().collect();
+        let [begin, base64 @ .., end] = &lines[..] else {
+            panic!("no PEM: {pem}");
+        };
+        let one_line = base64.concat();
+        let writings = [
+            format!("{begin}\n{one_line}\n{end}\n"),
+            base64.join("\n"),
+            base64.join("\r\n"),
+            one_line,
+        ];
+        for (nth, key) in writings.iter().enumerate() {
+            let user_id = format!("user{bits}-{nth}");
+            let body = json!({"user_id": user_id, "password_hash": "h", "public_key": key});
+            let reply = world.post("/auth/register", &body);
+            assert_eq!(reply.status, if is_taken { 200 } else { 400 }, "{key}");
+        }
+    }
+}
+
 /// A public key of `bits` whose private half nobody knows: an odd modulus with its top bit set.
 fn rsa_key(bits: usize, exponent: u32) -> RsaPublicKey {
     let one = BigUint::from(1_u8);

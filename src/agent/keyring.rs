@@ -12,18 +12,17 @@
 //! username reaches the file system. Nothing here talks to anybody.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::crypto::{self, AesKey, KdfCost, PrivateKey};
 use super::error::{Error, Result};
+use super::files::{found, make_dir, read_json, sync_dir, write_json, write_whole};
 use super::wire::UserId;
 
 /// AES keys kept per peer: enough for years of restarts, and a bound for a peer who floods.
@@ -293,56 +292,6 @@ fn read_peers(dir: &Path, vault: &AesKey) -> Result<BTreeMap<UserId, Peer>> {
     };
     let peers = files.into_iter().map(|(id, file)| Some((id, peer(file)?)));
     peers.collect::<Option<_>>().ok_or(Error::Corrupt("peers"))
-}
-
-fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
-    match fs::read(path) {
-        Ok(bytes) => serde_json::from_slice(&bytes)
-            .map(Some)
-            .map_err(|_| Error::Corrupt("JSON")),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error.into()),
-    }
-}
-
-fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
-    let bytes = serde_json::to_vec_pretty(value).expect("plain values have a JSON form");
-    write_whole(path, &bytes)
-}
-
-/// Replaces the file at `path` as a whole: a crash leaves the old one or the new one.
-fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let draft = path.with_extension("draft");
-    found(fs::remove_file(&draft))?;
-    let mut options = OpenOptions::new();
-    let mut file = options
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&draft)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&draft, path)?;
-    sync_dir(path.parent().expect("every file of ours is in a directory"))
-}
-
-fn sync_dir(dir: &Path) -> Result<()> {
-    Ok(File::open(dir)?.sync_all()?)
-}
-
-fn make_dir(dir: &Path) -> Result<()> {
-    Ok(fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)?)
-}
-
-/// `done`, but a file that was not there is fine.
-fn found(done: std::io::Result<()>) -> Result<()> {
-    match done {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@
 //! exchange   how two agents come to share a key        outbox   nothing lost, nothing doubled
 //! opening    sealed texts to clear ones                crypto   pure functions
 //! link       the socket to the server                  relay    its HTTP API, wire its words
-//! server     the server's pinned key                   keyring  keys at rest
+//! server     the server's pinned key                   keyring  keys at rest, files whole ones
 //! ```
 //!
 //! Source: encommunication. It is no server: one person's machine, a few users at once.
@@ -20,6 +20,7 @@ mod crypto;
 mod error;
 mod events;
 mod exchange;
+mod files;
 mod keyring;
 mod link;
 mod opening;

@@ -1,0 +1,93 @@
+//! Whose keys are taken: the first that is vouched for, and another only when the user accepts it.
+
+use std::time::Instant;
+
+use serde_json::json;
+
+use super::Conversations;
+use crate::agent::crypto::{self, PublicKey};
+use crate::agent::error::{Error, Result};
+use crate::agent::keyring::Use;
+use crate::agent::wire::{Listed, UserId};
+
+/// Why the key a peer shows now is not the one to write to.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Doubt {
+    /// It is another one than the pinned; the user may accept it.
+    Changed(String),
+    /// The pinned server key did not sign it.
+    Unvouched,
+}
+
+impl Conversations {
+    /// Takes a listed user's key, or doubts it. True if something is to be saved.
+    pub(super) fn judge(&mut self, listed: &Listed) -> bool {
+        let id = listed.id;
+        let shown = listed.public_key.as_deref();
+        let Some((pem, key)) = shown.and_then(|pem| Some((pem, PublicKey::from_pem(pem)?))) else {
+            return false;
+        };
+        let pinned = self.pinned(id).map(str::to_owned);
+        let same = |old: &String| old == pem || PublicKey::from_pem(old).as_ref() == Some(&key);
+        if pinned.as_ref().is_some_and(same) {
+            self.doubts.remove(&id);
+            return self.rename(listed);
+        }
+        if !self.server.vouches(pem, listed.signature.as_deref()) {
+            self.doubts.insert(id, Doubt::Unvouched);
+            return false;
+        }
+        if pinned.is_none() {
+            self.doubts.remove(&id);
+            self.keyring.peer_mut(id).public_key = Some(pem.to_owned());
+            self.rename(listed);
+            return true;
+        }
+        let doubt = Doubt::Changed(pem.to_owned());
+        if self.doubts.get(&id) != Some(&doubt) {
+            self.doubts.insert(id, doubt);
+            self.events
+                .publish(&json!({"type": "key_changed", "user": self.own, "peer": id}));
+        }
+        false
+    }
+
+    fn rename(&mut self, listed: &Listed) -> bool {
+        let peer = self.keyring.peer_mut(listed.id);
+        let news = peer.username != listed.username;
+        peer.username.clone_from(&listed.username);
+        news
+    }
+
+    /// Judges everybody again after the server's key was accepted.
+    pub(in crate::agent) fn judge_again(&mut self, now: Instant) {
+        let list = self.roster.values().cloned().collect();
+        self.roster(list, now);
+    }
+
+    /// The user accepts the changed key of `peer`, naming its fingerprint.
+    pub(in crate::agent) fn accept(
+        &mut self,
+        peer: UserId,
+        fingerprint: &str,
+        now: Instant,
+    ) -> Result<()> {
+        let Some(Doubt::Changed(pem)) = self.doubts.get(&peer) else {
+            return Err(Error::Invalid("对方的密钥没有变化"));
+        };
+        if crypto::fingerprint(pem).as_deref() != Some(fingerprint) {
+            return Err(Error::Invalid("指纹不符"));
+        }
+        let known = self.keyring.peer_mut(peer);
+        known.public_key = Some(pem.clone());
+        known.newest = Use::Reading;
+        self.doubts.remove(&peer);
+        self.wrapped.remove(&peer);
+        self.save();
+        self.exchange(peer).forget();
+        self.settle_doubt(peer, now);
+        self.events
+            .publish(&json!({"type": "online", "user": self.own}));
+        Ok(())
+    }
+}

@@ -1,0 +1,65 @@
+//! Private files, replaced as a whole. It knows nothing of what is in them.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::error::{Error, Result};
+
+/// The JSON in the file at `path`, or nothing if there is no file.
+pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+    match fs::read(path) {
+        Ok(bytes) => serde_json::from_slice(&bytes)
+            .map(Some)
+            .map_err(|_| Error::Corrupt("JSON")),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// [`write_whole`] of `value` as JSON.
+pub(super) fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
+    let bytes = serde_json::to_vec_pretty(value).expect("plain values have a JSON form");
+    write_whole(path, &bytes)
+}
+
+/// Replaces the file at `path` as a whole: a crash leaves the old one or the new one.
+pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let draft = path.with_extension("draft");
+    found(fs::remove_file(&draft))?;
+    let mut options = OpenOptions::new();
+    let mut file = options
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&draft)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&draft, path)?;
+    sync_dir(path.parent().expect("every file of ours is in a directory"))
+}
+
+/// What was renamed in `dir` stays so.
+pub(super) fn sync_dir(dir: &Path) -> Result<()> {
+    Ok(File::open(dir)?.sync_all()?)
+}
+
+/// Makes `dir`, which only its owner may enter, unless it is there.
+pub(super) fn make_dir(dir: &Path) -> Result<()> {
+    Ok(fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)?)
+}
+
+/// `done`, but a file that was not there is fine.
+pub(super) fn found(done: std::io::Result<()>) -> Result<()> {
+    match done {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
+}

@@ -4,6 +4,7 @@
 //! Everything here is synchronous and under one lock (`session` holds it): an event goes in,
 //! frames go to the outbox and news to the pages. It talks to no socket.
 
+mod held;
 mod trust;
 
 use std::collections::{BTreeMap, HashMap};
@@ -33,6 +34,8 @@ pub(super) struct Conversations {
     roster: BTreeMap<UserId, Listed>,
     doubts: HashMap<UserId, Doubt>,
     exchanges: HashMap<UserId, Exchange>,
+    /// How many texts for each peer are on disk, since their key is not trusted yet.
+    kept: BTreeMap<UserId, usize>,
     wrapped: HashMap<UserId, (AesKey, String)>,
     unread: HashMap<UserId, u64>,
     /// Offers of the last link may be lost: they are repeated with the first roster of this one.
@@ -52,8 +55,14 @@ pub(super) struct PeerView {
 }
 
 impl Conversations {
-    pub(super) fn new(own: UserId, keyring: Keyring, server: Arc<Server>, events: Events) -> Self {
-        Self {
+    /// Errors: [`Error::Corrupt`] if what an earlier run has kept is not to be read.
+    pub(super) fn new(
+        own: UserId,
+        keyring: Keyring,
+        server: Arc<Server>,
+        events: Events,
+    ) -> Result<Self> {
+        let mut conversations = Self {
             own,
             server,
             events,
@@ -61,11 +70,14 @@ impl Conversations {
             roster: BTreeMap::new(),
             doubts: HashMap::new(),
             exchanges: HashMap::new(),
+            kept: BTreeMap::new(),
             wrapped: HashMap::new(),
             unread: HashMap::new(),
             new_link: true,
             outbox: Outbox::default(),
-        }
+        };
+        conversations.restore_held()?;
+        Ok(conversations)
     }
 
     /// Everybody online, with their names.
@@ -152,7 +164,8 @@ impl Conversations {
     /// The user writes `text` to `to`.
     ///
     /// It waits while a key exchange runs or a changed key is not accepted.
-    /// Errors: [`Error::NotReady`] if no trustworthy key of theirs is known.
+    /// Errors: [`Error::NotReady`] if no trustworthy key of theirs is known, [`Error::Io`] if it
+    /// has to be kept on disk and cannot.
     pub(super) fn send(&mut self, to: UserId, text: String, now: Instant) -> Result<()> {
         let acceptable = match self.doubts.get(&to) {
             None => self.public_key(to).is_some(),
@@ -163,6 +176,9 @@ impl Conversations {
             return Err(Error::NotReady);
         }
         self.settle_doubt(to, now);
+        if self.doubts.contains_key(&to) {
+            self.keep_held(Some((to, &text)))?;
+        }
         let online = self.roster.contains_key(&to);
         self.step(to, |exchange| exchange.send(text, online, now));
         Ok(())
@@ -265,6 +281,7 @@ impl Conversations {
         for step in steps {
             self.perform(peer, step);
         }
+        self.follow_held(peer);
     }
 
     fn perform(&mut self, peer: UserId, step: Step) {

@@ -209,6 +209,16 @@ impl Exchange {
         self.held = true;
     }
 
+    /// Whether everything is held.
+    pub(super) fn is_held(&self) -> bool {
+        self.held
+    }
+
+    /// The texts that have not gone out, the oldest first.
+    pub(super) fn waiting(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.queue.iter().map(String::as_str)
+    }
+
     /// The user accepted another public key: the old AES key may be known to who held the old one.
     pub(super) fn forget(&mut self) {
         self.state = State::Nothing;

@@ -6,6 +6,7 @@
 //!     key.json        PKCS#8, sealed under Argon2id of the password
 //!     key.new.json    the same, while a registration is under way
 //!     peers.sealed    pinned keys and AES keys of peers, sealed under the same
+//!     held.sealed     texts that wait until a peer's key is trusted, sealed under the same
 //! ```
 //!
 //! Directories are 0700, files 0600 and replaced as a whole. Names of files are digests: no
@@ -18,6 +19,7 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::crypto::{self, AesKey, KdfCost, PrivateKey};
@@ -87,6 +89,8 @@ pub(super) struct Peer {
     pub(super) username: String,
     /// Their pinned public key.
     pub(super) public_key: Option<String>,
+    /// The one they came with since, until the user accepts it.
+    pub(super) changed: Option<String>,
     /// Every AES key used with them, the newest last.
     pub(super) keys: Vec<AesKey>,
     /// What the newest of them is good for.
@@ -110,6 +114,8 @@ pub(super) enum Use {
 struct PeerFile {
     username: String,
     public_key: Option<String>,
+    #[serde(default)]
+    changed: Option<String>,
     keys: Vec<String>,
     newest: Use,
 }
@@ -169,7 +175,12 @@ impl Keyring {
     /// Makes keys from [`Keyring::create`] the user's. Older ones are put aside, never deleted.
     pub(super) fn settle(&self) -> Result<()> {
         let aside = chrono::Utc::now().timestamp_micros();
-        for (name, old) in [("key.json", "key"), ("peers.sealed", "peers")] {
+        let names = [
+            ("key.json", "key"),
+            ("peers.sealed", "peers"),
+            ("held.sealed", "held"),
+        ];
+        for (name, old) in names {
             let kept = self.dir.join(format!("{old}.{aside}.old"));
             found(fs::rename(self.dir.join(name), kept))?;
         }
@@ -260,33 +271,53 @@ impl Keyring {
                 let file = PeerFile {
                     username: peer.username.clone(),
                     public_key: peer.public_key.clone(),
+                    changed: peer.changed.clone(),
                     keys: peer.keys.iter().map(AesKey::to_base64).collect(),
                     newest: peer.newest,
                 };
                 (*id, file)
             })
             .collect();
-        let plain = serde_json::to_vec(&files).expect("a map of plain values has a JSON form");
+        self.write_sealed("peers.sealed", &files)
+    }
+
+    /// Writes the texts that wait until the key of a peer is trusted, sealed.
+    pub(super) fn save_held(&self, held: &BTreeMap<UserId, Vec<&str>>) -> Result<()> {
+        self.write_sealed("held.sealed", held)
+    }
+
+    /// What [`Keyring::save_held`] wrote last.
+    pub(super) fn held(&self) -> Result<BTreeMap<UserId, Vec<String>>> {
+        read_sealed(&self.dir.join("held.sealed"), &self.vault)
+    }
+
+    fn write_sealed(&self, name: &str, value: &impl Serialize) -> Result<()> {
+        let plain = serde_json::to_vec(value).expect("plain values have a JSON form");
         let sealed = crypto::seal(&self.vault, &plain);
-        write_whole(&self.dir.join("peers.sealed"), sealed.as_bytes())
+        write_whole(&self.dir.join(name), sealed.as_bytes())
     }
 }
 
-fn read_peers(dir: &Path, vault: &AesKey) -> Result<BTreeMap<UserId, Peer>> {
-    let sealed = match fs::read_to_string(dir.join("peers.sealed")) {
+/// The JSON that is sealed in the file at `path`; its default if there is no file.
+fn read_sealed<T: DeserializeOwned + Default>(path: &Path, vault: &AesKey) -> Result<T> {
+    let sealed = match fs::read_to_string(path) {
         Ok(sealed) => sealed,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(BTreeMap::new()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(T::default()),
         Err(error) => return Err(error.into()),
     };
-    let plain = crypto::open(vault, &sealed).ok_or(Error::Corrupt("peers"))?;
-    let files: BTreeMap<UserId, PeerFile> =
-        serde_json::from_slice(&plain).map_err(|_| Error::Corrupt("peers"))?;
+    let plain = crypto::open(vault, &sealed).ok_or(Error::Corrupt("seal"))?;
+    serde_json::from_slice(&plain).map_err(|_| Error::Corrupt("JSON"))
+}
+
+fn read_peers(dir: &Path, vault: &AesKey) -> Result<BTreeMap<UserId, Peer>> {
+    let files: BTreeMap<UserId, PeerFile> = read_sealed(&dir.join("peers.sealed"), vault)?;
     let peer = |file: PeerFile| {
         let keys = file.keys.iter().map(|key| AesKey::from_base64(key));
         Some(Peer {
             keys: keys.collect::<Option<_>>()?,
             username: file.username,
             public_key: file.public_key,
+            changed: file.changed,
             newest: file.newest,
         })
     };

@@ -76,11 +76,15 @@ fn nothing_on_disk_tells_a_key_without_the_password() {
     let key = AesKey::generate();
     keyring.use_key(7, &key, Use::Agreed);
     keyring.save().expect("saved");
+    let held = BTreeMap::from([(7, vec!["held text"])]);
+    keyring.save_held(&held).expect("saved");
+    assert_eq!(keyring.held().expect("read")[&7], ["held text"]);
     for file in files_under(data.path()) {
         let text = fs::read_to_string(file).expect("text");
         assert!(!text.contains(&key.to_base64()));
         assert!(!text.contains("PRIVATE KEY"));
         assert!(!text.contains("alice"));
+        assert!(!text.contains("held text"));
     }
 }
 

@@ -154,7 +154,7 @@ impl Agent {
             keyring,
             (Arc::clone(&self.server), self.events.clone()),
             self.stop.child_token(),
-        ));
+        )?);
         self.sessions().insert(session.id, Arc::clone(&session));
         self.links().spawn(link::run(Arc::clone(&session)));
         session.is_ready_within(LINK_WITHIN).await;

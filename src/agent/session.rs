@@ -82,12 +82,12 @@ impl Session {
         keyring: Keyring,
         (server, events): (Arc<Server>, Events),
         stop: CancellationToken,
-    ) -> Self {
+    ) -> Result<Self> {
         let public = keyring.private().public();
         let opener = Opener::new(keyring.private().clone());
         let conversations =
-            Conversations::new(login.id, keyring, Arc::clone(&server), events.clone());
-        Self {
+            Conversations::new(login.id, keyring, Arc::clone(&server), events.clone())?;
+        Ok(Self {
             id: login.id,
             username: username.to_owned(),
             password: Mutex::new(password.to_owned()),
@@ -100,7 +100,7 @@ impl Session {
             outgoing: Notify::new(),
             ready: watch::Sender::new(false),
             stop,
-        }
+        })
     }
 
     /// The fingerprint of the user's own key.

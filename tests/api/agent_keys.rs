@@ -214,6 +214,42 @@ fn a_peers_changed_key_is_shown_and_nothing_goes_out_until_it_is_accepted() {
 }
 
 #[test]
+fn what_waits_for_a_changed_key_to_be_accepted_survives_restarts_and_goes_out_once() {
+    let relay = Relay::start();
+    let mut agent = Agent::start(&relay.url);
+    let mut bob = relay.puppet("bob");
+    let id = {
+        let alice = agent.person("alice");
+        alice.sees(bob.id);
+        bob.change_key();
+        alice.peer(bob.id, |shown| !shown["changed"].is_null());
+        alice.send(bob.id, "first secret");
+        alice.send(bob.id, "second secret");
+        alice.id
+    };
+    agent.restart();
+    bob.set_online(false);
+    let alice = agent.login("alice");
+    let shown = alice.peer(bob.id, |_| true);
+    alice.send(bob.id, "third secret");
+    assert_eq!(relay.frames(id, bob.id), [] as [Value; 0]);
+
+    let new = &shown["changed"]["new"];
+    let body = json!({"user": id, "peer": bob.id, "fingerprint": new});
+    good(agent.post("/api/peers/accept", &body));
+    let expected = ["first secret", "second secret", "third secret"];
+    wait_for(|| (came(&relay, &alice, &bob) == expected).then_some(()));
+
+    agent.restart();
+    let alice = agent.login("alice");
+    bob.set_online(true);
+    alice.sees(bob.id);
+    alice.send(bob.id, "last");
+    wait_for(|| (alice.texts(bob.id).last()? == "last").then_some(()));
+    assert_eq!(relay.records().len(), 4);
+}
+
+#[test]
 fn a_changed_server_key_vouches_for_nobody_new_until_it_is_accepted() {
     let relay = Relay::start();
     let agent = Agent::start(&relay.url);

@@ -30,8 +30,7 @@ impl Conversations {
         let pinned = self.pinned(id).map(str::to_owned);
         let same = |old: &String| old == pem || PublicKey::from_pem(old).as_ref() == Some(&key);
         if pinned.as_ref().is_some_and(same) {
-            self.doubts.remove(&id);
-            return self.rename(listed);
+            return self.clear_doubt(id) | self.rename(listed);
         }
         if !self.server.vouches(pem, listed.signature.as_deref()) {
             self.doubts.insert(id, Doubt::Unvouched);
@@ -46,10 +45,18 @@ impl Conversations {
         let doubt = Doubt::Changed(pem.to_owned());
         if self.doubts.get(&id) != Some(&doubt) {
             self.doubts.insert(id, doubt);
+            self.keyring.peer_mut(id).changed = Some(pem.to_owned());
             self.events
                 .publish(&json!({"type": "key_changed", "user": self.own, "peer": id}));
+            return true;
         }
         false
+    }
+
+    /// Nothing is in doubt about the key of `id` any longer. True if something is to be saved.
+    fn clear_doubt(&mut self, id: UserId) -> bool {
+        self.doubts.remove(&id);
+        self.keyring.peer_mut(id).changed.take().is_some()
     }
 
     fn rename(&mut self, listed: &Listed) -> bool {
@@ -81,6 +88,7 @@ impl Conversations {
         let known = self.keyring.peer_mut(peer);
         known.public_key = Some(pem.clone());
         known.newest = Use::Reading;
+        known.changed = None;
         self.doubts.remove(&peer);
         self.wrapped.remove(&peer);
         self.save();

@@ -167,12 +167,7 @@ impl Conversations {
     /// Errors: [`Error::NotReady`] if no trustworthy key of theirs is known, [`Error::Io`] if it
     /// has to be kept on disk and cannot.
     pub(super) fn send(&mut self, to: UserId, text: String, now: Instant) -> Result<()> {
-        let acceptable = match self.doubts.get(&to) {
-            None => self.public_key(to).is_some(),
-            Some(Doubt::Changed(_)) => true,
-            Some(Doubt::Unvouched) => self.server.changed().is_some(),
-        };
-        if !acceptable {
+        if !self.may_write(to) {
             return Err(Error::NotReady);
         }
         self.settle_doubt(to, now);

@@ -34,6 +34,9 @@ pub enum Error {
     /// There is no link, or no key the message could be sealed with.
     #[error("发送失败: 客户端未就绪")]
     NotReady,
+    /// The receiver has stored no key that a message could be sealed with.
+    #[error("发送失败: 对方没有可用的公钥")]
+    NoKey,
     /// A file could not be read or written.
     #[error("本地文件错误")]
     Io(#[from] std::io::Error),

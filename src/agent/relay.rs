@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::error::{Error, Result};
-use super::wire::{self, Record, UserId};
+use super::wire::{self, Listed, Record, UserId};
 
 /// Until a connection stands.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -126,6 +126,24 @@ impl Relay {
             StatusCode::UNAUTHORIZED => Err(Error::TokenRefused),
             status if status.is_server_error() => Err(Error::Unreachable),
             status => Err(Error::Refused(format!("获取聊天记录失败 ({status})"))),
+        }
+    }
+
+    /// The user `id` as rosters list them, there or not.
+    ///
+    /// Errors: [`Error::NotReady`] if the server knows nobody of this id, or does not tell.
+    pub(super) async fn listed(&self, token: &str, id: UserId) -> Result<Listed> {
+        let url = format!("{}/publicKey", self.base);
+        let request = self.http.get(url).query(&[("userId", id)]);
+        let answer = send(request.header("token", token)).await?;
+        match answer.status() {
+            StatusCode::OK => {
+                let envelope: Envelope = answer.json().await.map_err(|_| Error::Unreachable)?;
+                serde_json::from_value(envelope.data).map_err(|_| Error::Unreachable)
+            }
+            StatusCode::UNAUTHORIZED => Err(Error::TokenRefused),
+            status if status.is_server_error() => Err(Error::Unreachable),
+            _ => Err(Error::NotReady),
         }
     }
 

@@ -154,7 +154,8 @@ impl Session {
 
     /// Sends `text` to `to`; see [`Conversations::send`].
     ///
-    /// Errors: [`Error::NotReady`] without a link, [`Error::Invalid`] if it is too long.
+    /// Errors: [`Error::NotReady`] without a link or such a user, [`Error::NoKey`] if they have no
+    /// key, [`Error::Invalid`] if it is too long.
     pub(super) async fn send(&self, to: UserId, text: String) -> Result<()> {
         if text.len() > TEXT_BYTES {
             return Err(Error::Invalid("消息过大：文件不能超过 6 MiB"));
@@ -162,11 +163,28 @@ impl Session {
         if !self.is_ready_within(READY_WITHIN).await {
             return Err(Error::NotReady);
         }
+        if !self.conversations().may_write(to) {
+            self.meet(to).await?;
+        }
         let sent = Event::sent(self.id, to, &text);
         self.conversations().send(to, text, Instant::now())?;
         self.outgoing.notify_one();
         self.events.tell(sent);
         Ok(())
+    }
+
+    /// Learns the key of `peer`, whom this agent has not seen online.
+    async fn meet(&self, peer: UserId) -> Result<()> {
+        let relay = &self.server.relay;
+        let token = self.token().await;
+        let listed = match relay.listed(&token, peer).await {
+            Err(Error::TokenRefused) => {
+                let token = self.renewed_token(&token).await?;
+                relay.listed(&token, peer).await?
+            }
+            answer => answer?,
+        };
+        self.conversations().meet(&listed)
     }
 
     /// The history with `peer`, opened; marks it as seen.

@@ -2,7 +2,9 @@
 
 use std::net::TcpListener;
 
-use crate::agent_world::{Agent, wait_for};
+use serde_json::{Value, json};
+
+use crate::agent_world::{Agent, good, refused, wait_for};
 use crate::world::{Setup, World};
 
 #[test]
@@ -44,4 +46,42 @@ fn a_server_that_is_killed_and_returns_loses_and_doubles_nothing() {
         }
     }
     wait_for(|| (bob.texts(alice.id) == taken).then_some(()));
+}
+
+#[test]
+fn somebody_who_has_never_been_online_is_written_to_all_the_same() {
+    let world = World::start();
+    let server = world.url("");
+    let (here, there) = (Agent::start(&server), Agent::start(&server));
+    let alice = here.person("alice");
+    let bob = there.register("bob")["id"].as_i64().expect("a number");
+    alice.send(bob, "你好");
+    alice.send(bob, "are you there?");
+    let expected = ["你好", "are you there?"];
+    wait_for(|| (alice.texts(bob) == expected).then_some(()));
+    let bob = there.login("bob");
+    assert_eq!(bob.texts(alice.id), expected);
+    // What was taken then is what the roster shows.
+    let shown = alice.peer(bob.id, |shown| shown["online"] == true);
+    assert_eq!(shown["changed"], Value::Null);
+}
+
+#[test]
+fn writing_to_somebody_without_a_key_is_refused_in_clear_words() {
+    let world = World::start();
+    let agent = Agent::start(&world.url(""));
+    let alice = agent.person("alice");
+    let account = json!({"username": "carol", "email": "carol@example.com", "password": "long enough",
+        "confirm_password": "long enough"});
+    let registered = world.post("/api/v1/auth/register", &account);
+    assert!(registered.status < 300, "{registered:?}");
+    let login = world.post(
+        "/login",
+        &json!({"username": "carol", "password": "long enough"}),
+    );
+    let carol = login.json()["data"]["id"].as_i64().expect("a number");
+    let words = refused(alice.try_send(carol, "hi"), 500);
+    assert_eq!(words, "发送失败: 对方没有可用的公钥");
+    let words = refused(alice.try_send(99_999, "hi"), 500);
+    assert_eq!(words, "发送失败: 客户端未就绪");
 }

@@ -59,6 +59,26 @@ impl Conversations {
         self.keyring.peer_mut(id).changed.take().is_some()
     }
 
+    /// Whether `to` can be written to, be it that the text waits until the user accepts a key.
+    pub(in crate::agent) fn may_write(&self, to: UserId) -> bool {
+        match self.doubts.get(&to) {
+            None => self.public_key(to).is_some(),
+            Some(Doubt::Changed(_)) => true,
+            Some(Doubt::Unvouched) => self.server.changed().is_some(),
+        }
+    }
+
+    /// Takes the key of somebody who is not on the roster, or doubts it.
+    ///
+    /// Errors: [`Error::NoKey`] if they have none that is of use.
+    pub(in crate::agent) fn meet(&mut self, listed: &Listed) -> Result<()> {
+        if self.judge(listed) {
+            self.save();
+        }
+        let has_key = listed.public_key.as_deref().and_then(PublicKey::from_pem);
+        has_key.map(|_| ()).ok_or(Error::NoKey)
+    }
+
     fn rename(&mut self, listed: &Listed) -> bool {
         let peer = self.keyring.peer_mut(listed.id);
         let news = peer.username != listed.username;

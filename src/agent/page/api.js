@@ -82,6 +82,7 @@ const known = [
   [/(已存在|已被|已注册)/, "errNameTaken"],
   [/不一致/, "passwordsDiffer"],
   [/未就绪/, "errNotReady"],
+  [/没有可用的公钥/, "errNoKey"],
   [/(过大|太大|过长)/, "textTooLong"],
   [/(无法连接|连接失败|不可用)/, "errServer"],
 ];

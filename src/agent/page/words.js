@@ -132,5 +132,6 @@ export const words = {
   errKeysLocked: ["The keys on this computer do not open with this password.", "本机密钥无法用此密码打开。"],
   errKeysDamaged: ["The key store on this computer is damaged.", "本机密钥库已损坏。"],
   errNameTaken: ["That username is taken.", "该用户名已被使用。"],
+  errNoKey: ["Not sent: they have no key to seal it with.", "发送失败：对方没有可用的公钥。"],
   errNotReady: ["Not sent: the connection is not ready.", "发送失败：客户端未就绪。"],
 };

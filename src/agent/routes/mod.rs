@@ -128,7 +128,9 @@ impl<'r> Responder<'r, 'static> for Error {
             Self::Invalid(_) | Self::Refused(_) | Self::LockedKeys | Self::TokenRefused => {
                 Status::BadRequest
             }
-            Self::Unreachable | Self::NotReady | Self::Busy(_) => Status::InternalServerError,
+            Self::Unreachable | Self::NotReady | Self::NoKey | Self::Busy(_) => {
+                Status::InternalServerError
+            }
             Self::Corrupt(_) | Self::Io(_) | Self::Start(_) => {
                 tracing::error!(error = ?self, "the agent failed");
                 Status::InternalServerError

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `POST /register`, `POST /login` | accounts |
 //! | `GET /chatRecords` | the history of two users |
+//! | `GET /publicKey` | one user as rosters list them, there or not |
 //! | `GET /chat` | the WebSocket: who is there, key frames, message frames |
 //! | `GET /server_public.pem` | the key that vouches for the users' keys |
 //!
@@ -30,10 +31,11 @@ use wording::{Envelope, Failure};
 pub(super) const OPENAPI: &str = include_str!("openapi.json");
 
 /// The paths below which this API words what no route could answer.
-pub(super) const BASES: [&str; 5] = [
+pub(super) const BASES: [&str; 6] = [
     "/register",
     "/login",
     "/chatRecords",
+    "/publicKey",
     "/chat",
     "/server_public.pem",
 ];
@@ -44,6 +46,7 @@ pub(super) fn routes() -> Vec<Route> {
         accounts::login,
         accounts::server_public_key,
         records::records,
+        roster::public_key,
         socket::chat,
     ]
 }

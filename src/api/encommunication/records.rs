@@ -60,13 +60,8 @@ pub(super) fn records(
     before: Option<&str>,
 ) -> Result<Listing, Failure> {
     let session = caller.session(app)?;
-    let missing = |name: &str| Failure::bad_request(format!("缺少参数 {name}"));
-    let one = integer("fromId", fromId)?
-        .map(UserId)
-        .ok_or_else(|| missing("fromId"))?;
-    let other = integer("toId", toId)?
-        .map(UserId)
-        .ok_or_else(|| missing("toId"))?;
+    let one = user_id("fromId", fromId)?;
+    let other = user_id("toId", toId)?;
     let limit = integer("limit", limit)?;
     if limit.is_some_and(|limit| limit < 1) {
         return Err(Failure::bad_request("参数 limit 必须大于 0"));
@@ -76,6 +71,12 @@ pub(super) fn records(
         return Err(Error::Forbidden.into());
     }
     Ok(list(app, (one, other), limit, before)?)
+}
+
+/// The user that a parameter names, which may not be missing.
+pub(super) fn user_id(name: &str, text: Option<&str>) -> Result<UserId, Failure> {
+    let id = integer(name, text)?.map(UserId);
+    id.ok_or_else(|| Failure::bad_request(format!("缺少参数 {name}")))
 }
 
 fn integer(name: &str, text: Option<&str>) -> Result<Option<i64>, Failure> {

@@ -9,9 +9,14 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rocket::get;
 use serde::Serialize;
+use serde_json::value::RawValue;
 
-use crate::api::http::log_if_internal;
+use super::caller::Caller;
+use super::records::user_id;
+use super::{Answer, success};
+use crate::api::http::{AppState, log_if_internal};
 use crate::app::App;
 use crate::contacts;
 use crate::error::{Error, Result};
@@ -99,6 +104,16 @@ fn entry(app: &App, user: &User) -> Result<String> {
         username: &user.username,
     };
     Ok(serde_json::to_string(&entry).expect("an entry is plain data"))
+}
+
+/// A user as rosters list them, for who wants to write to somebody absent.
+#[get("/publicKey?<userId>")]
+#[expect(non_snake_case, reason = "named as the other parameters are")]
+pub(super) fn public_key(app: &AppState, caller: Caller, userId: Option<&str>) -> Answer {
+    caller.session(app)?;
+    let user = users::user_by_id(app, user_id("userId", userId)?)?;
+    let entry = RawValue::from_string(entry(app, &user)?).expect("an entry is JSON");
+    Ok(success("ok", entry))
 }
 
 /// All of them in one frame, if clients can take it.

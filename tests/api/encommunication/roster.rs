@@ -79,6 +79,24 @@ fn the_server_signs_the_bytes_of_every_key_text() {
 }
 
 #[test]
+fn a_user_who_is_away_is_shown_by_id_as_rosters_list_them() {
+    let world = World::start();
+    let [alice, bob] = ["alice", "bob"].map(|name| join(&world, name));
+    let ask = |token: &str, id: &str| world.get("/publicKey", &[("userId", id), ("token", token)]);
+    let id = bob.id.to_string();
+    let shown = ask(&alice.token, &id);
+    assert_eq!(shown.status, 200);
+    let _of_bob = bob.connect();
+    let listed = alice.dial().roster_until(|ids| ids == [alice.id, bob.id]);
+    let expected = json!({"code": 1, "msg": "ok", "data": listed[1]});
+    assert_eq!(shown.json(), expected);
+    for nobody in ["", "x", "99999"] {
+        assert_eq!(ask(&alice.token, nobody).status, 400, "{nobody}");
+    }
+    assert_eq!(ask("nobody's", &id).status, 401);
+}
+
+#[test]
 fn a_burst_of_joins_is_told_to_everybody() {
     let world = World::start();
     let people: Vec<_> = (0..12).map(|n| join(&world, &format!("user{n}"))).collect();

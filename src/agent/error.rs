@@ -26,7 +26,7 @@ pub enum Error {
     #[error("无法连接服务器")]
     Unreachable,
     /// The keys on this machine do not open with this password.
-    #[error("本地密钥无法用此密码打开")]
+    #[error("本地密钥无法用此密码打开；若密码已在别处更改，请同时提供旧密码 (old_password)")]
     LockedKeys,
     /// A file of the key store is not what the agent wrote.
     #[error("本地密钥库已损坏：{0}")]

@@ -3,10 +3,11 @@
 //! ```text
 //! <data dir>/<digest of the server's URL>/server.json              its URL and pinned public key
 //! <data dir>/<digest of the server's URL>/<digest of the name>/
-//!     key.json        PKCS#8, sealed under Argon2id of the password
+//!     key.json        PKCS#8, sealed under the vault key, which is sealed under Argon2id of the
+//!                     password: another password changes this one file
 //!     key.new.json    the same, while a registration is under way
-//!     peers.sealed    pinned keys and AES keys of peers, sealed under the same
-//!     held.sealed     texts that wait until a peer's key is trusted, sealed under the same
+//!     peers.sealed    pinned keys and AES keys of peers, sealed under the vault key
+//!     held.sealed     texts that wait until a peer's key is trusted, sealed under the vault key
 //! ```
 //!
 //! Directories are 0700, files 0600 and replaced as a whole. Names of files are digests: no
@@ -79,6 +80,9 @@ struct KeyFile {
     kdf: String,
     cost: KdfCost,
     salt: String,
+    /// The sealed vault key; where it is missing, the password's own key is the vault key.
+    #[serde(default)]
+    vault: Option<String>,
     sealed: String,
 }
 
@@ -155,21 +159,34 @@ impl Keyring {
     pub(super) fn create(home: &Home, username: &str, password: &str) -> Result<Self> {
         let dir = home.user(username);
         make_dir(&dir)?;
-        let (private, salt, cost) = (PrivateKey::generate(), crypto::salt(), KdfCost::NEW);
-        let vault = crypto::derive(password, &salt, cost)?;
+        let keyring = Self {
+            dir,
+            vault: AesKey::generate(),
+            private: PrivateKey::generate(),
+            peers: BTreeMap::new(),
+        };
+        keyring.write_keys("key.new.json", password)?;
+        Ok(keyring)
+    }
+
+    /// Seals the keys under `password` from now on; no other opens them any longer.
+    ///
+    /// Slow: derives a key.
+    pub(super) fn reseal(&self, password: &str) -> Result<()> {
+        self.write_keys("key.json", password)
+    }
+
+    fn write_keys(&self, name: &str, password: &str) -> Result<()> {
+        let (salt, cost) = (crypto::salt(), KdfCost::NEW);
+        let derived = crypto::derive(password, &salt, cost)?;
         let file = KeyFile {
             kdf: "argon2id".into(),
             cost,
             salt: BASE64_STANDARD.encode(salt),
-            sealed: crypto::seal(&vault, &private.to_der()),
+            vault: Some(crypto::seal(&derived, self.vault.to_base64().as_bytes())),
+            sealed: crypto::seal(&self.vault, &self.private.to_der()),
         };
-        write_json(&dir.join("key.new.json"), &file)?;
-        Ok(Self {
-            dir,
-            vault,
-            private,
-            peers: BTreeMap::new(),
-        })
+        write_json(&self.dir.join(name), &file)
     }
 
     /// Makes keys from [`Keyring::create`] the user's. Older ones are put aside, never deleted.
@@ -202,7 +219,16 @@ impl Keyring {
         };
         let salt = BASE64_STANDARD.decode(&file.salt);
         let salt = salt.map_err(|_| Error::Corrupt("salt"))?;
-        let vault = crypto::derive(password, &salt, file.cost)?;
+        let derived = crypto::derive(password, &salt, file.cost)?;
+        let vault = match &file.vault {
+            Some(sealed) => {
+                let vault = crypto::open(&derived, sealed).ok_or(Error::LockedKeys)?;
+                let vault = String::from_utf8(vault).ok();
+                let vault = vault.and_then(|vault| AesKey::from_base64(&vault));
+                vault.ok_or(Error::Corrupt("vault"))?
+            }
+            None => derived,
+        };
         let der = crypto::open(&vault, &file.sealed).ok_or(Error::LockedKeys)?;
         let private = PrivateKey::from_der(&der).ok_or(Error::Corrupt("key"))?;
         let peers = match name {

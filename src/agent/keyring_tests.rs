@@ -112,3 +112,40 @@ fn keys_of_a_registration_whose_answer_was_lost_are_found() {
     let found = found.expect("is there");
     assert_eq!(found.private().to_der(), fresh.private().to_der());
 }
+
+#[test]
+fn another_password_opens_everything_in_its_place() {
+    let data = tempfile::tempdir().expect("a directory");
+    let home = Home::open(data.path(), "http://a").expect("a home");
+    let mut keyring = Keyring::create(&home, "alice", "p").expect("keys");
+    keyring.settle().expect("settled");
+    let key = AesKey::generate();
+    keyring.use_key(7, &key, Use::Agreed);
+    keyring.save().expect("saved");
+    keyring.reseal("q").expect("sealed again");
+    let old = Keyring::open(&home, "alice", "p");
+    assert!(matches!(old, Err(Error::LockedKeys)), "{old:?}");
+    let again = Keyring::open(&home, "alice", "q").expect("opens");
+    assert_eq!(again.expect("is there").keys_with(7), [key]);
+}
+
+#[test]
+fn keys_sealed_under_the_password_alone_still_open() {
+    let data = tempfile::tempdir().expect("a directory");
+    let home = Home::open(data.path(), "http://a").expect("a home");
+    let keyring = Keyring::create(&home, "alice", "p").expect("keys");
+    keyring.settle().expect("settled");
+    let (salt, cost) = (crypto::salt(), KdfCost::NEW);
+    let vault = crypto::derive("p", &salt, cost).expect("a key");
+    let file = KeyFile {
+        kdf: "argon2id".into(),
+        cost,
+        salt: BASE64_STANDARD.encode(salt),
+        vault: None,
+        sealed: crypto::seal(&vault, &keyring.private().to_der()),
+    };
+    write_json(&home.user("alice").join("key.json"), &file).expect("written");
+    let again = Keyring::open(&home, "alice", "p").expect("opens");
+    let der = again.expect("is there").private().to_der();
+    assert_eq!(der, keyring.private().to_der());
+}

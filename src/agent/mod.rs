@@ -135,8 +135,14 @@ impl Agent {
         registered
     }
 
-    /// Logs in and starts the user's link; a user logged in already keeps theirs.
-    async fn login(&self, username: &str, password: &str) -> Result<(Arc<Session>, String)> {
+    /// Logs in and starts the user's link; a user logged in already keeps theirs. Keys that are
+    /// still sealed under `old_password` are sealed under `password` from now on.
+    async fn login(
+        &self,
+        username: &str,
+        password: &str,
+        old_password: Option<&str>,
+    ) -> Result<(Arc<Session>, String)> {
         let _door = self.door.lock().await;
         let login = self.server.relay.login(username, password).await?;
         let token = login.token.clone();
@@ -144,7 +150,11 @@ impl Agent {
             session.logged_in_again(&token, password).await;
             return Ok((session, token));
         }
-        let keyring = match self.open_keys(username, password).await? {
+        let found = match (self.open_keys(username, password).await, old_password) {
+            (Err(Error::LockedKeys), Some(old)) => self.reseal_keys(username, old, password).await,
+            (found, _) => found,
+        };
+        let keyring = match found? {
             Some(keyring) => keyring,
             None => self.keys_elsewhere(username, password).await?,
         };
@@ -188,6 +198,24 @@ impl Agent {
         let home = self.server.home.clone();
         let (username, password) = (username.to_owned(), password.to_owned());
         blocking(move || Keyring::open(&home, &username, &password)).await
+    }
+
+    /// The keys that `old` opens, sealed under `password` from now on.
+    async fn reseal_keys(
+        &self,
+        username: &str,
+        old: &str,
+        password: &str,
+    ) -> Result<Option<Keyring>> {
+        let keyring = self.open_keys(username, old).await?;
+        let password = password.to_owned();
+        blocking(move || {
+            if let Some(keyring) = &keyring {
+                keyring.reseal(&password)?;
+            }
+            Ok(keyring)
+        })
+        .await
     }
 
     async fn new_keys(&self, username: &str, password: &str) -> Result<Keyring> {

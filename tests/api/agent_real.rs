@@ -3,8 +3,9 @@
 use std::net::TcpListener;
 
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
-use crate::agent_world::{Agent, good, refused, wait_for};
+use crate::agent_world::{Agent, Person, good, refused, wait_for};
 use crate::world::{Setup, World};
 
 #[test]
@@ -46,6 +47,43 @@ fn a_server_that_is_killed_and_returns_loses_and_doubles_nothing() {
         }
     }
     wait_for(|| (bob.texts(alice.id) == taken).then_some(()));
+}
+
+#[test]
+fn after_a_password_was_changed_elsewhere_the_old_one_opens_the_keys_once_more() {
+    let world = World::start();
+    let agent = Agent::start(&world.url(""));
+    let id = {
+        let alice = agent.person("alice");
+        alice.send(alice.id, "note to self");
+        wait_for(|| (alice.texts(alice.id) == ["note to self"]).then_some(()));
+        alice.id
+    };
+    good(agent.post("/api/logout", &json!({"id": id})));
+    let digest = |password: &str| {
+        let digest = Sha256::digest(password).to_vec();
+        digest
+            .iter()
+            .fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
+    };
+    let change = json!({"user_id": "alice", "current_password_hash": digest("p"),
+        "new_password_hash": digest("q")});
+    assert_eq!(world.post("/auth/change_password", &change).status, 200);
+
+    let login = |old: Value| {
+        let body = json!({"username": "alice", "password": "q", "old_password": old});
+        agent.post("/api/login", &body)
+    };
+    let words = refused(login(Value::Null), 400);
+    assert!(words.contains("old_password"), "{words}");
+    refused(login(json!("wrong")), 400);
+    refused(login(json!(5)), 400);
+    let texts = || Person { agent: &agent, id }.texts(id);
+    for old in [json!("p"), Value::Null, json!("wrong")] {
+        good(login(old));
+        assert_eq!(texts(), ["note to self"]);
+        good(agent.post("/api/logout", &json!({"id": id})));
+    }
 }
 
 #[test]

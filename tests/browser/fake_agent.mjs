@@ -119,9 +119,11 @@ const routes = {
     if (named(world, username)) refuse(400, "用户名已存在");
     world.person(username, false).password = password;
   },
-  "POST /api/login"(world, { username, password }) {
+  "POST /api/login"(world, { username, password, old_password }) {
     const account = named(world, username);
     if (!account || account.password !== password) refuse(400, "用户名或密码错误");
+    const sealedUnder = account.sealedUnder ?? password; // another one if it was changed elsewhere
+    if (sealedUnder !== password && sealedUnder !== old_password) refuse(400, "本地密钥无法用此密码打开");
     account.online = true;
     world.here.add(account.id);
     world.push({ type: "online", user: account.id });

@@ -23,6 +23,20 @@ test("a wrong password is told and nothing is lost", async () => {
   assert.equal(await page.inputValue("[name=username]"), "Ann");
 });
 
+test("after a password was changed elsewhere the old one is asked for once", async () => {
+  const { fake, page, ann } = stage;
+  ann.sealedUnder = "the old one";
+  await page.goto(fake.url);
+  assert.ok(await page.locator("#old").isHidden());
+  await page.fill("[name=username]", "Ann");
+  await page.fill("[name=password]", "secret");
+  await page.click("#enter");
+  await shows("#problem", "enter the old one too");
+  await page.fill("[name=oldpassword]", "the old one");
+  await page.press("[name=oldpassword]", "Enter");
+  await page.waitForURL("**/users");
+});
+
 test("passwords that differ are told before anything is sent", async () => {
   const { fake, world, page } = stage;
   await page.goto(fake.url);

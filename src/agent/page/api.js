@@ -32,7 +32,8 @@ function unwrap(status, reply) {
   return reply.data;
 }
 
-export const login = (username, password) => call("/api/login", { username, password });
+export const login = (username, password, old_password) =>
+  call("/api/login", { username, password, old_password });
 export const register = (username, password, repassword) =>
   call("/api/register", { username, password, repassword });
 export const logout = (id) => call("/api/logout", { id });
@@ -74,8 +75,8 @@ export function sendMessage(from, to, message, onProgress = () => {}) {
 }
 
 // The agent speaks Chinese, as its published interface does. Known texts are shown in English too.
+const keysLocked = /密钥无法用此密码/;
 const known = [
-  [/密钥无法用此密码/, "errKeysLocked"],
   [/密钥库已损坏/, "errKeysDamaged"],
   [/登录已过期|用户未登录/, "loginAgain"],
   [/密码.*(错误|不正确)|用户名或密码/, "errCredentials"],
@@ -87,10 +88,14 @@ const known = [
   [/(无法连接|连接失败|不可用)/, "errServer"],
 ];
 
+/** Whether the keys on this computer are sealed with another password than the one given. */
+export const keysAreLocked = (error) => error instanceof ApiError && keysLocked.test(error.message);
+
 /** What went wrong, in the reader's language where the text is known. */
 export function explain(error) {
   if (!(error instanceof ApiError)) return t("errOther");
   if (error.status === 0) return t("errOffline");
+  if (keysAreLocked(error)) return t("errKeysLocked");
   if (language() === "zh" && error.message) return error.message;
   const match = known.find(([pattern]) => pattern.test(error.message));
   return match ? t(match[1]) : error.message || t("errOther");

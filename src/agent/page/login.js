@@ -1,6 +1,6 @@
 // The first page: log in or register, then on to the people.
 
-import { actAs, actingUser, explain, login, register, whoIsHere } from "./api.js";
+import { actAs, actingUser, explain, keysAreLocked, login, register, whoIsHere } from "./api.js";
 import { avatar, byId, el } from "./dom.js";
 import { say } from "./i18n.js";
 import { openShell, setTitle, showServer } from "./shell.js";
@@ -22,7 +22,7 @@ byId("tabs").addEventListener("keydown", (event) => {
   byId(registering ? "tab-register" : "tab-login").focus();
 });
 byId("show").addEventListener("change", ({ target }) => {
-  for (const field of [form.password, form.repassword]) field.type = target.checked ? "text" : "password";
+  for (const field of [form.password, form.repassword, form.oldpassword]) field.type = target.checked ? "text" : "password";
 });
 form.addEventListener("submit", (event) => {
   event.preventDefault();
@@ -69,10 +69,17 @@ function choose(register) {
   byId("repeat").hidden = !register;
   byId("seals").hidden = !register;
   form.repassword.required = register;
+  askOldPassword(false);
   form.password.autocomplete = register ? "new-password" : "current-password";
   say(byId("enter-words"), register ? "register" : "logIn");
   complain(null);
   form.username.focus();
+}
+
+/** Keys are opened with it once when the password was changed elsewhere. */
+function askOldPassword(on) {
+  byId("old").hidden = !on;
+  if (!on) form.oldpassword.value = "";
 }
 
 function complain(key) {
@@ -93,11 +100,13 @@ async function enter() {
   try {
     if (registering) await register(username, password, form.repassword.value);
     say(byId("enter-words"), "workingLogin");
-    moveOn(await login(username, password));
+    moveOn(await login(username, password, form.oldpassword.value || undefined));
   } catch (error) {
     busy(false);
     problem.textContent = explain(error);
-    form.password.focus();
+    const locked = keysAreLocked(error);
+    if (locked) askOldPassword(true);
+    form[locked ? "oldpassword" : "password"].focus();
   }
 }
 

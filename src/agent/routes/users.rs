@@ -43,7 +43,11 @@ async fn login(agent: &State<Arc<Agent>>, data: Data<'_>) -> Answer {
     let body = read_json(data).await?;
     let username = text(&body, "username", WHO)?;
     let password = text(&body, "password", WHO)?;
-    let (session, token) = agent.login(username, password).await?;
+    let old_password = match body.get("old_password") {
+        None | Some(Value::Null) => None,
+        Some(_) => Some(text(&body, "old_password", "旧密码不能为空")?),
+    };
+    let (session, token) = agent.login(username, password, old_password).await?;
     let data = json!({"token": token, "id": session.id, "username": session.username});
     Ok(Done("登录成功", data))
 }

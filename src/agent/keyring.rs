@@ -22,6 +22,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use unicode_normalization::UnicodeNormalization;
 
 use super::crypto::{self, AesKey, KdfCost, PrivateKey};
 use super::error::{Error, Result};
@@ -70,8 +71,10 @@ impl Home {
         write_json(&self.dir.join("server.json"), &file)
     }
 
+    /// In NFC, as the server compares names: every spelling of a name has the same keys.
     fn user(&self, username: &str) -> PathBuf {
-        self.dir.join(crypto::safe_name(username))
+        let username: String = username.nfc().collect();
+        self.dir.join(crypto::safe_name(&username))
     }
 }
 

@@ -87,6 +87,19 @@ fn after_a_password_was_changed_elsewhere_the_old_one_opens_the_keys_once_more()
 }
 
 #[test]
+fn every_spelling_of_a_name_opens_the_same_keys() {
+    let world = World::start();
+    let agent = Agent::start(&world.url(""));
+    let fingerprint = |id: i64| good(agent.get(&format!("/api/fingerprint?user={id}")));
+    let composed = agent.person("Jos\u{e9}").id;
+    let before = fingerprint(composed);
+    good(agent.post("/api/logout", &json!({"id": composed})));
+    let decomposed = agent.login("Jose\u{301}").id;
+    assert_eq!(decomposed, composed);
+    assert_eq!(fingerprint(decomposed), before);
+}
+
+#[test]
 fn somebody_who_has_never_been_online_is_written_to_all_the_same() {
     let world = World::start();
     let server = world.url("");

@@ -268,10 +268,28 @@ pub fn list_in_room(app: &App, room: RoomId, limit: i64) -> Result<Vec<(Upload, 
 
 /// Removes an upload of `owner`'s, row and bytes; one that is not there is no error.
 pub async fn remove(app: &App, owner: UserId, slug: String) -> Result<()> {
+    remove_if(app, owner, slug, |_| true).await
+}
+
+/// Like [`remove`], but of an avatar only: a profile may name any path, that of a file too.
+pub async fn remove_avatar(app: &App, owner: UserId, slug: String) -> Result<()> {
+    remove_if(app, owner, slug, is_for_everyone).await
+}
+
+async fn remove_if(
+    app: &App,
+    owner: UserId,
+    slug: String,
+    is_meant: fn(&Upload) -> bool,
+) -> Result<()> {
     let path = app.config.uploads_dir().join(&slug);
     let work = move |conn: &mut Conn| {
         let own = uploads::slug.eq(slug).and(uploads::owner_id.eq(owner));
-        Ok(diesel::delete(uploads::table.filter(own)).execute(conn)?)
+        let row = uploads::table.filter(own).select(Upload::as_select());
+        let Some(upload) = row.first(conn).optional()?.filter(is_meant) else {
+            return Ok(0);
+        };
+        Ok(diesel::delete(uploads::table.find(upload.id)).execute(conn)?)
     };
     let after = move |removed: &usize| {
         if *removed > 0 {

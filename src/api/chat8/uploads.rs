@@ -103,7 +103,7 @@ pub(super) async fn remove_avatar(
         .as_deref()
         .and_then(|path| path.strip_prefix(BASE)?.strip_prefix(AVATARS));
     match slug {
-        Some(slug) => files::remove(app, owner, slug.to_owned()).await,
+        Some(slug) => files::remove_avatar(app, owner, slug.to_owned()).await,
         None => Ok(()),
     }
 }

@@ -167,6 +167,22 @@ fn somebody_elses_avatar_is_not_removed_by_showing_it() {
 }
 
 #[test]
+fn a_file_that_was_shown_as_an_avatar_stays_when_it_is_not_shown_any_more() {
+    let world = World::start();
+    let [alice, bob] = ["alice", "bob"].map(|name| Someone::new(&world, name));
+    let url = text(&data(&alice.upload(&bob, "a.png", PNG))["file_url"]);
+    let as_avatar = url.replace("files", "avatars");
+    data(&alice.put("/user/profile", &json!({ "avatar": as_avatar })));
+    assert_eq!(world.get(&as_avatar, &[]).status, 404, "it is bob's alone");
+    data(&alice.put("/user/profile", &json!({"avatar": null})));
+    assert_eq!(fetch(&bob, &url, &[]).status, 200);
+    data(&alice.put("/user/profile", &json!({ "avatar": as_avatar })));
+    data(&alice.upload_avatar("b.png", PNG));
+    assert_eq!(fetch(&bob, &url, &[]).status, 200);
+    assert_eq!(files_on_disk(&world), 2);
+}
+
+#[test]
 fn of_racing_avatars_one_stays_and_nothing_else() {
     let world = World::start();
     let alice = Someone::new(&world, "alice");

@@ -58,6 +58,15 @@ impl Presence {
         hub.note_change(user);
     }
 
+    /// Keeps what is known by one login of a user's as known by another, which takes its place.
+    pub fn move_session(&self, user: UserId, old: SessionId, new: SessionId) {
+        if let Some(seen) = self.seen().get_mut(&user)
+            && seen.session == old
+        {
+            seen.session = new;
+        }
+    }
+
     /// Forgets the addresses of all who are not online any more.
     pub fn forget_absent(&self, hub: &Hub) {
         self.seen()

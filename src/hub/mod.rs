@@ -216,6 +216,15 @@ impl Hub {
             .collect()
     }
 
+    /// Lets what depends on one login depend on another, which takes its place.
+    pub fn move_session(&self, old: SessionId, new: SessionId) {
+        for entry in self.listeners().entries.values_mut() {
+            if entry.subscriber.session == Some(old) {
+                entry.subscriber.session = Some(new);
+            }
+        }
+    }
+
     /// Ends what depends on one login.
     pub fn end_session(&self, session: SessionId) {
         self.end_where(End::SessionEnded, |subscriber| {

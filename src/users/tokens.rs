@@ -1,7 +1,9 @@
 //! Bearer tokens: JWT, HS256, one session row each.
 //!
 //! A token is only as good as its session: logout, a password change or expiry ends both at once,
-//! and with them every live socket that was opened with it.
+//! and with them every live socket that was opened with it, or with one that it has replaced.
+
+use std::sync::Arc;
 
 use diesel::prelude::*;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, errors::ErrorKind};
@@ -56,23 +58,27 @@ pub async fn issue(app: &App, user: UserId) -> Result<Token> {
     hand_out(app, session, now)
 }
 
-/// A new session and its token in place of an old session, which ends as [`end`] has it. Of
+/// A new session and its token in place of an old session. The old token ends; sockets and what
+/// presence knows go on as the new session's, sockets until the old one would have expired. Of
 /// several calls for the same one, a single one succeeds.
 ///
 /// Errors: [`Error::InvalidToken`] if the old session has been ended meanwhile.
-pub async fn replace(app: &App, old: Session) -> Result<Token> {
+pub async fn replace(app: &Arc<App>, old: Session) -> Result<Token> {
     let (session, now) = draw(app, old.user);
-    app.db
-        .write(
-            move |conn| match diesel::delete(sessions::table.find(old.id)).execute(conn)? {
-                0 => Err(Error::InvalidToken),
-                _ => begin(conn, session, now),
-            },
-        )
-        .await?;
-    let token = hand_out(app, session, now)?;
-    tell_ended(app, old);
-    Ok(token)
+    let its_app = app.clone();
+    let work =
+        move |conn: &mut Conn| match diesel::delete(sessions::table.find(old.id)).execute(conn)? {
+            0 => Err(Error::InvalidToken),
+            _ => begin(conn, session, now),
+        };
+    let after = move |(): &()| {
+        // First of all: who begins to listen meanwhile asks again whether the token is good.
+        its_app.caches.sessions.remove(&old.id);
+        its_app.hub.move_session(old.id, session.id);
+        its_app.presence.move_session(old.user, old.id, session.id);
+    };
+    app.db.write_then(work, after).await?;
+    hand_out(app, session, now)
 }
 
 /// A session that is not entered anywhere yet, and when it begins.

@@ -3,7 +3,7 @@
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::{Live, Someone, data, text, wait_until};
+use super::{Live, Someone, data, done, password_of, text, wait_until};
 use crate::world::{Setup, World};
 
 #[test]
@@ -72,14 +72,49 @@ fn the_end_of_the_login_is_the_end_of_its_sockets() {
     let alice = Someone::new(&world, "alice");
     let mut live = alice.connect();
     live.ping();
-    let other = alice.with_token(&text(
-        &data(&alice.post("/auth/refresh", &json!({})))["access_token"],
-    ));
+    alice.post("/auth/logout", &json!({}));
     assert_eq!(live.closing_code(), Some(1008));
-    let mut live = other.connect();
+}
+
+/// The same user with the token that replaces theirs.
+fn refreshed<'w>(someone: &Someone<'w>) -> Someone<'w> {
+    let refreshed = data(&someone.post("/auth/refresh", &json!({})));
+    someone.with_token(&text(&refreshed["access_token"]))
+}
+
+#[test]
+fn a_refresh_is_not_heard_and_logout_ends_the_sockets_from_before_it() {
+    let world = World::start();
+    let [alice, bob] = ["alice", "bob"].map(|name| Someone::new(&world, name));
+    alice.befriend(&bob);
+    let mut friend = bob.connect();
+    friend.ping();
+    let mut live = alice.connect();
+    let mut heard = || text(&friend.next_of("user_status")["status"]);
+    assert_eq!(heard(), "online");
+    let alice = refreshed(&refreshed(&alice));
     live.ping();
-    other.post("/auth/logout", &json!({}));
+    data(&alice.put("/user/status", &json!({"status": "away"})));
+    assert_eq!(heard(), "away", "nothing was heard in between");
+    done(&alice.post("/auth/logout", &json!({})), "登出成功");
     assert_eq!(live.closing_code(), Some(1008));
+    assert_eq!(heard(), "offline");
+}
+
+#[test]
+fn a_new_password_ends_the_refreshed_sockets_of_every_login_but_its_own() {
+    let world = World::start();
+    let alice = Someone::new(&world, "alice");
+    let login = json!({"username": "alice", "password": password_of("alice")});
+    let login = data(&world.post("/api/v1/auth/login", &login));
+    let other = alice.with_token(&text(&login["access_token"]));
+    let (mut own, mut others) = (alice.connect(), other.connect());
+    let alice = refreshed(&alice);
+    refreshed(&other);
+    let change = json!({"current_password": password_of("alice"), "new_password": "12345678", "confirm_password": "12345678"});
+    done(&alice.put("/user/password", &change), "密码修改成功");
+    assert_eq!(others.closing_code(), Some(1008));
+    own.ping();
 }
 
 #[test]

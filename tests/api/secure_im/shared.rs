@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::person::{Person, detail, log_in};
 use super::socket::Socket;
-use crate::world::World;
+use crate::world::{Reply, World};
 
 /// Opens chat8's socket with a token of this API: there is one login for all of them.
 fn open_chat8(person: &Person) -> Socket {
@@ -90,4 +90,27 @@ fn a_new_password_ends_every_login_and_what_was_known_by_it() {
     detail(&bob.get("/me/contacts"), 401);
     detail(&alice.get("/users/bob/connection-info"), 404);
     assert_eq!(socket.close_code(), Some(1008));
+}
+
+/// A call of chat8 with a token; answers with its data.
+fn call_chat8(world: &World, call: &str, token: &str, body: &Value) -> Value {
+    let (method, path) = call.split_once(' ').expect("a method and a path");
+    let request = world.request(method.parse().expect("a method"), path);
+    let reply = Reply::to(request.bearer_auth(token).json(body));
+    assert_eq!(reply.status, 200, "{reply:?}");
+    reply.json()["data"].clone()
+}
+
+#[test]
+fn a_refresh_in_chat8_keeps_its_user_online_where_they_are() {
+    let world = World::start();
+    let [alice, bob] = Person::arrive_all(&world, ["alice", "bob"]);
+    let whereabouts = || alice.get("/users/bob/connection-info");
+    let before = whereabouts().json();
+    assert_eq!(before["ip_address"], "127.0.0.1");
+    let fresh = call_chat8(&world, "POST /api/v1/auth/refresh", &bob.token, &json!({}));
+    assert_eq!(whereabouts().json(), before);
+    let token = fresh["access_token"].as_str().expect("a token");
+    call_chat8(&world, "POST /api/v1/auth/logout", token, &json!({}));
+    detail(&whereabouts(), 404);
 }

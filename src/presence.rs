@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::hub::Hub;
 use crate::model::{SessionId, Status, User, UserId};
 
-/// How long a login or heartbeat of secure_im keeps its user online.
+/// How long a login of secure_im or chat8, or a heartbeat, keeps its user online.
 const RECENT: Duration = Duration::from_secs(120);
 
 /// Where a user can be reached directly, peer to peer.
@@ -24,58 +24,69 @@ pub struct Endpoint {
 
 struct Seen {
     at: Instant,
-    endpoint: Endpoint,
+    /// If the API of the login asks for it: secure_im does.
+    endpoint: Option<Endpoint>,
     session: SessionId,
 }
 
-/// Recent logins and heartbeats.
+impl Seen {
+    fn is_recent(&self) -> bool {
+        self.at.elapsed() < RECENT
+    }
+}
+
+/// Recent logins and heartbeats, each user's by session, the latest last.
 #[derive(Default)]
-pub struct Presence(Mutex<HashMap<UserId, Seen>>);
+pub struct Presence(Mutex<HashMap<UserId, Vec<Seen>>>);
 
 impl Presence {
     /// Notes a login or heartbeat; watchers of the hub hear of it.
-    pub fn note(&self, hub: &Hub, user: UserId, session: SessionId, endpoint: Endpoint) {
-        self.seen().insert(
-            user,
-            Seen {
-                at: Instant::now(),
-                endpoint,
-                session,
-            },
-        );
+    pub fn note(&self, hub: &Hub, user: UserId, session: SessionId, endpoint: Option<Endpoint>) {
+        let mut seen = self.seen();
+        let of_user = seen.entry(user).or_default();
+        // What is not recent is kept for its address only, until there is a newer one.
+        of_user
+            .retain(|other| other.session != session && (other.is_recent() || endpoint.is_none()));
+        of_user.push(Seen {
+            at: Instant::now(),
+            endpoint,
+            session,
+        });
+        drop(seen);
         hub.note_change(user);
     }
 
-    /// Forgets a user's address and recent login; of one session only, if one is named. Watchers
-    /// of the hub hear of it.
+    /// Forgets a user's addresses and recent logins; of one session only, if one is named.
+    /// Watchers of the hub hear of it.
     pub fn forget(&self, hub: &Hub, user: UserId, session: Option<SessionId>) {
-        let mut seen = self.seen();
-        let is_meant = |seen: &Seen| session.is_none_or(|session| seen.session == session);
-        if seen.get(&user).is_some_and(is_meant) {
-            seen.remove(&user);
+        if let Some(of_user) = self.seen().get_mut(&user) {
+            of_user.retain(|seen| session.is_some_and(|session| seen.session != session));
         }
-        drop(seen);
         hub.note_change(user);
     }
 
     /// Keeps what is known by one login of a user's as known by another, which takes its place.
     pub fn move_session(&self, user: UserId, old: SessionId, new: SessionId) {
-        if let Some(seen) = self.seen().get_mut(&user)
-            && seen.session == old
-        {
-            seen.session = new;
+        for seen in self.seen().get_mut(&user).into_iter().flatten() {
+            if seen.session == old {
+                seen.session = new;
+            }
         }
     }
 
-    /// Forgets the addresses of all who are not online any more.
+    /// Forgets logins that count no more, and the addresses of all who are not online any more.
     pub fn forget_absent(&self, hub: &Hub) {
-        self.seen()
-            .retain(|user, seen| seen.at.elapsed() < RECENT || hub.is_live(*user));
+        self.seen().retain(|user, of_user| {
+            let is_live = hub.is_live(*user);
+            of_user.retain(|seen| seen.is_recent() || seen.endpoint.is_some() && is_live);
+            !of_user.is_empty()
+        });
     }
 
     /// Where a user was last seen, if not forgotten since.
     pub fn endpoint(&self, user: UserId) -> Option<Endpoint> {
-        self.seen().get(&user).map(|seen| seen.endpoint)
+        let seen = self.seen();
+        seen.get(&user)?.iter().rev().find_map(|seen| seen.endpoint)
     }
 
     /// Whether a user is online.
@@ -84,14 +95,16 @@ impl Presence {
             || self
                 .seen()
                 .get(&user)
-                .is_some_and(|seen| seen.at.elapsed() < RECENT)
+                .is_some_and(|of_user| of_user.iter().any(Seen::is_recent))
     }
 
     /// Everybody who is online.
     pub fn online_users(&self, hub: &Hub) -> HashSet<UserId> {
         let mut online = hub.live_users();
         let seen = self.seen();
-        let recent = seen.iter().filter(|(_, seen)| seen.at.elapsed() < RECENT);
+        let recent = seen
+            .iter()
+            .filter(|(_, of_user)| of_user.iter().any(Seen::is_recent));
         online.extend(recent.map(|(user, _)| *user));
         online
     }
@@ -105,7 +118,7 @@ impl Presence {
         }
     }
 
-    fn seen(&self) -> MutexGuard<'_, HashMap<UserId, Seen>> {
+    fn seen(&self) -> MutexGuard<'_, HashMap<UserId, Vec<Seen>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -61,7 +61,7 @@ pub(super) async fn log_in(
     let (user, token) = users::log_in(app, &username, secret_of(&password), peer.ip).await?;
     if let Some(endpoint) = endpoint(&peer, port) {
         app.presence
-            .note(&app.hub, user.id, token.session.id, endpoint);
+            .note(&app.hub, user.id, token.session.id, Some(endpoint));
     }
     let granted = json!({
         "access_token": token.text,

@@ -31,7 +31,7 @@ const QUEUE_BYTES: usize = 16 << 20;
 pub struct Subscriber {
     /// Whose events.
     pub user: UserId,
-    /// Their name, for [`Event::Joined`].
+    /// Their name, for [`Event::Joined`] and [`Event::Left`]; see [`Hub::rename`].
     pub username: String,
     /// The login it depends on, if there is one.
     pub session: Option<SessionId>,
@@ -214,6 +214,15 @@ impl Hub {
             .iter()
             .map(|(channel, ids)| (*channel, ids.len()))
             .collect()
+    }
+
+    /// Gives a user's subscriptions their present name.
+    pub fn rename(&self, user: UserId, username: &str) {
+        for entry in self.listeners().entries.values_mut() {
+            if entry.subscriber.user == user {
+                username.clone_into(&mut entry.subscriber.username);
+            }
+        }
     }
 
     /// Lets what depends on one login depend on another, which takes its place.

@@ -362,6 +362,7 @@ pub async fn change_profile(
         .write_then(work, move |(before, user): &(User, User)| {
             if user.username != before.username {
                 names::forget(&its_app, id, &before.username);
+                its_app.hub.rename(id, &user.username);
             }
             its_app.hub.note_change(id);
         })

@@ -6,7 +6,7 @@ use rocket::request::{FromRequest, Outcome, Request};
 use rocket_ws::{Channel as Upgrade, WebSocket};
 
 use super::Failure;
-use crate::api::http::{AppState, Bearer, is_origin_allowed};
+use crate::api::http::{AppState, Bearer, is_origin_allowed, log_if_internal};
 use crate::api::socket::{self, Answers, CloseCodes, until};
 use crate::app::App;
 use crate::error::Error;
@@ -94,9 +94,14 @@ fn admit(
 
 /// Passes a text on to all others.
 async fn say(app: &App, user: &User, text: String) -> Answers {
+    // They may have another name by now than at the handshake.
+    let username = users::username_by_id(app, user.id).unwrap_or_else(|error| {
+        log_if_internal(&error);
+        user.username.clone()
+    });
     let event = Event::Broadcast {
         user: user.id,
-        username: user.username.clone(),
+        username,
         text,
     };
     app.hub.to_channel(Channel::SecureIm, Some(user.id), event);

@@ -149,3 +149,19 @@ fn a_login_at_chat8_keeps_its_user_online_and_tells_no_address() {
     log_out_at_chat8(&here);
     assert!(online().is_empty());
 }
+
+#[test]
+fn a_name_changed_in_chat8_is_the_one_that_others_hear() {
+    let world = World::start();
+    let [alice, bob] = Person::arrive_all(&world, ["alice", "bob"]);
+    let mut at_alice = Socket::open(&alice);
+    at_alice.settle();
+    let mut at_bob = Socket::open(&bob);
+    assert_eq!(at_alice.hear(), "用户 bob 加入了聊天");
+    let change = json!({ "username": "robert" });
+    call_chat8(&world, "PUT /api/v1/user/profile", &bob.token, &change);
+    at_bob.say("hello");
+    assert_eq!(at_alice.hear(), "robert: hello");
+    drop(at_bob);
+    assert_eq!(at_alice.hear(), "用户 robert 已离开");
+}

@@ -75,6 +75,13 @@ pub fn parse_username(text: &str) -> Result<String> {
     Ok(username)
 }
 
+/// A text as searches compare it: NFC, each character in lower case by itself, a final sigma as
+/// any other. The same for the names that are stored and for what is looked for in them.
+pub fn folded(text: &str) -> String {
+    let lower = text.nfc().flat_map(char::to_lowercase);
+    lower.map(|c| if c == 'ς' { 'σ' } else { c }).collect()
+}
+
 /// An e-mail address as it is kept: lower case; one `@` between a name and a domain.
 pub fn parse_email(text: &str) -> Result<String> {
     let email = text.trim().to_lowercase();
@@ -111,7 +118,7 @@ pub async fn register(app: &App, registration: Registration) -> Result<User> {
     app.db
         .write(move |conn| {
             let row = (
-                users::username_folded.eq(username.to_lowercase()),
+                users::username_folded.eq(folded(&username)),
                 users::username.eq(username),
                 users::email.eq(email),
                 users::verifier.eq(verifier),
@@ -291,11 +298,11 @@ pub fn count(app: &App) -> Result<i64> {
 /// Users whose name contains `text`, whatever the case, or whose e-mail address it is exactly;
 /// never `except`; by username, at most `limit`. Wildcards of LIKE are literal text. Scans.
 pub fn search(app: &App, text: &str, except: UserId, limit: i64) -> Result<Vec<User>> {
+    let folded = folded(text);
     // No name is longer, and none has a NUL character, which PostgreSQL would refuse.
-    if text.len() > 4 * LONGEST_USERNAME || text.contains('\0') {
+    if folded.len() > 4 * LONGEST_USERNAME || folded.contains('\0') {
         return Ok(Vec::new());
     }
-    let folded = text.to_lowercase();
     let mut pattern = String::from("%");
     for character in folded.chars() {
         if matches!(character, '%' | '_' | '\\') {
@@ -308,7 +315,7 @@ pub fn search(app: &App, text: &str, except: UserId, limit: i64) -> Result<Vec<U
         let is_match = users::username_folded
             .like(pattern)
             .escape('\\')
-            .or(users::email.eq(folded));
+            .or(users::email.eq(text.to_lowercase()));
         Ok(users::table
             .filter(users::id.ne(except))
             .filter(is_match.assume_not_null())
@@ -334,7 +341,7 @@ pub async fn change_profile(
         let before = user_to_change(conn, id)?;
         let user = users::table.find(id);
         if let Some(username) = username {
-            let folded = users::username_folded.eq(username.to_lowercase());
+            let folded = users::username_folded.eq(folded(&username));
             diesel::update(user)
                 .set((users::username.eq(username), folded))
                 .execute(conn)

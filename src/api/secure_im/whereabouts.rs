@@ -94,11 +94,11 @@ pub(super) fn heartbeat(app: &AppState, bearer: Bearer, peer: Peer, body: Body) 
 #[get("/users/search/<q>")]
 pub(super) fn search(app: &AppState, bearer: Bearer, q: &str) -> Answer {
     bearer.session(app)?;
-    let folded = q.to_lowercase();
+    let folded = users::folded(q);
     // One more, since one may be found by e-mail address, which is not published here; the id is
     // nobody's, so that nobody is left out.
     let mut found = users::search(app, q, UserId(0), i64::from(MOST_FOUND) + 1)?;
-    found.retain(|user| user.username.to_lowercase().contains(&folded));
+    found.retain(|user| users::folded(&user.username).contains(&folded));
     found.truncate(MOST_FOUND as usize);
     let shown = |user: &User| {
         let is_online = app.presence.is_online(&app.hub, user.id);

@@ -136,6 +136,19 @@ fn with_the_setting_only_those_whom_one_has_added_are_told() {
     );
 }
 
+/// The names that a search finds.
+fn found(person: &Person, q: &str) -> Vec<String> {
+    let mut path = reqwest::Url::parse(&person.world.url("/users/search/")).expect("a URL");
+    path.path_segments_mut()
+        .expect("a path")
+        .pop_if_empty()
+        .push(q);
+    let list = person.list(path.path());
+    list.iter()
+        .map(|user| user["username"].as_str().expect("a name").to_owned())
+        .collect()
+}
+
 #[test]
 fn people_are_found_by_a_part_of_their_name_whatever_the_case() {
     let world = World::start();
@@ -143,18 +156,7 @@ fn people_are_found_by_a_part_of_their_name_whatever_the_case() {
     for name in ["MALICE", "bob", "a%_b"] {
         register(&world, name);
     }
-    let found = |q: &str| -> Vec<String> {
-        let path = reqwest::Url::parse(&world.url("/users/search/")).expect("a URL");
-        let mut path = path.clone();
-        path.path_segments_mut()
-            .expect("a path")
-            .pop_if_empty()
-            .push(q);
-        let list = alice.list(path.path());
-        list.iter()
-            .map(|user| user["username"].as_str().expect("a name").to_owned())
-            .collect()
-    };
+    let found = |q: &str| found(&alice, q);
     assert_eq!(found("alic"), ["Alice", "MALICE"]);
     assert_eq!(found("%_"), ["a%_b"]);
     for nobodys in ["bob@example.com", "a\0", &"a".repeat(60_000)] {
@@ -163,6 +165,29 @@ fn people_are_found_by_a_part_of_their_name_whatever_the_case() {
     let list = alice.list("/users/search/alice");
     let expected = json!({ "id": alice.id, "username": "Alice", "is_online": true });
     assert_eq!(list[0], expected);
+}
+
+#[test]
+fn how_a_letter_is_written_and_where_it_stands_makes_no_difference_to_a_search() {
+    let world = World::start();
+    let person = Person::arrive(&world, "Café");
+    for name in ["ΟΔΥΣΣΕΥΣ", "Οδυσσεύς"] {
+        world.register(name);
+    }
+    for q in ["café", "cafe\u{301}", "CAFE\u{301}"] {
+        assert_eq!(found(&person, q), ["Café"], "{q}");
+    }
+    for q in ["ΟΔΥΣ", "οδυς", "οδυσ"] {
+        assert_eq!(found(&person, q), ["ΟΔΥΣΣΕΥΣ", "Οδυσσεύς"], "{q}");
+    }
+    for q in ["ευς", "ευσ", "ΕΥΣ"] {
+        assert_eq!(found(&person, q), ["ΟΔΥΣΣΕΥΣ"], "{q}");
+    }
+    // As long as the longest name, though its parts are longer.
+    let long = "한".repeat(128);
+    world.register(&long);
+    let parts = "\u{1112}\u{1161}\u{11ab}".repeat(128);
+    assert_eq!(found(&person, &parts), [long]);
 }
 
 #[test]

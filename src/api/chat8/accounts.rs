@@ -2,6 +2,7 @@
 
 use rocket::post;
 use serde::{Deserialize, Serialize};
+use unicode_normalization::UnicodeNormalization;
 
 use super::wording::Failure;
 use super::{Answer, done, success};
@@ -131,9 +132,9 @@ pub(super) async fn logout(app: &AppState, bearer: Bearer) -> Answer {
     Ok(done("登出成功"))
 }
 
-/// Refuses usernames that this API finds too long.
+/// Refuses usernames that this API finds too long, counted as they are kept.
 pub(super) fn check_username(username: &str) -> Result<(), Failure> {
-    if username.chars().count() > LONGEST_USERNAME {
+    if username.nfc().count() > LONGEST_USERNAME {
         let problem = format!("must have at most {LONGEST_USERNAME} characters");
         return Err(Failure::invalid("username", problem));
     }

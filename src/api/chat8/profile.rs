@@ -81,7 +81,10 @@ pub(super) async fn change(app: &AppState, bearer: Bearer, body: Body) -> Answer
         email,
         avatar,
     } = body.json()?;
-    if let Some(username) = &username {
+    if let Some(username) = &username
+        // One that was taken in another API may be longer, and may stay.
+        && users::parse_username(username)? != users::username_by_id(app, session.user)?
+    {
         check_username(username)?;
     }
     let avatar = match avatar {

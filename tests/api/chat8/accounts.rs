@@ -179,6 +179,32 @@ fn a_profile_changes_only_in_what_is_named() {
 }
 
 #[test]
+fn a_name_counts_as_it_is_kept_and_a_longer_one_from_elsewhere_may_stay() {
+    let world = World::start();
+    let composed = "é".repeat(64);
+    let alice = Someone::new(&world, &"e\u{301}".repeat(64));
+    let profile = data(&alice.get("/user/profile"));
+    assert_eq!(profile["username"], json!(composed));
+    let long = "x".repeat(100);
+    let account = json!({"username": long, "email": "long@example.org", "password": "12345678", "public_key": "k"});
+    let id = world.post("/users/", &account).json()["id"].as_i64();
+    let login = data(&log_in(&world, &long, "12345678"));
+    let bob = Someone {
+        world: &world,
+        id: id.expect("an integer"),
+        username: long.clone(),
+        token: text(&login["access_token"]),
+    };
+    let same = json!({"username": long, "avatar": "/pictures/b.png"});
+    assert_eq!(
+        data(&bob.put("/user/profile", &same))["avatar"],
+        "/pictures/b.png"
+    );
+    let other = json!({"username": "y".repeat(100)});
+    refused(&bob.put("/user/profile", &other), 422, "VALIDATION");
+}
+
+#[test]
 fn of_racing_names_the_last_one_stays_and_the_others_are_nobodys() {
     let world = World::start();
     let alice = Someone::new(&world, "alice");

@@ -214,7 +214,7 @@ impl Form {
         while let Some(mut part) = in_time(parts.next_field()).await? {
             match part.name() {
                 Some("file") if form.file.is_none() => {
-                    let name = part.file_name().unwrap_or_default().to_owned();
+                    let name = unescaped(part.file_name().unwrap_or_default());
                     let mut incoming = Incoming::begin(app, limit_bytes).await?;
                     while let Some(bytes) = in_time(part.chunk()).await? {
                         incoming.write(&bytes).await?;
@@ -276,6 +276,14 @@ impl AsyncRead for Sips<'_, '_> {
         self.left = self.left.saturating_sub(into.filled().len() - before);
         polled
     }
+}
+
+/// A file name without the escapes of browsers, which write a `%` itself as it is: these three are
+/// all there are (WHATWG, multipart/form-data encoding).
+fn unescaped(name: &str) -> String {
+    name.replace("%22", "\"")
+        .replace("%0D", "\r")
+        .replace("%0A", "\n")
 }
 
 /// The value of a part that is no file.

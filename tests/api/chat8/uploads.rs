@@ -59,6 +59,23 @@ fn a_file_goes_to_its_receiver_as_a_message_and_to_nobody_else() {
 }
 
 #[test]
+fn a_name_is_shown_without_what_browsers_write_for_quotes_and_line_ends() {
+    let world = World::start();
+    let [alice, bob] = ["alice", "bob"].map(|name| Someone::new(&world, name));
+    let form = format!(
+        "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a %22b%22%0D%0A 100%2541.txt\"\r\n\r\nx\r\n\
+         --b\r\nContent-Disposition: form-data; name=\"receiver_id\"\r\n\r\n{}\r\n--b--\r\n",
+        bob.id
+    );
+    let request = world.request(Method::POST, "/api/v1/upload/file");
+    let request = request
+        .bearer_auth(&alice.token)
+        .header("Content-Type", "multipart/form-data; boundary=b");
+    let stored = data(&Reply::to(request.body(form)));
+    assert_eq!(stored["file_name"], "a \"b\" 100%2541.txt");
+}
+
+#[test]
 fn a_range_is_served_alone_and_one_that_is_not_there_is_416() {
     let world = World::start();
     let [alice, bob] = ["alice", "bob"].map(|name| Someone::new(&world, name));

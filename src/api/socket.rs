@@ -103,6 +103,7 @@ pub(crate) async fn run<E, R, F>(
     part(sink, stream, farewell).await;
 }
 
+/// The code and the reason of our close frame; none if the peer has closed, or is gone.
 type Farewell = Option<(u16, &'static str)>;
 
 /// What a frame leads to; an error is the end.
@@ -165,12 +166,16 @@ async fn part(
     mut stream: SplitStream<DuplexStream>,
     farewell: Farewell,
 ) {
-    let close = farewell.map(|(code, reason)| CloseFrame {
-        code: CloseCode::from(code),
-        reason: reason.into(),
-    });
     let parted = async {
-        if sink.send(Message::Close(close)).await.is_ok() {
+        let Some((code, reason)) = farewell else {
+            // The library has the answer to a peer's close frame ready; it leaves with a flush.
+            return drop(sink.flush().await);
+        };
+        let close = CloseFrame {
+            code: CloseCode::from(code),
+            reason: reason.into(),
+        };
+        if sink.send(Message::Close(Some(close))).await.is_ok() {
             while let Some(Ok(_)) = stream.next().await {}
         }
     };

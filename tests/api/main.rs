@@ -30,6 +30,7 @@ mod encommunication;
 mod one_store;
 mod relay_stub;
 mod secure_im;
+mod sockets;
 
 mod model_property;
 mod permission_matrix;

@@ -12,6 +12,7 @@ mod encommunication;
 pub(crate) mod http;
 pub(crate) mod listing;
 mod message_store;
+mod method;
 pub(crate) mod object;
 mod observe;
 mod secure_im;
@@ -155,6 +156,7 @@ fn http_server(
         rocket.register(*base, encommunication::catchers())
     });
     rocket
+        .attach(method::AsSent)
         .attach(AdHoc::on_request("optional final slash", |request, _| {
             Box::pin(async move { drop_final_slash(request) })
         }))

@@ -361,3 +361,13 @@ fn an_agent_listens_on_this_machine_only() {
         .output();
     assert!(!output.expect("it runs").status.success());
 }
+
+#[test]
+fn a_form_field_cannot_change_the_method() {
+    let agent = Agent::start("http://127.0.0.1:9");
+    for method in ["GET", "HEAD", "DELETE"] {
+        let request = agent.http.post(format!("{}/api/me", agent.url));
+        let response = request.form(&[("_method", method)]).send();
+        assert_eq!(response.expect("an answer").status(), 404, "{method}");
+    }
+}

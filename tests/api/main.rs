@@ -29,6 +29,7 @@ mod agent_world;
 mod encommunication;
 mod one_store;
 mod relay_stub;
+mod requests;
 mod secure_im;
 mod sockets;
 

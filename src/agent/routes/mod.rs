@@ -48,6 +48,7 @@ pub(super) async fn serve(
     let rocket = rocket::custom(rocket_config(config))
         .manage(agent)
         .manage(shutdown.clone())
+        .attach(guard::AsSent)
         .attach(guard::fairing())
         .attach(guard::forgetting())
         .attach(AdHoc::on_liftoff("announce", |rocket| {

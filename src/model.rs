@@ -98,7 +98,7 @@ macro_rules! word {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal),* $(,)? }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
-        #[serde(rename_all = "lowercase")]
+        #[serde(rename_all = "lowercase", try_from = "String")]
         pub enum $name { $($(#[$variant_doc])* $variant),* }
 
         impl $name {
@@ -116,7 +116,7 @@ macro_rules! word {
         impl TryFrom<String> for $name {
             type Error = String;
             fn try_from(word: String) -> Result<Self, String> {
-                Self::parse(&word).ok_or_else(|| format!("not a {}: {word}", stringify!($name)))
+                Self::parse(&word).ok_or_else(|| format!("`{word}` is none of {}", [$($text),*].join(", ")))
             }
         }
     };

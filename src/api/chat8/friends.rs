@@ -118,10 +118,22 @@ pub(super) async fn ask(app: &AppState, bearer: Bearer, body: Body) -> Answer {
 }
 
 #[derive(Clone, Copy, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
+#[serde(try_from = "String")]
 enum Decision {
     Accept,
     Reject,
+}
+
+impl TryFrom<String> for Decision {
+    type Error = String;
+
+    fn try_from(word: String) -> Result<Self, String> {
+        match word.as_str() {
+            "accept" => Ok(Decision::Accept),
+            "reject" => Ok(Decision::Reject),
+            _ => Err(format!("`{word}` is none of accept, reject")),
+        }
+    }
 }
 
 #[derive(Deserialize)]

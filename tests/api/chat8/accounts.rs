@@ -277,14 +277,18 @@ fn a_status_is_one_of_three() {
         );
         assert_eq!(data(&alice.get("/user/profile"))["status"], status);
     }
-    assert!(
-        refused(
-            &alice.put("/user/status", &json!({"status": "busy"})),
-            422,
-            "VALIDATION"
-        )["status"]
-            .is_string()
-    );
+    for wrong in [
+        json!("busy"),
+        json!("Online"),
+        json!(5),
+        json!(null),
+        json!(["online"]),
+        json!({"online": null}),
+    ] {
+        let reply = alice.put("/user/status", &json!({"status": wrong}));
+        let details = refused(&reply, 422, "VALIDATION");
+        assert!(details["status"].is_string(), "{wrong}: {details}");
+    }
 }
 
 #[test]

@@ -30,14 +30,11 @@ fn a_request_that_is_accepted_makes_both_friends() {
     for outsider in [&alice, &eve] {
         refused(&outsider.put(&path, &accept), 404, "NOT_FOUND");
     }
-    assert!(
-        refused(
-            &bob.put(&path, &json!({"action": "maybe"})),
-            422,
-            "VALIDATION"
-        )["action"]
-            .is_string()
-    );
+    for wrong in [json!("maybe"), json!(1), json!({"accept": null})] {
+        let reply = bob.put(&path, &json!({"action": wrong}));
+        let details = refused(&reply, 422, "VALIDATION");
+        assert!(details["action"].is_string(), "{wrong}: {details}");
+    }
     done(&bob.put(&path, &accept), "好友请求已处理");
     refused(&bob.put(&path, &accept), 404, "NOT_FOUND");
     for (one, other) in [(&alice, &bob), (&bob, &alice)] {

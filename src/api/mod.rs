@@ -15,6 +15,7 @@ mod message_store;
 mod method;
 pub(crate) mod object;
 mod observe;
+mod peer;
 mod secure_im;
 pub(crate) mod socket;
 

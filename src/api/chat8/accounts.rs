@@ -6,7 +6,8 @@ use unicode_normalization::UnicodeNormalization;
 
 use super::wording::Failure;
 use super::{Answer, done, success};
-use crate::api::http::{AppState, Bearer, Body, Peer};
+use crate::api::http::{AppState, Bearer, Body};
+use crate::api::peer::Peer;
 use crate::error::Error;
 use crate::users::password::secret_of;
 use crate::users::{self, Registration, tokens};

@@ -7,7 +7,8 @@ use serde_json::json;
 
 use super::wording::Failure;
 use super::{Answer, success};
-use crate::api::http::{AppState, Body, Peer, Reply};
+use crate::api::http::{AppState, Body, Reply};
+use crate::api::peer::Peer;
 use crate::users::{self, Registration, password::secret_of};
 
 #[derive(Deserialize)]

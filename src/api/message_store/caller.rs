@@ -4,7 +4,8 @@ use rocket::http::Status;
 use rocket::request::{FromRequest, Outcome, Request};
 
 use super::Failure;
-use crate::api::http::{Bearer, Peer};
+use crate::api::http::Bearer;
+use crate::api::peer::Peer;
 use crate::app::App;
 use crate::config::Auth;
 use crate::error::{Error, Result};

@@ -7,7 +7,8 @@ use serde_json::json;
 
 use super::fields::Fields;
 use super::{Answer, Failure};
-use crate::api::http::{AppState, Bearer, Body, Peer, Reply};
+use crate::api::http::{AppState, Bearer, Body, Reply};
+use crate::api::peer::Peer;
 use crate::app::App;
 use crate::config::ConnectionInfo;
 use crate::contacts;

@@ -1,6 +1,6 @@
 //! Where a request comes from: its address, and whether that is this machine.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use rocket::http::uri::Host;
@@ -40,7 +40,7 @@ impl<'r> FromRequest<'r> for Peer {
             .any(|name| headers.contains(*name));
         let is_from_page = headers.contains("Origin") && !is_origin_allowed(app, request);
         Outcome::Success(Peer {
-            ip: forwarded_for(app, request, direct).or(direct),
+            ip: forwarded_for(app, request, direct),
             port: remote.map(|address| address.port()),
             is_local: direct.is_some_and(is_loopback)
                 && !is_forwarded
@@ -50,19 +50,33 @@ impl<'r> FromRequest<'r> for Peer {
     }
 }
 
-/// The last address of `X-Forwarded-For` that is not a trusted proxy's, if one of those told it.
+/// The last address of `X-Forwarded-For` that is not a trusted proxy's, or the first that only
+/// trusted ones told. What stands before an entry that cannot be read is nobody's word.
 fn forwarded_for(app: &App, request: &Request<'_>, direct: Option<IpAddr>) -> Option<IpAddr> {
     let trusted = &app.config.trusted_proxies;
-    direct.filter(|ip| trusted.contains(ip))?;
     let hops: Vec<&str> = request
         .headers()
         .get("X-Forwarded-For")
         .flat_map(|value| value.split(','))
         .collect();
-    hops.iter()
-        .rev()
-        .filter_map(|hop| hop.trim().parse().ok())
-        .find(|ip| !trusted.contains(ip))
+    let mut hops = hops.into_iter().rev();
+    let mut ip = direct?;
+    while trusted.contains(&ip) {
+        match hops.next().and_then(address_of_hop) {
+            Some(before) => ip = before,
+            None => break,
+        }
+    }
+    Some(ip)
+}
+
+/// An address as proxies write it, perhaps with a port.
+fn address_of_hop(hop: &str) -> Option<IpAddr> {
+    let hop = hop.trim();
+    let with_port = hop.parse().map(|address: SocketAddr| address.ip());
+    with_port
+        .or_else(|_| hop.trim_matches(['[', ']']).parse())
+        .ok()
 }
 
 fn is_loopback(ip: IpAddr) -> bool {

@@ -51,19 +51,34 @@ fn without_a_named_port_it_is_the_one_the_login_came_from() {
 
 #[test]
 fn a_forwarding_header_counts_only_from_a_trusted_proxy() {
-    let forwarded = |world: &World| {
-        let alice = Person::arrive(world, "alice");
-        let request = world.request(Method::POST, "/token");
+    let forwarded = |alice: &Person, hops: &str| {
+        let request = alice.world.request(Method::POST, "/token");
         let form = [("username", "alice"), ("password", PASSWORD)];
-        let reply = Reply::to(request.header("X-Forwarded-For", "203.0.113.7").form(&form));
+        let reply = Reply::to(request.header("X-Forwarded-For", hops).form(&form));
         assert_eq!(reply.status, 200);
-        whereabouts(&alice, "alice").json()["ip_address"].clone()
+        whereabouts(alice, "alice").json()["ip_address"].clone()
     };
-    assert_eq!(forwarded(&World::start()), "127.0.0.1");
+    let world = World::start();
+    let alice = Person::arrive(&world, "alice");
+    assert_eq!(forwarded(&alice, "203.0.113.7"), "127.0.0.1");
     let trusting = Setup::new()
-        .env("ROCKET_TRUSTED_PROXIES", "[\"127.0.0.1\"]")
+        .env("ROCKET_TRUSTED_PROXIES", "[\"127.0.0.1\", \"10.0.0.1\"]")
         .start();
-    assert_eq!(forwarded(&trusting), "203.0.113.7");
+    let alice = Person::arrive(&trusting, "alice");
+    for (hops, expected) in [
+        ("203.0.113.7", "203.0.113.7"),
+        ("198.51.100.1, 203.0.113.7", "203.0.113.7"),
+        ("203.0.113.7, 10.0.0.1", "203.0.113.7"),
+        ("198.51.100.1, 203.0.113.7:4711", "203.0.113.7"),
+        ("198.51.100.1, [2001:db8::7]:4711", "2001:db8::7"),
+        ("198.51.100.1, [2001:db8::7]", "2001:db8::7"),
+        // What is to the left of an entry that nobody can read, anybody may have written.
+        ("198.51.100.1, unknown", "127.0.0.1"),
+        ("198.51.100.1, unknown, 10.0.0.1", "10.0.0.1"),
+        ("198.51.100.1,", "127.0.0.1"),
+    ] {
+        assert_eq!(forwarded(&alice, hops), expected, "{hops}");
+    }
 }
 
 #[test]

@@ -83,11 +83,11 @@ fn document(document: &State<Document>) -> Reply {
 
 #[get("/docs")]
 fn swagger_page() -> Reply {
-    // Relative links in the page need the final slash, which the router takes away.
+    // The page is the same with a final slash and without, so its links cannot be relative.
     let page = swagger("index.html");
     let body = String::from_utf8_lossy(&page.1)
-        .replace("href=\"", "href=\"docs/")
-        .replace("src=\"./", "src=\"docs/");
+        .replace("href=\"", "href=\"/docs/")
+        .replace("src=\"./", "src=\"/docs/");
     Reply::raw(
         Status::Ok,
         ContentType::HTML,

@@ -81,7 +81,17 @@ fn the_documentation_is_served_by_the_server_itself() {
     let world = World::start();
     let page = world.get("/docs/", &[]);
     assert_eq!(page.status, 200, "{page:?}");
-    assert_eq!(world.get("/docs", &[]).status, 200);
+    assert_eq!(world.get("/docs", &[]).text, page.text);
+    let links = page.text.split("src=\"").chain(page.text.split("href=\""));
+    let links: Vec<&str> = links
+        .filter_map(|rest| rest.split('"').next())
+        .filter(|link| !link.contains('<'))
+        .collect();
+    assert!(links.len() > 3, "{links:?}");
+    for link in links {
+        assert!(link.starts_with('/'), "the same with a final slash: {link}");
+        assert_eq!(world.get(link, &[]).status, 200, "{link}");
+    }
     assert!(page.text.contains("swagger"), "{}", page.text);
     for elsewhere in ["src=\"http", "href=\"http", "src=\"//", "cdn"] {
         assert!(

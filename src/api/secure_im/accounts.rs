@@ -1,10 +1,10 @@
 //! Register, log in, log out.
 
-use rocket::http::{ContentType, Status};
+use rocket::http::Status;
 use rocket::post;
 use serde_json::json;
 
-use super::fields::Fields;
+use super::fields::{Fields, FormKind};
 use super::whereabouts::endpoint;
 use super::{Answer, Failure};
 use crate::api::http::{AppState, Bearer, Body, Reply};
@@ -42,12 +42,7 @@ pub(super) async fn register(app: &AppState, body: Body) -> Answer {
 
 /// secure_im §1.2. Notes where the user can be reached, and that they are online.
 #[post("/token", data = "<body>")]
-pub(super) async fn log_in(
-    app: &AppState,
-    peer: Peer,
-    kind: Option<&ContentType>,
-    body: Body,
-) -> Answer {
+pub(super) async fn log_in(app: &AppState, peer: Peer, kind: FormKind, body: Body) -> Answer {
     let mut fields = Fields::of_form(body, kind).await?;
     let username = fields.text("username");
     let password = fields.text("password");

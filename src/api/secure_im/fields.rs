@@ -5,11 +5,37 @@
 use std::convert::Infallible;
 
 use rocket::futures::stream;
-use rocket::http::{ContentType, RawStr};
+use rocket::http::RawStr;
+use rocket::request::{FromRequest, Outcome, Request};
 use serde_json::{Map, Value};
 
 use super::Failure;
 use crate::api::http::Body;
+
+/// How a form is written, as its `Content-Type` says.
+pub(super) enum FormKind {
+    Urlencoded,
+    Multipart { boundary: String },
+    Other,
+}
+
+#[rocket::async_trait]
+impl<'r> FromRequest<'r> for FormKind {
+    type Error = Infallible;
+
+    async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Infallible> {
+        // Of a boundary in quotes, Rocket's own reading of the header leaves the quotes out.
+        let header = request.headers().get_one("Content-Type");
+        let boundary = header.and_then(|header| multer::parse_boundary(header).ok());
+        Outcome::Success(match boundary {
+            Some(boundary) => FormKind::Multipart { boundary },
+            None if request.content_type().is_some_and(|kind| kind.is_form()) => {
+                FormKind::Urlencoded
+            }
+            None => FormKind::Other,
+        })
+    }
+}
 
 /// Fields not yet taken, and what was wrong with those that were.
 pub(super) struct Fields {
@@ -28,12 +54,12 @@ impl Fields {
     }
 
     /// Of a form, urlencoded or multipart. Anything else is a form without fields.
-    pub(super) async fn of_form(body: Body, kind: Option<&ContentType>) -> Result<Self, Failure> {
+    pub(super) async fn of_form(body: Body, kind: FormKind) -> Result<Self, Failure> {
         let bytes = body.bytes()?;
         let pairs = match kind {
-            Some(kind) if kind.is_form() => urlencoded(&bytes),
-            Some(kind) if kind.is_form_data() => multipart(bytes, kind).await,
-            _ => Vec::new(),
+            FormKind::Urlencoded => urlencoded(&bytes),
+            FormKind::Multipart { boundary } => multipart(bytes, boundary).await,
+            FormKind::Other => Vec::new(),
         };
         // An empty field of a form is one that was not filled in.
         let filled = pairs.into_iter().filter(|(_, value)| !value.is_empty());
@@ -139,11 +165,8 @@ fn urlencoded(bytes: &[u8]) -> Vec<(String, String)> {
 }
 
 /// The pairs of a multipart form, as far as it can be read.
-async fn multipart(bytes: Vec<u8>, kind: &ContentType) -> Vec<(String, String)> {
+async fn multipart(bytes: Vec<u8>, boundary: String) -> Vec<(String, String)> {
     let mut pairs = Vec::new();
-    let Ok(boundary) = multer::parse_boundary(kind.to_string()) else {
-        return pairs;
-    };
     let whole = stream::iter([Ok::<_, Infallible>(bytes)]);
     let mut form = multer::Multipart::new(whole, boundary);
     while let Ok(Some(field)) = form.next_field().await {

@@ -77,7 +77,13 @@ fn a_token_is_given_for_a_urlencoded_and_for_a_multipart_form() {
         .text("password", PASSWORD)
         .text("grant_type", "password");
     let multipart = Reply::to(world.request(Method::POST, "/token").multipart(form));
-    for reply in [urlencoded, multipart] {
+    let part = |name: &str, value: &str| {
+        format!("--==12==\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
+    };
+    let parts = part("username", "小明&+") + &part("password", PASSWORD) + "--==12==--\r\n";
+    let quoted = world.request(Method::POST, "/token").body(parts);
+    let quoted = quoted.header("Content-Type", "multipart/form-data; boundary=\"==12==\"");
+    for reply in [urlencoded, multipart, Reply::to(quoted)] {
         assert_eq!(reply.status, 200, "{reply:?}");
         let mut body = reply.json();
         assert!(

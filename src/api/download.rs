@@ -57,11 +57,11 @@ impl Range {
             .range
             .as_deref()
             .filter(|_| is_current)
-            .and_then(|range| range.trim().strip_prefix("bytes="));
-        let Some((first, last)) = asked.and_then(|range| range.split_once('-')) else {
+            .and_then(|range| range.split_once('='))
+            .filter(|(unit, _)| unit.trim().eq_ignore_ascii_case("bytes"));
+        let Some((first, last)) = asked.and_then(|(_, range)| range.split_once('-')) else {
             return Part::Whole;
         };
-        let number = |text: &str| text.trim().parse::<u64>().ok();
         match (number(first), number(last)) {
             (None, Some(count)) if first.trim().is_empty() => match count.min(size) {
                 0 => Part::Nowhere,
@@ -72,6 +72,13 @@ impl Range {
             _ => Part::Whole,
         }
     }
+}
+
+/// A number in digits. One that is too large lies behind the end of any file.
+fn number(text: &str) -> Option<u64> {
+    let digits = text.trim();
+    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| digits.parse().unwrap_or(u64::MAX))
 }
 
 impl Part {

@@ -25,8 +25,8 @@ use std::sync::Arc;
 
 use rocket::config::{LogLevel, Shutdown};
 use rocket::fairing::AdHoc;
-use rocket::http::Status;
 use rocket::http::uri::Origin;
+use rocket::http::{Header, Method, Status};
 use rocket::{Build, Ignite, Request, Rocket, Route, catch, catchers};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -161,6 +161,9 @@ fn http_server(
         .attach(AdHoc::on_request("optional final slash", |request, _| {
             Box::pin(async move { drop_final_slash(request) })
         }))
+        .attach(AdHoc::on_request("ranges for GET only", |request, _| {
+            Box::pin(async move { drop_range_of_head(request) })
+        }))
         .attach(cors)
         .attach(observe::Observer(metrics))
         .attach(AdHoc::on_liftoff("tell where we listen", move |rocket| {
@@ -195,6 +198,13 @@ fn drop_final_slash(request: &mut Request<'_>) {
         if let Ok(shorter) = Origin::parse_owned(format!("{path}{query}")) {
             request.set_uri(shorter);
         }
+    }
+}
+
+/// RFC 9110 §14.2. Routes cannot tell: to them a HEAD is a GET.
+fn drop_range_of_head(request: &mut Request<'_>) {
+    if request.method() == Method::Head && request.headers().contains("Range") {
+        request.replace_header(Header::new("Range", ""));
     }
 }
 

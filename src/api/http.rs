@@ -8,7 +8,7 @@ use rocket::http::{ContentType, Header, Method, Status};
 use rocket::request::{FromRequest, Outcome, Request};
 use rocket::response::{self, Responder, Response};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use tokio::io::AsyncReadExt;
 
 use super::object::Object;
@@ -167,6 +167,10 @@ pub(crate) fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, BodyPro
         Err(cause) => cause,
     };
     if !cause.is_data() {
+        return Err(BodyProblem::Unreadable(cause.to_string()));
+    }
+    // The reading stopped at the field: what follows may be no JSON at all.
+    if let Err(cause) = serde_json::from_slice::<IgnoredAny>(bytes) {
         return Err(BodyProblem::Unreadable(cause.to_string()));
     }
     let deserializer = &mut serde_json::Deserializer::from_slice(bytes);

@@ -116,6 +116,9 @@ fn a_body_that_cannot_be_read_is_400_and_one_of_a_wrong_shape_422() {
         b"username=alice",
         b"\xff\xfe",
         b"{\"username\": \"a\", }",
+        // A field of a wrong type does not hide that the rest is no JSON.
+        b"{\"username\": 5, \"password\"",
+        b"{\"username\": 5} and more",
     ] {
         refused(&send(body), 400, "VALIDATION");
     }

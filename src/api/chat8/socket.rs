@@ -70,9 +70,10 @@ pub(super) fn connect(
     user_id: &str,
     token: Option<String>,
 ) -> Result<WsChannel<'static>, Failure> {
-    bearer.0 = token.or(bearer.0);
+    bearer.0 = token.filter(|token| !token.is_empty()).or(bearer.0);
     let session = bearer.session(app)?;
-    if user_id.parse() != Ok(session.user.0) {
+    // As text: `+7` and `007` name nobody.
+    if user_id != session.user.0.to_string() {
         return Err(Failure::new(
             Status::Forbidden,
             "AUTH_001",

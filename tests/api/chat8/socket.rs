@@ -24,10 +24,12 @@ fn the_token_may_stand_in_the_header() {
     let world = World::start();
     let alice = Someone::new(&world, "alice");
     let header = format!("Bearer {}", alice.token);
-    let path = format!("/ws/{}", alice.id);
-    Live::open(&world, &path, &[("authorization", &header)])
-        .expect("it opens")
-        .ping();
+    for query in ["", "?token=", "?token"] {
+        let path = format!("/ws/{}{query}", alice.id);
+        Live::open(&world, &path, &[("authorization", &header)])
+            .expect("it opens")
+            .ping();
+    }
 }
 
 #[test]

@@ -29,6 +29,10 @@ fn a_wrong_token_is_refused_at_the_handshake() {
         status(&format!("/ws/bob?token={}", bob.token), &[]),
         Some(403)
     );
+    for id in ["+", "0", "00", " "].map(|before| format!("{before}{}", bob.id)) {
+        let path = format!("/ws/{}?token={}", id.replace(' ', "%20"), bob.token);
+        assert_eq!(status(&path, &[]), Some(403), "{path}");
+    }
     bob.post("/auth/logout", &json!({}));
     assert_eq!(
         status(&format!("/ws/{}?token={}", bob.id, bob.token), &[]),

@@ -4,15 +4,23 @@
 //! falls behind is closed with 1013; the server's end closes with a code of the API's choice.
 
 use std::future::Future;
+use std::io;
+use std::pin::Pin;
 use std::time::Duration;
 
-use rocket::futures::stream::{SplitSink, SplitStream};
+use rocket::data::{IoHandler, IoStream};
+use rocket::futures::future::BoxFuture;
 use rocket::futures::{SinkExt, StreamExt};
+use rocket::request::Request;
+use rocket::response::{self, Responder, Response};
+use rocket_ws::WebSocket;
 use rocket_ws::frame::{CloseCode, CloseFrame};
 use rocket_ws::result::Error as WsError;
-use rocket_ws::stream::DuplexStream;
 use rocket_ws::{Config, Message};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, interval_at, timeout};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::Role;
 
 use crate::hub::{End, Event, Subscription};
 
@@ -20,6 +28,12 @@ const PING_EVERY: Duration = Duration::from_secs(30);
 const SILENCE: Duration = Duration::from_secs(90);
 /// How long a close frame may take to leave.
 const PARTING: Duration = Duration::from_secs(1);
+/// How much a peer may still send that has not seen our close frame yet, and for how long.
+const DRAINED_BYTES: u64 = 64 << 20;
+const DRAINED_FOR: Duration = Duration::from_secs(5);
+
+/// One open socket.
+pub(crate) type Socket = WebSocketStream<IoStream>;
 
 /// How an API closes its sockets.
 #[derive(Clone, Copy, Debug)]
@@ -45,12 +59,52 @@ impl CloseCodes {
 /// What a frame is answered with: these texts, often none.
 pub(crate) type Answers = Vec<String>;
 
-/// WebSocket settings with frames and messages of at most `bytes`.
-pub(crate) fn limited_to(bytes: usize) -> Config {
-    Config {
-        max_message_size: Some(bytes),
-        max_frame_size: Some(bytes),
-        ..Config::default()
+/// The answer to a handshake, and what is to be done with the socket then. `rocket_ws` has one, too,
+/// but keeps the connection from us, which has to be read to its end after the close frame.
+pub(crate) struct Upgrade {
+    accept_key: String,
+    longest_bytes: usize,
+    serve: Box<dyn FnOnce(Socket) -> BoxFuture<'static, ()> + Send>,
+}
+
+/// Answers a handshake; the socket takes frames and messages of at most `longest_bytes`.
+pub(crate) fn upgrade<F>(
+    handshake: &WebSocket,
+    longest_bytes: usize,
+    serve: impl FnOnce(Socket) -> F + Send + 'static,
+) -> Upgrade
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    Upgrade {
+        accept_key: handshake.accept_key().to_owned(),
+        longest_bytes,
+        serve: Box::new(move |socket| Box::pin(serve(socket))),
+    }
+}
+
+impl<'r> Responder<'r, 'static> for Upgrade {
+    fn respond_to(self, _: &'r Request<'_>) -> response::Result<'static> {
+        Response::build()
+            .raw_header("Sec-WebSocket-Version", "13")
+            .raw_header("Sec-WebSocket-Accept", self.accept_key.clone())
+            .upgrade("websocket", self)
+            .ok()
+    }
+}
+
+#[rocket::async_trait]
+impl IoHandler for Upgrade {
+    async fn io(self: Pin<Box<Self>>, connection: IoStream) -> io::Result<()> {
+        let upgrade = Pin::into_inner(self);
+        let config = Config {
+            max_message_size: Some(upgrade.longest_bytes),
+            max_frame_size: Some(upgrade.longest_bytes),
+            ..Config::default()
+        };
+        let socket = WebSocketStream::from_raw_socket(connection, Role::Server, Some(config));
+        (upgrade.serve)(socket.await).await;
+        Ok(())
     }
 }
 
@@ -58,7 +112,7 @@ pub(crate) fn limited_to(bytes: usize) -> Config {
 /// `react`. Returns when either side is gone; the subscription ends with it. `expires_in` is how
 /// long the token lives.
 pub(crate) async fn run<E, R, F>(
-    socket: DuplexStream,
+    mut socket: Socket,
     mut subscription: Subscription,
     codes: CloseCodes,
     expires_in: Duration,
@@ -69,7 +123,6 @@ pub(crate) async fn run<E, R, F>(
     R: FnMut(String) -> F,
     F: Future<Output = Answers>,
 {
-    let (mut sink, mut stream) = socket.split();
     let mut ping = interval_at(Instant::now() + PING_EVERY, PING_EVERY);
     let expiry = tokio::time::sleep(expires_in);
     tokio::pin!(expiry);
@@ -80,7 +133,7 @@ pub(crate) async fn run<E, R, F>(
                 Ok(event) => encode(&event).map(Message::Text).into_iter().collect(),
                 Err(end) => break Some(parting(end, codes)),
             },
-            frame = stream.next() => {
+            frame = socket.next() => {
                 silent_since = Instant::now();
                 match react_to(frame, codes, &mut react).await {
                     Ok(messages) => messages,
@@ -95,12 +148,12 @@ pub(crate) async fn run<E, R, F>(
             }
             () = &mut expiry => break Some(parting(End::Expired, codes)),
         };
-        if let Err(farewell) = send_all(&mut sink, outgoing, &subscription, codes).await {
+        if let Err(farewell) = send_all(&mut socket, outgoing, &subscription, codes).await {
             break farewell;
         }
     };
     drop(subscription);
-    part(sink, stream, farewell).await;
+    part(socket, farewell).await;
 }
 
 /// The code and the reason of our close frame; none if the peer has closed, or is gone.
@@ -116,25 +169,23 @@ where
     R: FnMut(String) -> F,
     F: Future<Output = Answers>,
 {
-    match frame {
-        Some(Ok(Message::Text(text))) => {
-            Ok(react(text).await.into_iter().map(Message::Text).collect())
+    let text = match frame {
+        Some(Ok(Message::Text(text))) => text,
+        Some(Ok(Message::Binary(bytes))) => {
+            String::from_utf8(bytes).map_err(|_| Some(codes.no_utf8()))?
         }
-        Some(Ok(Message::Binary(bytes))) => match String::from_utf8(bytes) {
-            Ok(text) => Box::pin(react_to(Some(Ok(Message::Text(text))), codes, react)).await,
-            Err(_) => Err(Some(codes.no_utf8())),
-        },
         // The library answers pings by itself.
-        Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => Ok(Vec::new()),
-        Some(Err(WsError::Capacity(_))) => Err(Some(codes.too_large())),
-        Some(Err(WsError::Utf8)) => Err(Some(codes.no_utf8())),
-        Some(Ok(Message::Close(_)) | Err(_)) | None => Err(None),
-    }
+        Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => return Ok(Vec::new()),
+        Some(Err(WsError::Capacity(_))) => return Err(Some(codes.too_large())),
+        Some(Err(WsError::Utf8)) => return Err(Some(codes.no_utf8())),
+        Some(Ok(Message::Close(_)) | Err(_)) | None => return Err(None),
+    };
+    Ok(react(text).await.into_iter().map(Message::Text).collect())
 }
 
 /// Sends, unless the subscription ends meanwhile: a stuck reader must not keep it.
 async fn send_all(
-    sink: &mut SplitSink<DuplexStream, Message>,
+    socket: &mut Socket,
     messages: Vec<Message>,
     subscription: &Subscription,
     codes: CloseCodes,
@@ -143,7 +194,7 @@ async fn send_all(
         tokio::select! {
             // In this order: the second is only asked while the first makes no progress.
             biased;
-            sent = sink.send(message) => sent.map_err(|_| None)?,
+            sent = socket.send(message) => sent.map_err(|_| None)?,
             end = subscription.ended() => return Err(Some(parting(end, codes))),
         }
     }
@@ -160,27 +211,31 @@ fn parting(end: End, codes: CloseCodes) -> (u16, &'static str) {
     }
 }
 
-/// Says goodbye and hears the peer's, both within a moment.
-async fn part(
-    mut sink: SplitSink<DuplexStream, Message>,
-    mut stream: SplitStream<DuplexStream>,
-    farewell: Farewell,
-) {
-    let parted = async {
-        let Some((code, reason)) = farewell else {
-            // The library has the answer to a peer's close frame ready; it leaves with a flush.
-            return drop(sink.flush().await);
-        };
-        let close = CloseFrame {
-            code: CloseCode::from(code),
-            reason: reason.into(),
-        };
-        if sink.send(Message::Close(Some(close))).await.is_ok() {
-            while let Some(Ok(_)) = stream.next().await {}
-        }
+/// Says goodbye. A peer that does not take it within a moment is simply dropped.
+async fn part(mut socket: Socket, farewell: Farewell) {
+    let Some((code, reason)) = farewell else {
+        // The library has the answer to a peer's close frame ready; it leaves with a flush.
+        let _ = timeout(PARTING, socket.flush()).await;
+        return;
     };
-    // A peer that does not answer is simply dropped.
-    let _ = timeout(PARTING, parted).await;
+    let close = CloseFrame {
+        code: CloseCode::from(code),
+        reason: reason.into(),
+    };
+    let said = timeout(PARTING, socket.send(Message::Close(Some(close)))).await;
+    if matches!(said, Ok(Ok(()))) {
+        // However it goes on, all is said.
+        let _ = timeout(DRAINED_FOR, drain(socket.get_mut())).await;
+    }
+}
+
+/// Hears a peer out. A connection that is dropped with bytes unread is reset, and the peer, still
+/// sending, would never see the close frame.
+async fn drain(connection: &mut IoStream) -> io::Result<()> {
+    connection.shutdown().await?;
+    let mut rest = connection.take(DRAINED_BYTES);
+    tokio::io::copy(&mut rest, &mut tokio::io::sink()).await?;
+    Ok(())
 }
 
 /// How long until an instant, zero if it is past.

@@ -10,6 +10,7 @@ mod tokens;
 mod upload_attacks;
 mod uploads;
 
+use std::io::Write;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
@@ -248,6 +249,11 @@ impl Live {
 
     pub(crate) fn send(&mut self, message: Message) {
         self.0.send(message).expect("the socket takes it");
+    }
+
+    /// Sends bytes that are no frame of the library's making; an error if the server hangs up.
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.0.get_mut().write_all(bytes)
     }
 
     /// The next frame.

@@ -32,3 +32,18 @@ fn a_client_that_closes_hears_its_own_code() {
         assert_eq!(live.closing_code(), Some(4321), "{api}");
     }
 }
+
+#[test]
+fn a_client_hears_why_it_is_closed_although_it_was_still_sending() {
+    let world = World::start();
+    let alice = Someone::new(&world, "alice");
+    for (api, mut live) in sockets_of_all_apis(&alice) {
+        let length: u64 = 20 << 20;
+        let mut frame = vec![0x81, 0xff];
+        frame.extend(length.to_be_bytes());
+        frame.resize(frame.len() + 4 + (20 << 20), 0);
+        live.write(&frame).expect("the server hears it out");
+        let code = if api == "encommunication" { 1008 } else { 1009 };
+        assert_eq!(live.closing_code(), Some(code), "{api}");
+    }
+}

@@ -16,8 +16,7 @@ use std::sync::Arc;
 use rocket::get;
 use rocket::http::Status;
 use rocket::request::{FromRequest, Outcome, Request};
-use rocket_ws::stream::DuplexStream;
-use rocket_ws::{Channel as WsChannel, WebSocket};
+use rocket_ws::WebSocket;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -25,7 +24,7 @@ use super::wording::{Failure, wording};
 use super::{now, timestamp};
 use crate::api::http::{AppState, Bearer, is_origin_allowed, log_if_internal};
 use crate::api::object::Object;
-use crate::api::socket::{self, CloseCodes, until};
+use crate::api::socket::{self, CloseCodes, Socket, Upgrade, until};
 use crate::app::App;
 use crate::error::Error;
 use crate::hub::{Channel, Event, Subscriber, Subscription};
@@ -69,7 +68,7 @@ pub(super) fn connect(
     ws: Option<WebSocket>,
     user_id: &str,
     token: Option<String>,
-) -> Result<WsChannel<'static>, Failure> {
+) -> Result<Upgrade, Failure> {
     bearer.0 = token.filter(|token| !token.is_empty()).or(bearer.0);
     let session = bearer.session(app)?;
     // As text: `+7` and `007` name nobody.
@@ -96,25 +95,18 @@ pub(super) fn connect(
     });
     // A token that was ended meanwhile had no subscription to end.
     bearer.session(&app)?;
-    let serve = move |stream| {
-        Box::pin(async move {
-            run(app, session, subscription, stream).await;
-            Ok(())
-        }) as _
-    };
-    Ok(ws
-        .config(socket::limited_to(LONGEST_FRAME_BYTES))
-        .channel(serve))
+    let serve = move |socket| run(app, session, subscription, socket);
+    Ok(socket::upgrade(&ws, LONGEST_FRAME_BYTES, serve))
 }
 
-async fn run(app: Arc<App>, session: Session, subscription: Subscription, stream: DuplexStream) {
+async fn run(app: Arc<App>, session: Session, subscription: Subscription, socket: Socket) {
     let react = |text: String| {
         let answer =
             react(&app, session.user, &text).unwrap_or_else(|problem| Some(error_frame(&problem)));
         std::future::ready(answer.into_iter().collect())
     };
     socket::run(
-        stream,
+        socket,
         subscription,
         CLOSE_CODES,
         until(session.expires_at),

@@ -3,21 +3,21 @@
 //!
 //! Whatever is wrong with a frame, its sender gets a system frame whose `message` is a text, and
 //! the socket lives on. It is never closed with 1000 or 1001, at which old clients reconnect
-//! without pause: 1008 when the token has ended or a frame cannot be read at all, 1013 when the
-//! reader fell behind or the server stops.
+//! without pause, unless the client has closed with it: 1008 when the token has ended or a frame
+//! cannot be read at all, 1013 when the reader fell behind or the server stops.
 
 use std::sync::Arc;
 
 use rocket::get;
 use rocket::http::Status;
-use rocket_ws::{Channel as Upgrade, WebSocket};
+use rocket_ws::WebSocket;
 use serde::{Deserialize, Serialize};
 
 use super::caller::Caller;
 use super::roster;
 use super::wording::{Failure, wording};
 use crate::api::http::{AppState, log_if_internal, parse_json};
-use crate::api::socket::{self, Answers, CloseCodes};
+use crate::api::socket::{self, Answers, CloseCodes, Upgrade};
 use crate::app::App;
 use crate::error::Result;
 use crate::hub::{Channel, Event, Subscriber};
@@ -48,17 +48,16 @@ struct Sender {
 pub(super) fn chat(
     app: &AppState,
     caller: Caller,
-    upgrade: Option<WebSocket>,
-) -> Result<Upgrade<'static>, Failure> {
+    handshake: Option<WebSocket>,
+) -> Result<Upgrade, Failure> {
     let session = caller.session_for_socket(app)?;
-    let upgrade = upgrade.ok_or_else(not_a_socket)?;
+    let handshake = handshake.ok_or_else(not_a_socket)?;
     let username = users::user_by_id(app, session.user)?.username;
     let sender = Sender {
         app: (*app).clone(),
         id: session.user,
         username,
     };
-    let upgrade = upgrade.config(socket::limited_to(LARGEST_FRAME_BYTES));
     // Before the handshake is answered: what happens right after it must not be missed.
     let subscription = sender.app.hub.subscribe(Subscriber {
         user: sender.id,
@@ -67,16 +66,14 @@ pub(super) fn chat(
         channel: Channel::Relay,
         room: None,
     });
-    Ok(upgrade.channel(move |stream| {
-        Box::pin(async move {
-            let (app, id) = (sender.app.clone(), sender.id);
-            let encode = move |event: &Event| encode(&app, id, event);
-            let react = move |text| react(sender.clone(), text);
-            let lifetime = socket::until(session.expires_at);
-            socket::run(stream, subscription, CODES, lifetime, encode, react).await;
-            Ok(())
-        })
-    }))
+    let serve = move |stream| async move {
+        let (app, id) = (sender.app.clone(), sender.id);
+        let encode = move |event: &Event| encode(&app, id, event);
+        let react = move |text| react(sender.clone(), text);
+        let lifetime = socket::until(session.expires_at);
+        socket::run(stream, subscription, CODES, lifetime, encode, react).await;
+    };
+    Ok(socket::upgrade(&handshake, LARGEST_FRAME_BYTES, serve))
 }
 
 fn not_a_socket() -> Failure {

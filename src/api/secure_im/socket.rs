@@ -3,11 +3,11 @@
 use rocket::get;
 use rocket::http::Status;
 use rocket::request::{FromRequest, Outcome, Request};
-use rocket_ws::{Channel as Upgrade, WebSocket};
+use rocket_ws::WebSocket;
 
 use super::Failure;
 use crate::api::http::{AppState, Bearer, is_origin_allowed, log_if_internal};
-use crate::api::socket::{self, Answers, CloseCodes, until};
+use crate::api::socket::{self, Answers, CloseCodes, Upgrade, until};
 use crate::app::App;
 use crate::error::Error;
 use crate::hub::{Channel, Event, Subscriber};
@@ -44,14 +44,13 @@ pub(super) fn open(
     app: &AppState,
     token: Option<String>,
     origin: IsFromAllowedOrigin,
-    upgrade: Option<WebSocket>,
-) -> Result<Upgrade<'static>, Failure> {
+    handshake: Option<WebSocket>,
+) -> Result<Upgrade, Failure> {
     let bearer = Bearer(token);
     let (session, user) = admit(app, &bearer, &origin).map_err(refusal)?;
-    let upgrade =
-        upgrade.ok_or_else(|| Failure::new(Status::UpgradeRequired, "Upgrade Required"))?;
+    let handshake =
+        handshake.ok_or_else(|| Failure::new(Status::UpgradeRequired, "Upgrade Required"))?;
     let app = (*app).clone();
-    let upgrade = upgrade.config(socket::limited_to(LONGEST_FRAME_BYTES));
     // Before the handshake is answered: what happens right after it must not be missed.
     let subscription = app.hub.subscribe(Subscriber {
         user: user.id,
@@ -62,14 +61,12 @@ pub(super) fn open(
     });
     // A token that was ended meanwhile had no subscription to end.
     bearer.session(&app).map_err(refusal)?;
-    Ok(upgrade.channel(move |stream| {
-        Box::pin(async move {
-            let expires_in = until(session.expires_at);
-            let say = |text| say(&app, &user, text);
-            socket::run(stream, subscription, CLOSE_CODES, expires_in, encode, say).await;
-            Ok(())
-        })
-    }))
+    let serve = move |stream| async move {
+        let expires_in = until(session.expires_at);
+        let say = |text| say(&app, &user, text);
+        socket::run(stream, subscription, CLOSE_CODES, expires_in, encode, say).await;
+    };
+    Ok(socket::upgrade(&handshake, LONGEST_FRAME_BYTES, serve))
 }
 
 /// Whatever is wrong with the token, the handshake is forbidden.

@@ -1,7 +1,7 @@
 //! The one WebSocket loop. Each API brings an encoder for events and a reaction to frames.
 //!
-//! The server pings every 30 s and drops a peer that has been silent for 90 s. A reader that
-//! falls behind is closed with 1013; the server's end closes with a code of the API's choice.
+//! The server pings every 30 s and closes with 1011 when a peer has been silent for 90 s. A reader
+//! that falls behind is closed with 1013; the server's end closes with a code of the API's choice.
 
 use std::future::Future;
 use std::io;
@@ -42,7 +42,8 @@ pub(crate) struct CloseCodes {
     pub(crate) session_ended: u16,
     /// The server stops.
     pub(crate) shutdown: u16,
-    /// A frame over the limit or no UTF-8; `None` for the protocol's own 1009 and 1007.
+    /// A frame over the limit, no UTF-8 or against the protocol; `None` for the protocol's own
+    /// 1009, 1007 and 1002.
     pub(crate) unreadable: Option<u16>,
 }
 
@@ -53,6 +54,10 @@ impl CloseCodes {
 
     fn no_utf8(self) -> (u16, &'static str) {
         (self.unreadable.unwrap_or(1007), "frames are UTF-8 text")
+    }
+
+    fn no_protocol(self) -> (u16, &'static str) {
+        (self.unreadable.unwrap_or(1002), "against the protocol")
     }
 }
 
@@ -142,7 +147,7 @@ pub(crate) async fn run<E, R, F>(
             }
             _ = ping.tick() => {
                 if silent_since.elapsed() > SILENCE {
-                    break None;
+                    break Some((1011, "no sign of life"));
                 }
                 vec![Message::Ping(Vec::new())]
             }
@@ -178,6 +183,7 @@ where
         Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => return Ok(Vec::new()),
         Some(Err(WsError::Capacity(_))) => return Err(Some(codes.too_large())),
         Some(Err(WsError::Utf8)) => return Err(Some(codes.no_utf8())),
+        Some(Err(WsError::Protocol(_))) => return Err(Some(codes.no_protocol())),
         Some(Ok(Message::Close(_)) | Err(_)) | None => return Err(None),
     };
     Ok(react(text).await.into_iter().map(Message::Text).collect())

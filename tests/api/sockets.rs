@@ -47,3 +47,23 @@ fn a_client_hears_why_it_is_closed_although_it_was_still_sending() {
         assert_eq!(live.closing_code(), Some(code), "{api}");
     }
 }
+
+#[test]
+fn what_is_against_the_protocol_is_closed_with_a_code() {
+    let world = World::start();
+    let broken: [(&str, &[u8]); 5] = [
+        ("a continuation of nothing", &[0x80, 0x80, 0, 0, 0, 0]),
+        ("a reserved bit", &[0xc1, 0x80, 0, 0, 0, 0]),
+        ("a reserved kind of data", &[0x83, 0x80, 0, 0, 0, 0]),
+        ("a reserved kind of control", &[0x8b, 0x80, 0, 0, 0, 0]),
+        ("no mask", &[0x81, 0x01, b'x']),
+    ];
+    let alice = Someone::new(&world, "alice");
+    for (what, bytes) in broken {
+        for (api, mut live) in sockets_of_all_apis(&alice) {
+            live.write(bytes).expect("the socket takes it");
+            let code = if api == "encommunication" { 1008 } else { 1002 };
+            assert_eq!(live.closing_code(), Some(code), "{api}: {what}");
+        }
+    }
+}

@@ -4,7 +4,8 @@
 //! Whatever is wrong with a frame, its sender gets a system frame whose `message` is a text, and
 //! the socket lives on. It is never closed with 1000 or 1001, at which old clients reconnect
 //! without pause, unless the client has closed with it: 1008 when the token has ended or a frame
-//! cannot be read at all, 1013 when the reader fell behind or the server stops.
+//! cannot be read at all, 1011 when the client shows no sign of life, 1013 when the reader fell
+//! behind or the server stops.
 
 use std::sync::Arc;
 

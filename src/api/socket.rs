@@ -113,9 +113,9 @@ impl IoHandler for Upgrade {
     }
 }
 
-/// Runs one socket to its end: events go out as `encode` has them, text frames come in through
-/// `react`. Returns when either side is gone; the subscription ends with it. `expires_in` is how
-/// long the token lives.
+/// Runs one socket to its end: events go out as `encode` has them, frames come in through `react`,
+/// as `None` if they are bytes that are no text. Returns when either side is gone; the
+/// subscription ends with it. `expires_in` is how long the token lives.
 pub(crate) async fn run<E, R, F>(
     mut socket: Socket,
     mut subscription: Subscription,
@@ -125,7 +125,7 @@ pub(crate) async fn run<E, R, F>(
     mut react: R,
 ) where
     E: FnMut(&Event) -> Option<String>,
-    R: FnMut(String) -> F,
+    R: FnMut(Option<String>) -> F,
     F: Future<Output = Answers>,
 {
     let mut ping = interval_at(Instant::now() + PING_EVERY, PING_EVERY);
@@ -171,14 +171,12 @@ async fn react_to<R, F>(
     react: &mut R,
 ) -> Result<Vec<Message>, Farewell>
 where
-    R: FnMut(String) -> F,
+    R: FnMut(Option<String>) -> F,
     F: Future<Output = Answers>,
 {
     let text = match frame {
-        Some(Ok(Message::Text(text))) => text,
-        Some(Ok(Message::Binary(bytes))) => {
-            String::from_utf8(bytes).map_err(|_| Some(codes.no_utf8()))?
-        }
+        Some(Ok(Message::Text(text))) => Some(text),
+        Some(Ok(Message::Binary(bytes))) => String::from_utf8(bytes).ok(),
         // The library answers pings by itself.
         Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => return Ok(Vec::new()),
         Some(Err(WsError::Capacity(_))) => return Err(Some(codes.too_large())),

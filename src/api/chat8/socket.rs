@@ -100,9 +100,11 @@ pub(super) fn connect(
 }
 
 async fn run(app: Arc<App>, session: Session, subscription: Subscription, socket: Socket) {
-    let react = |text: String| {
-        let answer =
-            react(&app, session.user, &text).unwrap_or_else(|problem| Some(error_frame(&problem)));
+    let react = |text: Option<String>| {
+        let answer = text
+            .ok_or_else(|| "frames are UTF-8 text".to_owned())
+            .and_then(|text| react(&app, session.user, &text))
+            .unwrap_or_else(|problem| Some(error_frame(&problem)));
         std::future::ready(answer.into_iter().collect())
     };
     socket::run(

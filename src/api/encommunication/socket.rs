@@ -150,7 +150,7 @@ impl Id {
     }
 }
 
-async fn react(sender: Sender, text: String) -> Answers {
+async fn react(sender: Sender, text: Option<String>) -> Answers {
     match take(&sender, text).await {
         Ok(()) => Vec::new(),
         Err(words) => {
@@ -161,9 +161,9 @@ async fn react(sender: Sender, text: String) -> Answers {
 }
 
 /// Takes one frame; an error is what to tell its sender.
-async fn take(sender: &Sender, text: String) -> Result<(), String> {
-    let frame: Frame = parse_json(text.as_bytes()).map_err(|_| "消息格式错误".to_owned())?;
-    drop(text);
+async fn take(sender: &Sender, text: Option<String>) -> Result<(), String> {
+    let frame = text.and_then(|text| parse_json::<Frame>(text.as_bytes()).ok());
+    let frame = frame.ok_or_else(|| "消息格式错误".to_owned())?;
     let (Some(from), Some(to)) = (frame.from_id.parse(), frame.to_id.parse()) else {
         return Err("消息格式错误".to_owned());
     };

@@ -89,8 +89,11 @@ fn admit(
     Ok((session, users::user_by_id(app, session.user)?))
 }
 
-/// Passes a text on to all others.
-async fn say(app: &App, user: &User, text: String) -> Answers {
+/// Passes a text on to all others; bytes that are none go to nobody.
+async fn say(app: &App, user: &User, text: Option<String>) -> Answers {
+    let Some(text) = text else {
+        return Vec::new();
+    };
     // They may have another name by now than at the handshake.
     let username = users::username_by_id(app, user.id).unwrap_or_else(|error| {
         log_if_internal(&error);

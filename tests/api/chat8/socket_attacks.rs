@@ -145,12 +145,18 @@ fn a_frame_that_is_too_large_ends_the_socket() {
 }
 
 #[test]
-fn bytes_that_are_no_text_end_the_socket() {
+fn bytes_that_are_no_text_are_answered_and_a_text_that_is_none_ends_the_socket() {
     let world = World::start();
     let mut live = Someone::new(&world, "alice").connect();
     live.send(Message::Binary(br#"{"type": "ping"}"#.to_vec()));
     assert_eq!(live.next()["type"], "pong");
-    live.send(Message::Binary(vec![0xff, 0xfe]));
+    for bytes in [&[0xff, 0xfe][..], b"{\"type\": \"ping\", \"x\": \"\xff\"}"] {
+        live.send(Message::Binary(bytes.to_vec()));
+        assert!(live.next_of("error")["message"].is_string());
+    }
+    live.ping();
+    let masked_text = [0x81, 0x81, 0, 0, 0, 0, 0xff];
+    live.write(&masked_text).expect("the socket takes it");
     assert_eq!(live.closing_code(), Some(1007));
 }
 

@@ -193,6 +193,13 @@ fn what_is_no_frame_gets_an_error_frame_and_the_socket_lives_on() {
         of_alice.send_text(&text);
         assert!(!of_alice.error().is_ascii(), "Chinese words");
     }
+    let mut no_text = alice.frame(&bob, "?", "k").to_string().into_bytes();
+    *no_text
+        .iter_mut()
+        .find(|byte| **byte == b'?')
+        .expect("the message") = 0xff;
+    of_alice.send_message(Message::Binary(no_text));
+    assert!(!of_alice.error().is_ascii(), "Chinese words");
     of_alice.send_message(Message::Binary(
         alice.frame(&bob, "as bytes", "k").to_string().into(),
     ));

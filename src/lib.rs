@@ -5,7 +5,8 @@
 //! [`contacts`], [`messages`], [`rooms`], [`files`]); what is opened once ([`app`]); the database
 //! and live delivery ([`db`], [`hub`], [`presence`]); and the words for it all ([`model`],
 //! [`error`], [`config`]).
-//! Beside all that stands the local client ([`agent`]), which shares nothing with the server but the wire.
+//! Beside all that stands the local client ([`agent`]), which shares nothing with the server but the wire
+//! and how both read a request's method.
 
 pub mod agent;
 pub mod api;
@@ -27,5 +28,6 @@ mod throttle;
 
 pub mod config;
 pub mod error;
+mod method;
 pub mod model;
 mod schema;

@@ -12,7 +12,6 @@ mod encommunication;
 pub(crate) mod http;
 pub(crate) mod listing;
 mod message_store;
-mod method;
 pub(crate) mod object;
 mod observe;
 mod peer;
@@ -33,6 +32,7 @@ use tokio::task::JoinSet;
 
 use crate::app::App;
 use crate::error::{Error, Result};
+use crate::method::AsSent;
 pub use docs::openapi;
 use http::Reply;
 
@@ -157,7 +157,7 @@ fn http_server(
         rocket.register(*base, encommunication::catchers())
     });
     rocket
-        .attach(method::AsSent)
+        .attach(AsSent)
         .attach(AdHoc::on_request("optional final slash", |request, _| {
             Box::pin(async move { drop_final_slash(request) })
         }))

@@ -4,13 +4,12 @@
 //! refused), and an `Origin`, where there is one, must be the agent's own (so is a page of
 //! another site that posts here). Local programs send no `Origin` and are welcome.
 
-use rocket::fairing::{AdHoc, Fairing, Info, Kind};
-use rocket::form::Form;
+use rocket::fairing::AdHoc;
 use rocket::http::uri::Origin;
 use rocket::http::{Method, Status};
 use rocket::request::Request;
 use rocket::serde::json::Json;
-use rocket::{Config, Data, Route, get, routes};
+use rocket::{Config, Route, get, routes};
 use serde_json::Value;
 
 use super::refusal;
@@ -27,35 +26,6 @@ pub(super) fn fairing() -> AdHoc {
             }
         })
     })
-}
-
-/// Undoes what Rocket makes of a POST whose form begins with `_method`: a request of the method
-/// that it names.
-pub(super) struct AsSent;
-
-#[rocket::async_trait]
-impl Fairing for AsSent {
-    fn info(&self) -> Info {
-        Info {
-            name: "the method as sent",
-            kind: Kind::Request,
-        }
-    }
-
-    async fn on_request(&self, request: &mut Request<'_>, data: &mut Data<'_>) {
-        // As much as Rocket has looked at.
-        let start = data.peek("_method=delete".len()).await;
-        let field = std::str::from_utf8(start)
-            .ok()
-            .and_then(|form| Form::values(form).next());
-        let named = field
-            .filter(|field| field.name == "_method")
-            .and_then(|field| field.value.parse::<Method>().ok());
-        let is_form = request.content_type().is_some_and(|kind| kind.is_form());
-        if is_form && named == Some(request.method()) {
-            request.set_method(Method::Post);
-        }
-    }
 }
 
 /// How much of an answer is sent at once; Rocket's own 4 KiB would make a picture thousands of

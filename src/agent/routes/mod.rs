@@ -35,6 +35,7 @@ use super::error::{Error, Result};
 use super::session::Session;
 use super::wire::{self, UserId};
 use super::{Agent, AgentConfig};
+use crate::method::AsSent;
 
 /// The largest body: a message at its limit, escaped.
 const BODY: ByteUnit = ByteUnit::Mebibyte(16);
@@ -48,7 +49,7 @@ pub(super) async fn serve(
     let rocket = rocket::custom(rocket_config(config))
         .manage(agent)
         .manage(shutdown.clone())
-        .attach(guard::AsSent)
+        .attach(AsSent)
         .attach(guard::fairing())
         .attach(guard::forgetting())
         .attach(AdHoc::on_liftoff("announce", |rocket| {

@@ -9,7 +9,7 @@ use rocket::http::Method;
 use rocket::{Data, Request};
 
 /// Makes a POST again of what came as one.
-pub(super) struct AsSent;
+pub(crate) struct AsSent;
 
 #[rocket::async_trait]
 impl Fairing for AsSent {
@@ -21,6 +21,9 @@ impl Fairing for AsSent {
     }
 
     async fn on_request(&self, request: &mut Request<'_>, data: &mut Data<'_>) {
+        if !request.content_type().is_some_and(|kind| kind.is_form()) {
+            return;
+        }
         // As much as Rocket has looked at.
         let start = data.peek("_method=delete".len()).await;
         let field = std::str::from_utf8(start)
@@ -29,8 +32,7 @@ impl Fairing for AsSent {
         let named = field
             .filter(|field| field.name == "_method")
             .and_then(|field| field.value.parse::<Method>().ok());
-        let is_form = request.content_type().is_some_and(|kind| kind.is_form());
-        if is_form && named == Some(request.method()) {
+        if named == Some(request.method()) {
             request.set_method(Method::Post);
         }
     }

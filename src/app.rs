@@ -42,12 +42,8 @@ pub struct App {
     pub(crate) secret: Vec<u8>,
     /// Vouches for public keys.
     pub(crate) signer: Signer,
-    /// As many as there are processors: each password hash takes 19 MiB and a whole processor.
-    pub(crate) hashing: Semaphore,
-    /// How many that is.
-    pub(crate) processors: usize,
-    /// Memory for password hashes, kept as long as some are being made.
-    pub(crate) hashing_memory: Mutex<Vec<Vec<argon2::Block>>>,
+    /// Password hashing.
+    pub(crate) hashing: Hashing,
     /// Failed logins by account.
     pub(crate) account_throttle: Throttle<String>,
     /// Failed logins by address.
@@ -58,6 +54,16 @@ pub struct App {
     pub shutdown: CancellationToken,
     /// Holds the data directory for this process.
     _lock: fs::File,
+}
+
+/// What password hashes share: each takes 19 MiB and a whole processor.
+pub(crate) struct Hashing {
+    /// As many as there are processors.
+    pub(crate) turns: Arc<Semaphore>,
+    /// How many turns there are.
+    pub(crate) most: usize,
+    /// Of those who hashed before; empty while nobody hashes.
+    pub(crate) memory: Mutex<Vec<Vec<argon2::Block>>>,
 }
 
 /// Small memories of rows that hardly ever change. Writers forget what they change.
@@ -74,7 +80,7 @@ pub(crate) struct Caches {
     pub(crate) totals: Cache<i64, (i64, MessageId)>,
 }
 
-/// Looks up what `cache` does not hold, and remembers it unless nothing is remembered here.
+/// Looks something up and remembers it in `cache`, unless nothing is remembered here.
 ///
 /// A change that was made between look-up and remembering would be missed, so it is looked up once
 /// more after it has been remembered.
@@ -135,9 +141,11 @@ impl App {
             hub: Hub::default(),
             presence: Presence::default(),
             clock: Clock::default(),
-            hashing: Semaphore::new(processors),
-            processors,
-            hashing_memory: Mutex::default(),
+            hashing: Hashing {
+                turns: Arc::new(Semaphore::new(processors)),
+                most: processors,
+                memory: Mutex::default(),
+            },
             account_throttle: Throttle::new(
                 config.login_failures_per_account,
                 Duration::from_secs(6),

@@ -1,7 +1,8 @@
 //! A request's method is what its first line says.
 //!
 //! Rocket takes a POST whose form begins with a field `_method` for a request of the method that
-//! it names: whoever may post could delete. No published API knows of this.
+//! it names: whoever may post could delete. No published API knows of this. Nothing tells what came
+//! as a POST from a form that names the very method it was sent with; nobody sends those.
 
 use rocket::fairing::{Fairing, Info, Kind};
 use rocket::form::Form;

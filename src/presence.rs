@@ -45,8 +45,10 @@ impl Presence {
         let mut seen = self.seen();
         let of_user = seen.entry(user).or_default();
         // What is not recent is kept for its address only, until there is a newer one.
-        of_user
-            .retain(|other| other.session != session && (other.is_recent() || endpoint.is_none()));
+        let is_last_address = |other: &Seen| other.endpoint.is_some() && endpoint.is_none();
+        of_user.retain(|other| {
+            other.session != session && (other.is_recent() || is_last_address(other))
+        });
         of_user.push(Seen {
             at: Instant::now(),
             endpoint,

@@ -139,7 +139,9 @@ impl Relay {
         match answer.status() {
             StatusCode::OK => {
                 let envelope: Envelope = answer.json().await.map_err(|_| Error::Unreachable)?;
-                serde_json::from_value(envelope.data).map_err(|_| Error::Unreachable)
+                let listed: Option<Listed> = serde_json::from_value(envelope.data).ok();
+                let asked_for = listed.filter(|listed| listed.id == id);
+                asked_for.ok_or(Error::Unreachable)
             }
             StatusCode::UNAUTHORIZED => Err(Error::TokenRefused),
             status if status.is_server_error() => Err(Error::Unreachable),

@@ -6,6 +6,7 @@
 //! writer is left with what was committed meanwhile.
 
 use std::fs::File;
+use std::mem::ManuallyDrop;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,7 +25,7 @@ const BULK_PAGES: i32 = 40_000;
 /// How much the thread stands back for those that are waited for.
 const NICENESS: i32 = 10;
 
-/// The thread looks at the log after so many commits, each of at most some hundred pages.
+/// The thread looks at the log after so many commits; under load each has some hundred pages.
 const COMMITS_PER_LOOK: u32 = 16;
 
 /// The writer's way to the thread that copies.
@@ -34,11 +35,12 @@ pub(super) struct Checkpoints {
     commits: u32,
 }
 
-#[derive(Default)]
 struct Shared {
     /// The bulk is copied: the rest is for the writer.
     is_prepared: AtomicBool,
     is_over: AtomicBool,
+    /// Set for good when nothing more may be written before the next start.
+    failed: Arc<AtomicBool>,
 }
 
 /// How far the log has been copied, in pages.
@@ -67,11 +69,18 @@ fn copy(connection: &mut SqliteConnection) -> QueryResult<Progress> {
 }
 
 impl Checkpoints {
-    /// Starts the thread, with a connection of its own to the database at `path`.
-    pub(super) fn start(path: &Path) -> Result<Checkpoints> {
+    /// Starts the thread, with a connection of its own to the database at `path`. It sets `failed`
+    /// when the file cannot be synced.
+    pub(super) fn start(path: &Path, failed: Arc<AtomicBool>) -> Result<Checkpoints> {
         let mut connection = sqlite::open_for_checkpoints(path)?;
-        let file = File::open(path)?;
-        let shared = Arc::new(Shared::default());
+        // Never closed but by the end of the process: closing a file gives up every lock that the
+        // process has on it (fcntl(2)), also those of SQLite's connections.
+        let file = ManuallyDrop::new(File::open(path)?);
+        let shared = Arc::new(Shared {
+            is_prepared: AtomicBool::new(false),
+            is_over: AtomicBool::new(false),
+            failed,
+        });
         let its_shared = shared.clone();
         let thread = std::thread::Builder::new()
             .name("checkpoints".into())
@@ -83,15 +92,10 @@ impl Checkpoints {
                     if its_shared.is_over.load(Ordering::Acquire) {
                         break;
                     }
-                    match prepare(&mut connection, &file) {
-                        Ok(true) => its_shared.is_prepared.store(true, Ordering::Release),
-                        Ok(false) => {}
-                        Err(cause) => tracing::warn!(%cause, "a checkpoint failed; the log grows"),
+                    if let Err(cause) = prepare(&mut connection, &file, &its_shared) {
+                        tracing::warn!(%cause, "a checkpoint failed; the log grows");
                     }
                 }
-                // Closing a file gives up every lock that this process has on it (fcntl(2)), also
-                // those of SQLite's connections. The end of the process closes it.
-                std::mem::forget(file);
             })?;
         Ok(Checkpoints {
             thread: Some(thread),
@@ -133,16 +137,25 @@ impl Checkpoints {
     }
 }
 
-/// Copies the bulk, if there is one, and syncs the file; whether the writer can do the rest.
-fn prepare(connection: &mut SqliteConnection, file: &File) -> Result<bool> {
+/// Copies the bulk, if there is one, and syncs the file, after which the writer can do the rest.
+fn prepare(connection: &mut SqliteConnection, file: &File, shared: &Shared) -> QueryResult<()> {
     let before = look(connection)?;
     if !before.is_bulk_left() {
-        return Ok(false);
+        return Ok(());
     }
     let after = copy(connection)?;
-    if after.checkpointed > before.checkpointed {
-        // SQLite leaves that to whoever copies the last page.
-        file.sync_data()?;
+    // SQLite leaves the sync to whoever copies the last page.
+    if after.checkpointed > before.checkpointed
+        && let Err(cause) = file.sync_data()
+    {
+        // These pages count as moved but may not be on disk. The log still has them, and the next
+        // start reads it anew, as long as it does not start over before.
+        tracing::error!(%cause, "the database file cannot be synced; nothing more is written");
+        shared.failed.store(true, Ordering::Release);
+        return Ok(());
     }
-    Ok(!after.is_bulk_left())
+    // Where somebody else is at it there is nothing to see: both are -1.
+    let is_prepared = after.log >= 0 && !after.is_bulk_left();
+    shared.is_prepared.store(is_prepared, Ordering::Release);
+    Ok(())
 }

@@ -11,6 +11,10 @@
 //! would not be. Hence only the writer opens its file this way. A write that fails here is the
 //! sync's failure, which undoes the commit as a failed write would have.
 //!
+//! What a transaction has written before it is rolled back may reach the log later. It is
+//! overwritten then, since nobody else writes: the data directory is locked for one process, and
+//! SQLite's default of power-safe overwrite is kept, without which it would write after the sync.
+//!
 //! The only module with unsafe code.
 #![allow(unsafe_code, reason = "SQLite calls it through C function pointers")]
 #![allow(
@@ -112,8 +116,8 @@ fn register() -> Result<(), &'static str> {
             xOpen: Some(open),
             ..*own
         };
-        let vfs = Box::leak(Box::new(Vfs { base, own }));
-        match ffi::sqlite3_vfs_register(&raw mut vfs.base, 0) {
+        let vfs = Box::into_raw(Box::new(Vfs { base, own }));
+        match ffi::sqlite3_vfs_register(vfs.cast(), 0) {
             ffi::SQLITE_OK => Ok(()),
             _ => Err("SQLite takes no other way to files"),
         }
@@ -209,7 +213,7 @@ static METHODS: ffi::sqlite3_io_methods = ffi::sqlite3_io_methods {
     xUnfetch: None,
 };
 
-/// Writes what is held. If that fails it is forgotten: SQLite undoes the commit.
+/// Writes what is held, and holds nothing any more if that succeeds.
 ///
 /// # Safety
 /// `file` is an open [`Log`] that nobody else uses meanwhile.
@@ -222,7 +226,9 @@ unsafe fn write_held(file: File) -> c_int {
         }
         let (bytes, count) = (held.bytes.as_ptr().cast(), held.bytes.len() as c_int);
         let outcome = call!(xWrite(file, bytes, count, held.offset));
-        held.bytes.clear();
+        if outcome == ffi::SQLITE_OK {
+            held.bytes.clear();
+        }
         outcome
     }
 }
@@ -235,6 +241,8 @@ unsafe extern "C" fn write(file: File, bytes: *const c_void, count: c_int, offse
         if !(*held).takes(bytes.len(), offset) {
             let outcome = write_held(file);
             if outcome != ffi::SQLITE_OK {
+                // SQLite undoes the transaction.
+                (*held).bytes.clear();
                 return outcome;
             }
         }
@@ -251,13 +259,10 @@ unsafe extern "C" fn close(file: File) -> c_int {
     }
 }
 
-/// A write that fails for want of room fails here as damage: SQLite lets a transaction go on whose
-/// reading met a full disk, and this one has lost pages.
+/// If what is held cannot be written it stays: SQLite may let a transaction go on whose reading
+/// met a full disk.
 unsafe extern "C" fn read(file: File, bytes: *mut c_void, count: c_int, offset: i64) -> c_int {
-    match pass_on!(xRead(file, bytes, count, offset)) {
-        ffi::SQLITE_FULL => ffi::SQLITE_IOERR_WRITE,
-        outcome => outcome,
-    }
+    pass_on!(xRead(file, bytes, count, offset))
 }
 
 unsafe extern "C" fn truncate(file: File, size: i64) -> c_int {
@@ -265,7 +270,11 @@ unsafe extern "C" fn truncate(file: File, size: i64) -> c_int {
 }
 
 unsafe extern "C" fn sync(file: File, flags: c_int) -> c_int {
-    pass_on!(xSync(file, flags))
+    let outcome = pass_on!(xSync(file, flags));
+    // If it failed, SQLite undoes the commit.
+    // SAFETY: SQLite syncs files that it has opened.
+    unsafe { (*file.cast::<Log>()).held.bytes.clear() };
+    outcome
 }
 
 unsafe extern "C" fn file_size(file: File, size: *mut i64) -> c_int {
@@ -297,7 +306,7 @@ mod tests {
 
     const KIB: usize = 1 << 10;
 
-    fn held(offset: i64, count: usize) -> Held {
+    fn holding(offset: i64, count: usize) -> Held {
         let mut held = Held::default();
         held.add(&vec![0; count], offset);
         held
@@ -306,18 +315,18 @@ mod tests {
     #[test]
     fn what_follows_is_held_until_a_piece_is_full() {
         assert!(Held::default().takes(64 * KIB, 32));
-        assert!(held(32, 24).takes(2 * KIB, 56));
-        assert!(held(0, 62 * KIB).takes(2 * KIB, 62 << 10));
-        assert!(!held(0, 63 * KIB).takes(2 * KIB, 63 << 10));
+        assert!(holding(32, 24).takes(2 * KIB, 56));
+        assert!(holding(0, 62 * KIB).takes(2 * KIB, 62 << 10));
+        assert!(!holding(0, 63 * KIB).takes(2 * KIB, 63 << 10));
     }
 
     #[test]
     fn what_does_not_follow_is_not_held() {
-        assert!(!held(32, 24).takes(2048, 57));
-        assert!(!held(4096, 24).takes(24, 32));
+        assert!(!holding(32, 24).takes(2048, 57));
+        assert!(!holding(4096, 24).takes(24, 32));
     }
 
-    fn open(path: &Path, pragmas: &str) -> SqliteConnection {
+    fn connect(path: &Path, pragmas: &str) -> SqliteConnection {
         let uri = uri(path).expect("a usable path");
         let mut connection = SqliteConnection::establish(&uri).expect("a database");
         connection.batch_execute(pragmas).expect("pragmas");
@@ -334,7 +343,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         for name in ["plain.db", "what?#now.db", "100%41 ü.db"] {
             let path = directory.path().join(name);
-            drop(open(&path, "CREATE TABLE notes (text TEXT)"));
+            drop(connect(&path, "CREATE TABLE notes (text TEXT)"));
             assert!(path.is_file(), "{name}");
         }
     }
@@ -350,7 +359,7 @@ mod tests {
     fn readers_see_a_large_transaction_once_it_is_committed_and_never_a_rolled_back_one() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("notes.db");
-        let mut writer = open(
+        let mut writer = connect(
             &path,
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = 10;
              CREATE TABLE notes (text TEXT);

@@ -24,7 +24,6 @@ use diesel::prelude::*;
 use crate::error::{Error, Result};
 use crate::model::Instant;
 
-use checkpoints::Checkpoints;
 pub use connection::Conn;
 
 mod connection {
@@ -122,8 +121,7 @@ impl Db {
         let (writer, readers) = match &settings.location {
             Location::File(path) => {
                 let connection = sqlite::open_for_writing(path)?;
-                let checkpoints = Checkpoints::start(path)?;
-                let queue = writer::start(connection, checkpoints, settings.queue_capacity)?;
+                let queue = writer::start(connection, path, settings.queue_capacity)?;
                 (
                     Writer::Grouped(queue),
                     readers(Connector::Reader(path.clone()))?,

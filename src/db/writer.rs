@@ -5,6 +5,7 @@
 //! with a sync, and only then answers all of them. Under load one sync carries hundreds of sends;
 //! alone, a send waits for its own. Nothing is ever answered that is not on disk.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -70,15 +71,12 @@ struct Shared {
     failed: Arc<AtomicBool>,
 }
 
-/// Starts the thread that owns `connection`.
-pub(super) fn start(
-    connection: SqliteConnection,
-    checkpoints: Checkpoints,
-    capacity: usize,
-) -> Result<Queue> {
+/// Starts the thread that owns `connection` to the database at `path`.
+pub(super) fn start(connection: SqliteConnection, path: &Path, capacity: usize) -> Result<Queue> {
     let (sender, receiver) = sync_channel(capacity);
     let figures = Arc::new(WriterFigures::default());
     let failed = Arc::new(AtomicBool::new(false));
+    let checkpoints = Checkpoints::start(path, failed.clone())?;
     let (its_figures, its_failed) = (figures.clone(), failed.clone());
     let thread = std::thread::Builder::new()
         .name("writer".into())
@@ -208,7 +206,13 @@ fn run(
         }
     }
     checkpoints.stop();
-    super::sqlite::close(connection);
+    if failed.load(Ordering::Acquire) {
+        // Not even closed: the last connection that closes clears the log, which the next start
+        // has to read.
+        std::mem::forget(connection);
+    } else {
+        super::sqlite::close(connection);
+    }
 }
 
 /// One transaction over `first` and whatever else is queued.

@@ -14,6 +14,9 @@ use crate::error::Result;
 use crate::model::{Message, MessageId, UserId};
 use crate::schema::messages;
 
+/// From so many messages on, all are counted anew.
+const RECOUNTED_AFTER: i64 = 1_000;
+
 /// Direct messages between two users, both ways, newest first: skips `offset`, at most `limit`.
 /// With the exact number of all.
 pub fn numbered_history(
@@ -34,20 +37,22 @@ pub fn numbered_history(
     let rows: Vec<Message> = app.db.read(|conn| {
         Ok(on_inner!(conn, inner => page.select(Message::as_select()).load(inner))?)
     })?;
-    let newest_first = (offset == 0).then_some(&rows[..]);
+    let newest_first = if offset == 0 { &rows[..] } else { &[] };
     let total = total(app, pair, newest_first)?;
     Ok((rows, total))
 }
 
-/// The number of a pair's messages, told from its newest ones if they are at hand.
-fn total(app: &App, pair: i64, newest_first: Option<&[Message]>) -> Result<i64> {
+/// The number of a pair's messages, told from its newest ones if enough of them are at hand.
+fn total(app: &App, pair: i64, newest_first: &[Message]) -> Result<i64> {
     if let Some((known, last)) = app.caches.totals.get(&pair) {
-        let Some(rows) = newest_first else {
-            return Ok(known + count_above(app, pair, last)?);
+        let newer = newest_first.partition_point(|row| row.id > last);
+        let newer = if newer < newest_first.len() {
+            i64::try_from(newer).unwrap_or(i64::MAX)
+        } else {
+            count_above(app, pair, last)?
         };
-        let newer = rows.iter().take_while(|row| row.id > last).count();
-        if newer < rows.len() {
-            return Ok(known + i64::try_from(newer).unwrap_or(i64::MAX));
+        if newer < RECOUNTED_AFTER {
+            return Ok(known + newer);
         }
     }
     let counted = remembered(&app.caches.totals, pair, || count(app, pair))?;

@@ -4,7 +4,7 @@
 //! APIs the SHA-256 of the password in lower-case hex (see [`secret_of`]), so that one account
 //! opens with the same password everywhere.
 
-use std::sync::PoisonError;
+use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
 use argon2::password_hash::rand_core::OsRng;
@@ -117,18 +117,13 @@ async fn in_turn<T: Send + 'static>(
     app: &App,
     work: impl FnOnce(&mut Memory) -> Hashed<T> + Send + 'static,
 ) -> Result<T> {
-    let permit = tokio::time::timeout(PATIENCE, app.hashing.acquire()).await;
-    let Ok(Ok(permit)) = permit else {
+    let turn = tokio::time::timeout(PATIENCE, app.hashing.turns.clone().acquire_owned()).await;
+    let Ok(Ok(turn)) = turn else {
         return Err(Error::Busy {
             retry_after_secs: 2,
         });
     };
-    let spare = || {
-        app.hashing_memory
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    };
-    let mut memory = spare().pop().unwrap_or_default();
+    let mut memory = spare_memory(app).pop().unwrap_or_default();
     let (answer, answered) = tokio::sync::oneshot::channel();
     // A thread of its own each time, since a thread that has stood back may not come forward again.
     std::thread::Builder::new()
@@ -137,18 +132,23 @@ async fn in_turn<T: Send + 'static>(
             // On Linux this is the niceness of this thread alone. Without it hashing goes on all the same.
             let _ = rustix::process::setpriority_process(None, NICENESS);
             let outcome = work(&mut memory);
-            // A caller that has gone needs no answer.
-            let _ = answer.send((outcome, memory));
+            // A caller that has gone needs no answer; the turn ends here then.
+            let _ = answer.send((outcome, memory, turn));
         })?;
-    let (outcome, memory) = answered
+    let (outcome, memory, turn) = answered
         .await
         .map_err(|cause| Error::Internal(cause.to_string()))?;
-    spare().push(memory);
-    drop(permit);
-    if app.hashing.available_permits() == app.processors {
-        spare().clear();
+    spare_memory(app).push(memory);
+    drop(turn);
+    if app.hashing.turns.available_permits() == app.hashing.most {
+        spare_memory(app).clear();
     }
     outcome.map_err(|cause| Error::Internal(format!("argon2: {cause}")))
+}
+
+fn spare_memory(app: &App) -> MutexGuard<'_, Vec<Memory>> {
+    let memory = app.hashing.memory.lock();
+    memory.unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -67,6 +67,8 @@ pub(super) fn chat(
         channel: Channel::Relay,
         room: None,
     });
+    // A token that was ended meanwhile had no subscription to end.
+    caller.session_for_socket(app)?;
     let serve = move |stream| async move {
         let (app, id) = (sender.app.clone(), sender.id);
         let encode = move |event: &Event| encode(&app, id, event);

@@ -59,6 +59,8 @@ pub(super) fn stream(
         channel: Channel::MessageStore,
         room: None,
     });
+    // A token that was ended meanwhile had no subscription to end.
+    caller.acting_as(app, from_query(user_id)?)?;
     let app = (*app).clone();
     let lifetime = reader.session.map(|session| until(session.expires_at));
     let events = stream! {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::hub::Hub;
 use crate::model::{SessionId, Status, User, UserId};
 
-/// How long a login of secure_im or chat8, or a heartbeat, keeps its user online.
+/// How long a login or heartbeat of secure_im keeps its user online.
 const RECENT: Duration = Duration::from_secs(120);
 
 /// Where a user can be reached directly, peer to peer.
@@ -24,71 +24,58 @@ pub struct Endpoint {
 
 struct Seen {
     at: Instant,
-    /// If the API of the login asks for it: secure_im does.
-    endpoint: Option<Endpoint>,
+    endpoint: Endpoint,
     session: SessionId,
 }
 
-impl Seen {
-    fn is_recent(&self) -> bool {
-        self.at.elapsed() < RECENT
-    }
-}
-
-/// Recent logins and heartbeats, each user's by session, the latest last.
+/// Recent logins and heartbeats.
 #[derive(Default)]
-pub struct Presence(Mutex<HashMap<UserId, Vec<Seen>>>);
+pub struct Presence(Mutex<HashMap<UserId, Seen>>);
 
 impl Presence {
     /// Notes a login or heartbeat; watchers of the hub hear of it.
-    pub fn note(&self, hub: &Hub, user: UserId, session: SessionId, endpoint: Option<Endpoint>) {
-        let mut seen = self.seen();
-        let of_user = seen.entry(user).or_default();
-        // What is not recent is kept for its address only, until there is a newer one.
-        let is_last_address = |other: &Seen| other.endpoint.is_some() && endpoint.is_none();
-        of_user.retain(|other| {
-            other.session != session && (other.is_recent() || is_last_address(other))
-        });
-        of_user.push(Seen {
-            at: Instant::now(),
-            endpoint,
-            session,
-        });
-        drop(seen);
+    pub fn note(&self, hub: &Hub, user: UserId, session: SessionId, endpoint: Endpoint) {
+        self.seen().insert(
+            user,
+            Seen {
+                at: Instant::now(),
+                endpoint,
+                session,
+            },
+        );
         hub.note_change(user);
     }
 
-    /// Forgets a user's addresses and recent logins; of one session only, if one is named.
-    /// Watchers of the hub hear of it.
+    /// Forgets a user's address and recent login; of one session only, if one is named. Watchers
+    /// of the hub hear of it.
     pub fn forget(&self, hub: &Hub, user: UserId, session: Option<SessionId>) {
-        if let Some(of_user) = self.seen().get_mut(&user) {
-            of_user.retain(|seen| session.is_some_and(|session| seen.session != session));
+        let mut seen = self.seen();
+        let is_meant = |seen: &Seen| session.is_none_or(|session| seen.session == session);
+        if seen.get(&user).is_some_and(is_meant) {
+            seen.remove(&user);
         }
+        drop(seen);
         hub.note_change(user);
     }
 
     /// Keeps what is known by one login of a user's as known by another, which takes its place.
     pub fn move_session(&self, user: UserId, old: SessionId, new: SessionId) {
-        for seen in self.seen().get_mut(&user).into_iter().flatten() {
-            if seen.session == old {
-                seen.session = new;
-            }
+        if let Some(seen) = self.seen().get_mut(&user)
+            && seen.session == old
+        {
+            seen.session = new;
         }
     }
 
-    /// Forgets logins that count no more, and the addresses of all who are not online any more.
+    /// Forgets the addresses of all who are not online any more.
     pub fn forget_absent(&self, hub: &Hub) {
-        self.seen().retain(|user, of_user| {
-            let is_live = hub.is_live(*user);
-            of_user.retain(|seen| seen.is_recent() || seen.endpoint.is_some() && is_live);
-            !of_user.is_empty()
-        });
+        self.seen()
+            .retain(|user, seen| seen.at.elapsed() < RECENT || hub.is_live(*user));
     }
 
     /// Where a user was last seen, if not forgotten since.
     pub fn endpoint(&self, user: UserId) -> Option<Endpoint> {
-        let seen = self.seen();
-        seen.get(&user)?.iter().rev().find_map(|seen| seen.endpoint)
+        self.seen().get(&user).map(|seen| seen.endpoint)
     }
 
     /// Whether a user is online.
@@ -97,16 +84,14 @@ impl Presence {
             || self
                 .seen()
                 .get(&user)
-                .is_some_and(|of_user| of_user.iter().any(Seen::is_recent))
+                .is_some_and(|seen| seen.at.elapsed() < RECENT)
     }
 
     /// Everybody who is online.
     pub fn online_users(&self, hub: &Hub) -> HashSet<UserId> {
         let mut online = hub.live_users();
         let seen = self.seen();
-        let recent = seen
-            .iter()
-            .filter(|(_, of_user)| of_user.iter().any(Seen::is_recent));
+        let recent = seen.iter().filter(|(_, seen)| seen.at.elapsed() < RECENT);
         online.extend(recent.map(|(user, _)| *user));
         online
     }
@@ -120,7 +105,7 @@ impl Presence {
         }
     }
 
-    fn seen(&self) -> MutexGuard<'_, HashMap<UserId, Vec<Seen>>> {
+    fn seen(&self) -> MutexGuard<'_, HashMap<UserId, Seen>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -85,14 +85,13 @@ struct Oneself {
     avatar: Option<String>,
 }
 
-/// A token for a username and password. Notes that the user is online, and no address.
+/// A token for a username and password.
 #[post("/auth/login", data = "<body>")]
 pub(super) async fn login(app: &AppState, peer: Peer, body: Body) -> Answer {
     let Login { username, password } = body.json()?;
     // A name that nobody can have fails like one that nobody has.
     let username = users::parse_username(&username).map_err(|_| Error::BadCredentials)?;
     let (user, token) = users::log_in(app, &username, secret_of(&password), peer.ip).await?;
-    app.presence.note(&app.hub, user.id, token.session.id, None);
     Ok(success(LoggedIn {
         access_token: token.text,
         token_type: "bearer",

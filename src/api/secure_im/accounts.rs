@@ -57,7 +57,7 @@ pub(super) async fn log_in(app: &AppState, peer: Peer, kind: FormKind, body: Bod
     let (user, token) = users::log_in(app, &username, secret_of(&password), peer.ip).await?;
     if let Some(endpoint) = endpoint(&peer, port) {
         app.presence
-            .note(&app.hub, user.id, token.session.id, Some(endpoint));
+            .note(&app.hub, user.id, token.session.id, endpoint);
     }
     let granted = json!({
         "access_token": token.text,

@@ -78,8 +78,7 @@ pub(super) fn heartbeat(app: &AppState, bearer: Bearer, peer: Peer, body: Body) 
     let user = users::user_by_id(app, session.user)?;
     let endpoint = endpoint(&peer, port);
     if let Some(endpoint) = endpoint {
-        app.presence
-            .note(&app.hub, user.id, session.id, Some(endpoint));
+        app.presence.note(&app.hub, user.id, session.id, endpoint);
     }
     let noted = json!({
         "id": user.id,

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::person::{PASSWORD, Person, detail, log_in, register};
+use super::person::{Person, detail, log_in};
 use super::socket::Socket;
 use crate::world::{Reply, World};
 
@@ -113,41 +113,6 @@ fn a_refresh_in_chat8_keeps_its_user_online_where_they_are() {
     let token = fresh["access_token"].as_str().expect("a token");
     call_chat8(&world, "POST /api/v1/auth/logout", token, &json!({}));
     detail(&whereabouts(), 404);
-}
-
-#[test]
-fn a_login_at_chat8_keeps_its_user_online_and_tells_no_address() {
-    let world = World::start();
-    let alice = Person::arrive(&world, "alice");
-    register(&world, "bob");
-    alice.post("/me/contacts/", &json!({ "friend_username": "bob" }));
-    let online = || alice.list("/me/contacts/online");
-    let log_in_at_chat8 = || {
-        let login = json!({ "username": "bob", "password": PASSWORD });
-        let login = world.post("/api/v1/auth/login", &login).json();
-        let token = login["data"]["access_token"].as_str().expect("a token");
-        token.to_owned()
-    };
-    let log_out_at_chat8 =
-        |token: &str| call_chat8(&world, "POST /api/v1/auth/logout", token, &json!({}));
-    assert!(online().is_empty());
-    let token = log_in_at_chat8();
-    let found =
-        json!({ "username": "bob", "public_key": "key_for_bob", "ip_address": null, "port": null });
-    assert_eq!(online(), [found]);
-    log_out_at_chat8(&token);
-    assert!(online().is_empty());
-    // Each login is one of its own, whichever comes and goes first.
-    let here = log_in(&world, "bob");
-    let there = log_in_at_chat8();
-    assert_eq!(online()[0]["ip_address"], "127.0.0.1");
-    log_out_at_chat8(&here);
-    assert_eq!(online()[0]["ip_address"], Value::Null);
-    let here = log_in(&world, "bob");
-    log_out_at_chat8(&there);
-    assert_eq!(online()[0]["ip_address"], "127.0.0.1");
-    log_out_at_chat8(&here);
-    assert!(online().is_empty());
 }
 
 #[test]

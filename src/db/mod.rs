@@ -4,6 +4,7 @@
 //! work to the writer and returns only once it is on disk. Knows nothing of what is stored:
 //! the nouns bring their queries with them.
 
+mod boundary;
 mod checkpoints;
 mod log_file;
 mod postgres;

@@ -15,6 +15,7 @@ use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use tokio::sync::oneshot;
 
+use super::boundary::{BEGIN, Boundary, COMMIT, RELEASE, SAVEPOINT, UNDO, execute};
 use super::checkpoints::Checkpoints;
 use super::{Conn, Undo};
 use crate::error::{Error, Result};
@@ -294,43 +295,6 @@ fn without_savepoint<T>(
 
 fn is_disk_full(cause: &diesel::result::Error) -> bool {
     cause.to_string().contains("disk is full")
-}
-
-const BEGIN: u8 = 0;
-const COMMIT: u8 = 1;
-const SAVEPOINT: u8 = 2;
-const UNDO: u8 = 3;
-const RELEASE: u8 = 4;
-const SQL: [&str; 5] = [
-    "BEGIN IMMEDIATE",
-    "COMMIT",
-    "SAVEPOINT job",
-    "ROLLBACK TO job",
-    "RELEASE job",
-];
-
-/// A transaction boundary as a query of its own type, so that Diesel keeps its prepared statement;
-/// it would prepare the plain text anew each time, which costs more than running it.
-#[derive(diesel::query_builder::QueryId)]
-struct Boundary<const STEP: u8>;
-
-impl<const STEP: u8> diesel::query_builder::QueryFragment<diesel::sqlite::Sqlite>
-    for Boundary<STEP>
-{
-    fn walk_ast<'b>(
-        &'b self,
-        mut out: diesel::query_builder::AstPass<'_, 'b, diesel::sqlite::Sqlite>,
-    ) -> QueryResult<()> {
-        out.push_sql(SQL[STEP as usize]);
-        Ok(())
-    }
-}
-
-fn execute<const STEP: u8>(connection: &mut Conn, step: Boundary<STEP>) -> QueryResult<()> {
-    match connection {
-        Conn::Sqlite(inner) => inner.execute_returning_count(&step).map(drop),
-        Conn::Postgres(_) => Ok(()),
-    }
 }
 
 #[cfg(test)]

@@ -173,8 +173,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     async fn log_out(&mut self) -> Result<(), Gone> {
         self.hold().await?;
-        self.member = None;
-        self.login_due = Instant::now() + LOGIN_DUE;
+        // Only for who was logged in: nobody else may put their deadline off.
+        if self.member.take().is_some() {
+            self.login_due = Instant::now() + LOGIN_DUE;
+        }
         self.write_frame(&Frame::system("info", "已成功登出")).await
     }
 

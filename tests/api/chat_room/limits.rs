@@ -148,6 +148,17 @@ fn a_login_is_due_within_60_seconds_and_then_there_is_no_hurry() {
 }
 
 #[test]
+fn a_logout_of_nobody_does_not_put_off_the_login_that_is_due() {
+    let rooms = Rooms::start();
+    let mut nobody = rooms.connect();
+    let start = Instant::now();
+    assert!(nobody.is_silent_for(Duration::from_secs(20)));
+    nobody.ask(&bare("logout_request"));
+    assert!(nobody.is_closed());
+    assert!((58..78).contains(&start.elapsed().as_secs()));
+}
+
+#[test]
 fn a_client_that_is_killed_is_offline_at_once() {
     let rooms = Rooms::start();
     let mut alice = rooms.arrive("alice");

@@ -26,7 +26,7 @@ pub(super) fn user_info(app: &App, member: &Member) -> Answer {
     Ok(Frame::UserInfo {
         user_info: Person {
             user_id: member.id,
-            username: member.username.clone(),
+            username: users::username_by_id(app, member.id)?,
             is_online: true,
         },
         counts: Counts {
@@ -109,14 +109,35 @@ pub(super) fn draft(app: &App, member: &Member, saying: Saying) -> Result<Draft,
         return Err(Refusal::new(1008, "消息内容不能为空"));
     }
     let room = numbered(app, member, saying.chat_group_id)?;
-    Ok(draft_of(member, room, Kind::Text, content))
+    let sender_name = users::username_by_id(app, member.id)?;
+    Ok(draft_of(member, sender_name, room, Kind::Text, content))
 }
 
-/// Something said in a room by the user.
-pub(super) fn draft_of(member: &Member, room: Room, kind: Kind, content: String) -> Draft {
+/// What a room is told of a file that the user has put there.
+pub(super) fn file_notice(
+    app: &App,
+    member: &Member,
+    room: Room,
+    name: &str,
+    size_bytes: u64,
+) -> Result<Draft, Refusal> {
+    let sender_name = users::username_by_id(app, member.id)?;
+    let size_kib = size_bytes >> 10;
+    let content = format!("📎 {sender_name} 上传了文件: {name} ({size_kib}KB)");
+    Ok(draft_of(member, sender_name, room, Kind::File, content))
+}
+
+/// Something said in a room by the user, whose name may have changed since the login.
+fn draft_of(
+    member: &Member,
+    sender_name: String,
+    room: Room,
+    kind: Kind,
+    content: String,
+) -> Draft {
     Draft {
         sender: member.id,
-        sender_name: member.username.clone(),
+        sender_name,
         to: To::Room {
             id: room.id,
             name: room.name,

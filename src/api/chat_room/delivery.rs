@@ -130,7 +130,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
 /// Who is logged in on a connection, and what they hear.
 pub(super) struct Member {
     pub(super) id: UserId,
-    pub(super) username: String,
     /// Their current room.
     pub(super) room: Room,
     /// Before this nothing is pushed, unless they ask for something first.
@@ -141,10 +140,9 @@ pub(super) struct Member {
 }
 
 impl Member {
-    pub(super) fn new(id: UserId, username: String, room: Room, events: Subscription) -> Self {
+    pub(super) fn new(id: UserId, room: Room, events: Subscription) -> Self {
         Member {
             id,
-            username,
             room,
             quiet_until: None,
             events,

@@ -162,7 +162,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                     room: Some(PUBLIC_ROOM),
                 });
                 events.replace_older();
-                let mut member = Member::new(user.id, user.username, room, events);
+                let mut member = Member::new(user.id, room, events);
                 member.quiet_until = Some(Instant::now() + QUIET);
                 self.member = Some(member);
                 frame
@@ -198,20 +198,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             messages::To::Room { name, .. } => name.clone(),
             messages::To::User(_) => String::new(),
         };
+        let sender = draft.sender_name.clone();
         match messages::send(&self.app, draft).await {
-            Ok(message) => self.echo(&message, &room).await.map(|()| true),
+            Ok(message) => self.echo(&message, &sender, &room).await.map(|()| true),
             Err(error) => self.reply(Err(error.into())).await.map(|()| false),
         }
     }
 
-    async fn echo(&mut self, message: &Message, room: &str) -> Result<(), Gone> {
+    async fn echo(&mut self, message: &Message, sender: &str, room: &str) -> Result<(), Gone> {
         let Some(member) = &mut self.member else {
             return Ok(());
         };
         let mut lines = Vec::new();
         if message.room_id == Some(member.room.id) {
             lines = member.pushes_up_to(message.id).await?;
-        } else if let Some(frame) = Frame::said(message, &member.username, room) {
+        } else if let Some(frame) = Frame::said(message, sender, room) {
             frame.write_to(&mut lines);
         }
         self.write(&lines).await

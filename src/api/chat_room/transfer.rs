@@ -17,7 +17,7 @@ use crate::app::App;
 use crate::error::Error;
 use crate::files::{self, Audience, Incoming, clean_file_name};
 use crate::hub::Event;
-use crate::model::{Kind, Room, Upload, UploadId};
+use crate::model::{Room, Upload, UploadId};
 
 /// What the published client sends, and all that is taken.
 const EXTENSIONS: [&str; 18] = [
@@ -83,12 +83,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             Ok(upload) => upload,
             Err(error) => return self.reply(Err(error.into())).await,
         };
-        let notice = format!(
-            "📎 {} 上传了文件: {name} ({}KB)",
-            member.username,
-            size_bytes >> 10
-        );
-        let draft = answers::draft_of(member, room, Kind::File, notice);
+        let draft = match answers::file_notice(&self.app, member, room, &name, size_bytes) {
+            Ok(draft) => draft,
+            Err(refusal) => return self.reply(Err(refusal)).await,
+        };
         if self.send(draft).await? {
             let message = format!("文件 '{name}' 上传成功");
             self.reply(Ok(Frame::Upload {

@@ -5,6 +5,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::client::{Rooms, assert_error, bare, request, saying, told};
+use super::uploads::upload;
+use crate::chat8::{Someone, data, password_of};
 
 #[test]
 fn a_message_comes_to_everybody_whose_room_it_is_and_back_to_its_sender() {
@@ -96,6 +98,31 @@ fn the_sender_is_who_is_logged_in_whatever_the_message_says() {
     forged["sender_id"] = json!(2);
     forged["message_id"] = json!(7);
     assert_eq!(alice.ask(&forged)["sender_username"], "alice");
+}
+
+#[test]
+fn who_is_renamed_in_another_api_speaks_under_the_new_name_at_once() {
+    let rooms = Rooms::start();
+    let alice = Someone::new(&rooms, "alice");
+    let mut client = rooms.connect();
+    let login = json!({
+        "message_type": "login_request", "username": "alice", "password": password_of("alice"),
+    });
+    assert_eq!(client.ask(&login)["username"], "alice");
+    let team = client.create("team", &[]);
+    let mut bob = rooms.arrive("bob");
+    data(&alice.put("/user/profile", &json!({"username": "alicia"})));
+
+    assert_eq!(client.say(1, "hello")["sender_username"], "alicia");
+    assert_eq!(bob.receive()["sender_username"], "alicia");
+    let elsewhere = client.say(team, "to a room that is not the current one");
+    assert_eq!(elsewhere["sender_username"], "alicia");
+    upload(&mut client, "a.txt", b"abc", 1);
+    let notice = bob.receive();
+    assert_eq!(notice["sender_username"], "alicia");
+    assert_eq!(notice["content"], "📎 alicia 上传了文件: a.txt (0KB)");
+    let info = client.ask(&bare("user_info_request"));
+    assert_eq!(info["user_info"]["username"], "alicia");
 }
 
 #[test]

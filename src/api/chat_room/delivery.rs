@@ -176,7 +176,8 @@ impl Member {
         let Event::Said { message, line, .. } = event else {
             return;
         };
-        if !self.shown.contains(&message.id) {
+        // What waits may be of the room before.
+        if message.room_id == Some(self.room.id) && !self.shown.contains(&message.id) {
             lines.extend_from_slice(line.get_or_init(|| Frame::line_of(event)));
         }
     }

@@ -4,7 +4,9 @@ use std::thread;
 
 use serde_json::{Value, json};
 
-use super::client::{Rooms, assert_calendar, assert_error, bare, request, saying, told};
+use super::client::{
+    Rooms, assert_calendar, assert_error, bare, credentials, request, saying, told,
+};
 
 fn create(name: &str, members: Value) -> Value {
     json!({"message_type": "create_chat_request", "timestamp": 1.0, "chat_name": name, "member_usernames": members})
@@ -168,6 +170,26 @@ fn who_enters_a_busy_room_misses_nothing_and_hears_nothing_twice() {
     assert_eq!(heard, expected);
     assert!(bob.has_nothing_waiting());
     talker.join().expect("alice talks");
+}
+
+#[test]
+fn who_has_entered_a_room_hears_no_more_of_the_one_before() {
+    let rooms = Rooms::start();
+    let mut alice = rooms.arrive("alice");
+    let mut bob = rooms.arrive("bob");
+    bob.create("team", &[]);
+    // Hashing passwords keeps bob's connection busy while alice talks. All of it is read at once.
+    let mut requests: Vec<Value> = (0..5)
+        .map(|n| credentials("register_request", &format!("friend{n}")))
+        .collect();
+    requests.push(request("enter_chat_request", "chat_name", "team"));
+    bob.send_together(&requests);
+    for n in 0..20 {
+        alice.say(1, &format!("m{n}"));
+    }
+    while bob.receive()["message_type"] != "enter_chat_response" {}
+    assert_eq!(bob.receive()["message_type"], "chat_history_complete");
+    assert!(bob.has_nothing_waiting());
 }
 
 #[test]

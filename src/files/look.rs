@@ -6,7 +6,8 @@ use crate::model::Kind;
 const LONGEST_NAME_BYTES: usize = 255;
 
 /// A client's name for a file as it is shown to others: its last part only, without control
-/// characters or signs that turn the direction of writing, 1–255 bytes.
+/// characters or signs that turn the direction of writing, 1–255 bytes. A colon, which some systems
+/// take for the end of a drive or the beginning of a stream, becomes `_`.
 pub fn clean_file_name(name: &str) -> String {
     let last = name.rsplit(['/', '\\']).next().unwrap_or_default();
     let is_harmless = |c: &char| {
@@ -14,6 +15,7 @@ pub fn clean_file_name(name: &str) -> String {
             && !matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
     let clean: String = last.chars().filter(is_harmless).collect();
+    let clean = clean.replace(':', "_");
     let clean = clean.trim();
     if clean.trim_matches('.').is_empty() {
         return "file".to_owned();
@@ -87,6 +89,8 @@ mod tests {
             ("photo.png", "photo.png"),
             ("../../etc/passwd", "passwd"),
             ("C:\\Users\\a\\b.txt", "b.txt"),
+            ("C:b.txt", "C_b.txt"),
+            ("10:30.txt", "10_30.txt"),
             ("a\0b\r\n.txt", "ab.txt"),
             ("invoice\u{202e}fdp.exe", "invoicefdp.exe"),
             ("报告 1.pdf", "报告 1.pdf"),

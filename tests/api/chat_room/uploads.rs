@@ -166,6 +166,7 @@ fn a_name_with_a_path_is_stored_under_none_and_shown_without() {
     let mut alice = rooms.arrive("alice");
     upload(&mut alice, "z/../../../../../PWN.txt", b"abc", 1);
     upload(&mut alice, "C:\\temp\\b.md", b"abc", 1);
+    upload(&mut alice, "C:evil.txt", b"abc", 1);
     let list = alice.ask(&request("file_list_request", "chat_group_id", 1));
     let names: Vec<_> = list["files"]
         .as_array()
@@ -173,8 +174,8 @@ fn a_name_with_a_path_is_stored_under_none_and_shown_without() {
         .iter()
         .map(|file| &file["original_filename"])
         .collect();
-    assert_eq!(names, ["b.md", "PWN.txt"], "newest first");
-    assert_eq!(kept(&rooms).len(), 2);
+    assert_eq!(names, ["C_evil.txt", "b.md", "PWN.txt"], "newest first");
+    assert_eq!(kept(&rooms).len(), 3);
     assert!(kept(&rooms).iter().all(|name| !name.contains("PWN")));
 }
 

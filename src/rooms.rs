@@ -14,6 +14,7 @@ use crate::db::{Conn, on_inner};
 use crate::error::{Error, Result};
 use crate::model::{Instant, Message, PUBLIC_ROOM, Room, RoomId, UserId};
 use crate::schema::{messages, room_members, rooms, users};
+use crate::users::parse_username;
 
 /// How many characters a room's name may have (chat_room §6).
 const NAME_CHARACTERS: std::ops::RangeInclusive<usize> = 2..=30;
@@ -71,6 +72,9 @@ pub async fn create(
     members: Vec<String>,
 ) -> Result<Room> {
     check_name(&name)?;
+    // What cannot be a username is nobody's.
+    let members: Result<Vec<String>> = members.iter().map(|name| parse_username(name)).collect();
+    let members = members.map_err(|_| Error::UnknownUser)?;
     app.db
         .write(move |conn| {
             let mut ids = ids_of(conn, &members)?;
@@ -149,6 +153,10 @@ pub async fn join_public(app: &App, user: UserId) -> Result<Room> {
 
 /// A room by its exact name. Errors: [`Error::UnknownRoom`].
 pub fn room_by_name(app: &App, name: &str) -> Result<Room> {
+    // PostgreSQL takes no text with it.
+    if name.contains('\0') {
+        return Err(Error::UnknownRoom);
+    }
     app.db.read(|conn| {
         let row = rooms::table
             .filter(rooms::name.eq(name))

@@ -95,6 +95,30 @@ fn a_room_that_cannot_be_made_is_an_error_and_leaves_nothing() {
 }
 
 #[test]
+fn names_with_nul_are_of_nobody_and_of_no_room() {
+    let rooms = Rooms::start();
+    let mut alice = rooms.arrive("alice");
+    assert_error(&alice.ask(&create("team", json!(["alice\0"]))), 1003);
+    for kind in ["join_chat_request", "enter_chat_request"] {
+        assert_error(&alice.ask(&request(kind, "chat_name", "public\0")), 1004);
+    }
+}
+
+#[test]
+fn a_member_is_named_in_either_form_of_an_accent() {
+    let rooms = Rooms::start();
+    let body = json!({"user_id": "Zo\u{e9}", "password_hash": "x", "public_key": "key"});
+    rooms.post("/auth/register", &body).ok();
+    let mut alice = rooms.arrive("alice");
+    let both = json!(["Zoe\u{301}", "Zo\u{e9}"]);
+    let team = alice.ask(&create("team", both))["chat_group_id"].clone();
+    let list = json!({"message_type": "list_users_request", "list_type": "current_chat", "chat_group_id": team});
+    let users = alice.ask(&list)["users"].clone();
+    assert_eq!(users.as_array().map(Vec::len), Some(2), "{users}");
+    assert_eq!(users[0]["username"], "Zo\u{e9}");
+}
+
+#[test]
 fn only_members_enter_and_only_rooms_that_are_there() {
     let rooms = Rooms::start();
     let mut alice = rooms.arrive("alice");

@@ -3,9 +3,9 @@
 //! Pure: nothing here reads a socket, knows who asks or what the store holds. Whatever the bytes
 //! are and however they are cut, the same requests come out. Source: chat_room §1, §3.
 
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Number, Value};
 
 /// The longest line, without its end.
 pub(super) const LONGEST_LINE_BYTES: usize = 64 << 10;
@@ -156,8 +156,22 @@ pub(super) struct NumberedRoom {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Offer {
     pub(super) filename: Option<String>,
+    #[serde(deserialize_with = "file_size")]
     pub(super) file_size: Option<i64>,
     pub(super) chat_group_id: Option<i64>,
+}
+
+/// A whole number; one that no `i64` holds is the largest that it does, and too large as well.
+fn file_size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    let Some(number) = Option::<Number>::deserialize(deserializer)? else {
+        return Ok(None);
+    };
+    if number.as_f64().is_some_and(|size| size >= 2_f64.powi(63)) {
+        return Ok(Some(i64::MAX));
+    }
+    let size = number.as_i64();
+    size.map(Some)
+        .ok_or_else(|| D::Error::custom("not a whole number"))
 }
 
 #[derive(Deserialize)]

@@ -223,11 +223,12 @@ async fn wanted(app: &App, member: &Member, id: &str) -> Result<(Upload, File), 
     if id.trim().is_empty() {
         return Err(Refusal::new(1008, "文件ID不能为空"));
     }
-    let id = id
-        .trim()
+    // An id has one form: no sign, no zeros before it, no spaces.
+    let number = id
         .parse()
-        .map(UploadId)
-        .map_err(|_| Error::UnknownFile)?;
+        .ok()
+        .filter(|number: &i64| number.to_string() == id);
+    let id = number.map(UploadId).ok_or(Error::UnknownFile)?;
     let upload = files::upload_by_id(app, id)?;
     let room = upload.room_id.ok_or(Error::UnknownFile)?;
     answers::room_of(app, member, room)?;

@@ -121,6 +121,9 @@ fn unknown_files_and_those_of_other_rooms_are_errors() {
         assert_error(&ask(&mut bob, unknown), 1006);
     }
     assert_error(&ask(&mut bob, ""), 1008);
+    for other in [format!("+{id}"), format!("0{id}"), format!(" {id} ")] {
+        assert_error(&ask(&mut alice, &other), 1006);
+    }
     assert_eq!(download(&mut alice, id), b"for the team");
     for entry in fs::read_dir(rooms.data_dir().join("uploads")).expect("the directory") {
         fs::remove_file(entry.expect("an entry").path()).expect("a file");

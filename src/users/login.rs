@@ -9,10 +9,21 @@ use super::tokens;
 use crate::app::App;
 use crate::db::Conn;
 use crate::error::{Error, Result};
-use crate::model::User;
+use crate::model::{User, UserId};
 use crate::schema::users;
 
+/// Somebody whose secret was right, as long as they still have the same.
+pub struct Login {
+    /// Who.
+    pub user: User,
+    /// What the secret was checked against.
+    verifier: String,
+}
+
 /// Checks a username and secret; the same cost and error whether the user exists or not.
+///
+/// The password may change at any time. So whoever begins something that its change is to end must
+/// look again, in the write that begins it ([`tokens`]) or afterwards ([`check_again`]).
 ///
 /// Failures are counted by account and by address: [`Error::TooManyAttempts`] when there were too
 /// many. Other errors: [`Error::BadCredentials`], [`Error::Busy`].
@@ -21,22 +32,13 @@ pub async fn authenticate(
     username: &str,
     secret: String,
     ip: Option<IpAddr>,
-) -> Result<User> {
+) -> Result<Login> {
     let account = username.to_owned();
     app.account_throttle.check(&account)?;
     if let Some(ip) = ip {
         app.address_throttle.check(&ip)?;
     }
-    let found = app.db.read(|conn| {
-        let row = users::table.filter(users::username.eq(username));
-        Ok(row
-            .select((User::as_select(), users::verifier))
-            .first::<(User, String)>(conn)
-            .optional()?)
-    })?;
-    let (user, verifier) = found.unzip();
-    let verdict = password::verify(app, secret, verifier).await?;
-    let Some(user) = user.filter(|_| verdict != Verdict::Wrong) else {
+    let Some(login) = check_secret(app, username, secret).await? else {
         app.account_throttle.note_failure(account);
         if let Some(ip) = ip {
             app.address_throttle.note_failure(ip);
@@ -44,18 +46,69 @@ pub async fn authenticate(
         return Err(Error::BadCredentials);
     };
     app.account_throttle.forgive(&account);
-    if let Verdict::Outdated(stronger) = verdict {
-        let id = user.id;
-        app.db
-            .write(move |conn| {
-                diesel::update(users::table.find(id))
-                    .set(users::verifier.eq(stronger))
-                    .execute(conn)?;
-                Ok(())
-            })
-            .await?;
+    Ok(login)
+}
+
+/// The login, if the secret is right. An outdated verifier is replaced.
+async fn check_secret(app: &App, username: &str, secret: String) -> Result<Option<Login>> {
+    loop {
+        let found = app.db.read(|conn| {
+            let row = users::table.filter(users::username.eq(username));
+            Ok(row
+                .select((User::as_select(), users::verifier))
+                .first::<(User, String)>(conn)
+                .optional()?)
+        })?;
+        let (user, verifier) = found.unzip();
+        let verdict = password::verify(app, secret.clone(), verifier.clone()).await?;
+        let (Some(user), Some(verifier)) = (user, verifier) else {
+            return Ok(None);
+        };
+        match verdict {
+            Verdict::Wrong => return Ok(None),
+            Verdict::Right => return Ok(Some(Login { user, verifier })),
+            // Another login or a change of the password may come first: what is there then counts.
+            Verdict::Outdated(stronger) => {
+                let work =
+                    move |conn: &mut Conn| replace_verifier(conn, user.id, &verifier, &stronger);
+                app.db.write(work).await?;
+            }
+        }
     }
-    Ok(user)
+}
+
+/// Replaces a verifier, inside a write; false if the user has another by now. On PostgreSQL the
+/// update itself waits for a write that is changing it.
+fn replace_verifier(conn: &mut Conn, user: UserId, old: &str, new: &str) -> Result<bool> {
+    let row = users::table.find(user).filter(users::verifier.eq(old));
+    let replaced = diesel::update(row)
+        .set(users::verifier.eq(new))
+        .execute(conn)?;
+    Ok(replaced > 0)
+}
+
+/// Looks whether a login's password is still the same. For what begins outside the database: begun
+/// before this look, it is either refused here or ended by the change.
+///
+/// Errors: [`Error::BadCredentials`].
+pub fn check_again(app: &App, login: &Login) -> Result<()> {
+    let verifier: String = app.db.read(|conn| {
+        let row = users::table.find(login.user.id);
+        Ok(row.select(users::verifier).first(conn)?)
+    })?;
+    if verifier == login.verifier {
+        Ok(())
+    } else {
+        Err(Error::BadCredentials)
+    }
+}
+
+/// Notes a login that gets no token. Errors: [`Error::BadCredentials`] as in [`check_again`].
+pub async fn note(app: &App, login: &Login) -> Result<()> {
+    let (user, verifier) = (login.user.id, login.verifier.clone());
+    app.db
+        .write(move |conn| tokens::note_login(conn, user, Some(&verifier)))
+        .await
 }
 
 /// Authenticates and issues a token.
@@ -65,8 +118,8 @@ pub async fn log_in(
     secret: String,
     ip: Option<IpAddr>,
 ) -> Result<(User, tokens::Token)> {
-    let user = authenticate(app, username, secret, ip).await?;
-    let token = tokens::issue(app, user.id).await?;
+    let Login { user, verifier } = authenticate(app, username, secret, ip).await?;
+    let token = tokens::issue(app, user.id, Some(verifier)).await?;
     Ok((user, token))
 }
 
@@ -79,16 +132,18 @@ pub async fn change_password(
     kept: Option<tokens::Session>,
     ip: Option<IpAddr>,
 ) -> Result<()> {
-    let user = authenticate(app, username, current, ip).await?.id;
+    let login = authenticate(app, username, current, ip).await?;
+    let user = login.user.id;
     let verifier = password::hash(app, new).await?;
     let kept = kept
         .filter(|session| session.user == user)
         .map(|session| session.id);
     let its_app = app.clone();
     let work = move |conn: &mut Conn| {
-        diesel::update(users::table.find(user))
-            .set(users::verifier.eq(verifier))
-            .execute(conn)?;
+        // Another change with the same current secret may have come first.
+        if !replace_verifier(conn, user, &login.verifier, &verifier)? {
+            return Err(Error::BadCredentials);
+        }
         tokens::end_all(conn, user, kept)
     };
     app.db

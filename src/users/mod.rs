@@ -4,7 +4,7 @@
 //! secret by [`password::secret_of`] before it comes here.
 
 pub mod keys;
-mod login;
+pub mod login;
 pub mod names;
 pub mod password;
 pub mod tokens;

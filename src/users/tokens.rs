@@ -10,7 +10,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, erro
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::app::{App, remembered};
+use crate::app::{App, Caches, remembered};
 use crate::db::Conn;
 use crate::error::{Error, Result};
 use crate::model::{Instant, SessionId, UserId};
@@ -47,13 +47,19 @@ struct Claims {
 }
 
 /// A new session and its token. Ends what has expired, so that the table stays small.
-pub async fn issue(app: &App, user: UserId) -> Result<Token> {
+///
+/// Errors: [`Error::BadCredentials`] if `verifier`, which the secret was checked against, is not
+/// the user's any more; `None` for an account that has just been made.
+pub async fn issue(app: &App, user: UserId, verifier: Option<String>) -> Result<Token> {
     let (session, now) = draw(app, user);
+    let caches = app.caches.clone();
+    let work = move |conn: &mut Conn| {
+        begin(conn, session, now, verifier.as_deref())?;
+        diesel::delete(sessions::table.filter(sessions::expires_at.lt(now.0))).execute(conn)?;
+        Ok(())
+    };
     app.db
-        .write(move |conn| {
-            diesel::delete(sessions::table.filter(sessions::expires_at.lt(now.0))).execute(conn)?;
-            begin(conn, session, now)
-        })
+        .write_then(work, move |()| remember(&caches, session))
         .await?;
     hand_out(app, session, now)
 }
@@ -66,14 +72,18 @@ pub async fn issue(app: &App, user: UserId) -> Result<Token> {
 pub async fn replace(app: &Arc<App>, old: Session) -> Result<Token> {
     let (session, now) = draw(app, old.user);
     let its_app = app.clone();
-    let work =
-        move |conn: &mut Conn| match diesel::delete(sessions::table.find(old.id)).execute(conn)? {
+    let work = move |conn: &mut Conn| {
+        // Begins with the user's row, as a change of the password does, which then waits for it.
+        begin(conn, session, now, None)?;
+        match diesel::delete(sessions::table.find(old.id)).execute(conn)? {
             0 => Err(Error::InvalidToken),
-            _ => begin(conn, session, now),
-        };
+            _ => Ok(()),
+        }
+    };
     let after = move |(): &()| {
         // First of all: who begins to listen meanwhile asks again whether the token is good.
         its_app.caches.sessions.remove(&old.id);
+        remember(&its_app.caches, session);
         its_app.hub.move_session(old.id, session.id);
         its_app.presence.move_session(old.user, old.id, session.id);
     };
@@ -93,7 +103,8 @@ fn draw(app: &App, user: UserId) -> (Session, Instant) {
 }
 
 /// Enters a session, inside a write, and notes the login.
-fn begin(conn: &mut Conn, session: Session, now: Instant) -> Result<()> {
+fn begin(conn: &mut Conn, session: Session, now: Instant, verifier: Option<&str>) -> Result<()> {
+    note_login(conn, session.user, verifier)?;
     let row = (
         sessions::id.eq(session.id),
         sessions::user_id.eq(session.user),
@@ -103,35 +114,39 @@ fn begin(conn: &mut Conn, session: Session, now: Instant) -> Result<()> {
     diesel::insert_into(sessions::table)
         .values(row)
         .execute(conn)?;
-    diesel::update(users::table.find(session.user))
-        .set(users::last_login_at.eq(now))
-        .execute(conn)?;
     Ok(())
+}
+
+/// Notes a login, inside a write, unless the user's verifier is another by now. On PostgreSQL the
+/// update itself waits for a write that is changing it, and such a write waits for this one.
+pub(super) fn note_login(conn: &mut Conn, user: UserId, verifier: Option<&str>) -> Result<()> {
+    let row = users::table.find(user);
+    let now = users::last_login_at.eq(Instant::now());
+    let noted = match verifier {
+        Some(verifier) => diesel::update(row.filter(users::verifier.eq(verifier)))
+            .set(now)
+            .execute(conn)?,
+        None => diesel::update(row).set(now).execute(conn)?,
+    };
+    if noted == 0 {
+        return Err(Error::BadCredentials);
+    }
+    Ok(())
+}
+
+/// Remembers a session. To be called on its commit: later, its end might have come before.
+fn remember(caches: &Caches, session: Session) {
+    let found = (session.user, session.expires_at);
+    caches.sessions.insert(session.id, found);
 }
 
 /// The token of a session that is on disk.
 fn hand_out(app: &App, session: Session, now: Instant) -> Result<Token> {
-    app.caches
-        .sessions
-        .insert(session.id, (session.user, session.expires_at));
     Ok(Token {
         text: encode(app, session, now)?,
         expires_in_secs: app.config.token_lifetime_secs,
         session,
     })
-}
-
-/// Notes a login that gets no token: [`issue`] notes the others.
-pub async fn note_login(app: &App, id: UserId) -> Result<()> {
-    app.db
-        .write(move |conn| {
-            let now = users::last_login_at.eq(Instant::now());
-            diesel::update(users::table.find(id))
-                .set(now)
-                .execute(conn)?;
-            Ok(())
-        })
-        .await
 }
 
 /// The session of a token.

@@ -28,6 +28,7 @@ mod agent_real;
 mod agent_world;
 mod encommunication;
 mod one_store;
+mod password_changes;
 mod relay_stub;
 mod requests;
 mod secure_im;

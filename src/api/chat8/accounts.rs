@@ -53,7 +53,7 @@ pub(super) async fn register(app: &AppState, body: Body) -> Answer {
         public_key: None,
     };
     let user = users::register(app, registration).await?;
-    let token = tokens::issue(app, user.id).await?;
+    let token = tokens::issue(app, user.id, None).await?;
     Ok(success(Registered {
         user_id: user.id.0,
         username: user.username,

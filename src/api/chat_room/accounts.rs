@@ -9,8 +9,9 @@ use crate::app::App;
 use crate::error::{Error, Result};
 use crate::model::{Room, User};
 use crate::rooms;
+use crate::users::login::{self, Login};
 use crate::users::password::secret_of;
-use crate::users::{self, Registration, tokens};
+use crate::users::{self, Registration};
 
 /// Makes an account, which is in the public room from the start; does not log in.
 pub(super) async fn register(app: &App, credentials: Credentials) -> Account {
@@ -22,7 +23,7 @@ pub(super) async fn register(app: &App, credentials: Credentials) -> Account {
     match add(app, &username, &password).await {
         Ok(user) => Account::of(user.id, &user.username),
         Err(Error::UsernameTaken) => Account::refused(format!("用户名 '{username}' 已存在")),
-        Err(error) => Account::refused(Refusal::from(error).error_message),
+        Err(error) => refused(error),
     }
 }
 
@@ -48,18 +49,21 @@ pub(super) async fn log_in(
     app: &App,
     credentials: Credentials,
     ip: IpAddr,
-) -> Result<(User, Room), Account> {
+) -> Result<(Login, Room), Account> {
     let username = credentials.username.unwrap_or_default();
     let secret = secret_of(&credentials.password.unwrap_or_default());
     let arrived = async {
-        let user = users::authenticate(app, &username, secret, Some(ip)).await?;
-        tokens::note_login(app, user.id).await?;
-        let room = rooms::join_public(app, user.id).await?;
-        Ok((user, room))
+        let login = users::authenticate(app, &username, secret, Some(ip)).await?;
+        login::note(app, &login).await?;
+        let room = rooms::join_public(app, login.user.id).await?;
+        Ok((login, room))
     };
-    arrived
-        .await
-        .map_err(|error: Error| Account::refused(Refusal::from(error).error_message))
+    arrived.await.map_err(refused)
+}
+
+/// An account that is refused, as the reply says it.
+pub(super) fn refused(error: Error) -> Account {
+    Account::refused(Refusal::from(error).error_message)
 }
 
 /// The reply to a login.

@@ -14,15 +14,16 @@ use tokio::time::{Instant, sleep_until};
 
 use super::delivery::{Gone, Link, Member, pushes_to};
 use super::frame::{self, Credentials, NamedRoom, Problem, Request, Saying, TooLong};
-use super::reply::{Frame, Refusal};
+use super::reply::{Account, Frame, Refusal};
 use super::{accounts, answers};
 use crate::api::observe::Metrics;
 use crate::app::App;
 use crate::error::Error;
 use crate::hub::{Channel, Subscriber};
 use crate::messages;
-use crate::model::{Message, PUBLIC_ROOM};
+use crate::model::{Message, PUBLIC_ROOM, Room};
 use crate::rooms;
+use crate::users::login::{self, Login};
 
 /// How long after its request a reply may leave (chat_room §2, rule 3).
 const REPLY_AFTER: Duration = Duration::from_millis(8);
@@ -146,29 +147,34 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     async fn log_in(&mut self, credentials: Credentials) -> Result<(), Gone> {
         let arrival = accounts::log_in(&self.app, credentials, self.ip).await;
         self.hold().await?;
-        let frame = match arrival {
+        let frame = match arrival.and_then(|(login, room)| self.admit(login, room)) {
             Err(account) => Frame::LoggedIn {
                 account,
                 current_chat_group: None,
             },
-            Ok((user, room)) => {
-                self.member = None;
-                let frame = accounts::logged_in(&user, &room);
-                let events = self.app.hub.subscribe(Subscriber {
-                    user: user.id,
-                    username: user.username.clone(),
-                    session: None,
-                    channel: Channel::ChatRoom,
-                    room: Some(PUBLIC_ROOM),
-                });
-                events.replace_older();
-                let mut member = Member::new(user.id, room, events);
-                member.quiet_until = Some(Instant::now() + QUIET);
-                self.member = Some(member);
-                frame
-            }
+            Ok(frame) => frame,
         };
         self.write_frame(&frame).await
+    }
+
+    /// Makes somebody the member, unless their password has changed since it was checked.
+    fn admit(&mut self, login: Login, room: Room) -> Result<Frame, Account> {
+        let events = self.app.hub.subscribe(Subscriber {
+            user: login.user.id,
+            username: login.user.username.clone(),
+            session: None,
+            channel: Channel::ChatRoom,
+            room: Some(PUBLIC_ROOM),
+        });
+        // Looked at behind the subscription, which a change of the password from now on ends.
+        login::check_again(&self.app, &login).map_err(accounts::refused)?;
+        self.member = None;
+        events.replace_older();
+        let frame = accounts::logged_in(&login.user, &room);
+        let mut member = Member::new(login.user.id, room, events);
+        member.quiet_until = Some(Instant::now() + QUIET);
+        self.member = Some(member);
+        Ok(frame)
     }
 
     async fn log_out(&mut self) -> Result<(), Gone> {

@@ -1,10 +1,11 @@
 //! Registering, logging in and out.
 
+use std::sync::mpsc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::client::{PASSWORD, Rooms, assert_error, bare, credentials, saying, told};
+use super::client::{Client, PASSWORD, Rooms, assert_error, bare, credentials, saying, told};
 use crate::world::Setup;
 
 fn refused(kind: &str, text: &str) -> Value {
@@ -221,4 +222,52 @@ fn a_password_change_elsewhere_ends_the_connection() {
     rooms.post("/auth/change_password", &body).ok();
     assert_eq!(alice.receive()["message_type"], "system_message");
     assert!(alice.is_closed());
+}
+
+/// Logs in over and over, each time on a connection of its own, until that is refused. Returns the
+/// connections; says so when the first is logged in.
+fn log_in_until_refused(rooms: &Rooms, first: &mpsc::Sender<()>) -> Vec<Client> {
+    let mut clients = Vec::new();
+    loop {
+        assert!(clients.len() < 1_000, "the password was never refused");
+        let mut client = rooms.connect();
+        let reply = client.ask(&credentials("login_request", "alice"));
+        if reply["success"] == false {
+            return clients;
+        }
+        // Ended at once if the change came just then; whoever waits has heard of an earlier one.
+        clients.push(client);
+        let _ = first.send(());
+    }
+}
+
+#[test]
+fn no_login_with_the_old_password_outlives_its_change() {
+    let rooms = Rooms::start();
+    rooms.sign_up("alice");
+    let body = json!({
+        "user_id": "alice", "current_password_hash": sha256_hex(PASSWORD), "new_password_hash": "another",
+    });
+    let clients: Vec<Client> = std::thread::scope(|scope| {
+        let (first, is_in) = mpsc::channel();
+        let log_in = |_| {
+            let first = first.clone();
+            let rooms = &rooms;
+            scope.spawn(move || log_in_until_refused(rooms, &first))
+        };
+        let threads: Vec<_> = (0..3).map(log_in).collect();
+        is_in.recv().expect("somebody logs in");
+        rooms.post("/auth/change_password", &body).ok();
+        threads
+            .into_iter()
+            .flat_map(|thread| thread.join().expect("no panic"))
+            .collect()
+    });
+    for mut client in clients {
+        client.send(&bare("user_info_request"));
+        // Why it is over, then nothing.
+        while let Some(line) = client.line() {
+            assert!(line.contains("system_message"), "still logged in: {line}");
+        }
+    }
 }

@@ -1,10 +1,11 @@
 //! How often somebody may fail to log in: a bucket of failures for each key, refilled over time.
 //!
 //! Only failures count, so that somebody who knows the password is never slowed down by own logins.
+//! A try under way counts as one until it is over: else any number could be made at once.
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
@@ -16,53 +17,101 @@ const MOST_KEYS: usize = 100_000;
 pub(crate) struct Throttle<K> {
     burst: u32,
     refill: Duration,
-    /// For each key, when its bucket will be full again. A full bucket needs no entry.
-    full_at: Mutex<HashMap<K, Instant>>,
+    /// A full bucket without tries needs no entry.
+    buckets: Mutex<HashMap<K, Bucket>>,
 }
 
-impl<K: Hash + Eq> Throttle<K> {
+struct Bucket {
+    /// When it will be full again, if no try fails.
+    full_at: Instant,
+    /// How many tries are under way, each of which may fail.
+    tries: u32,
+}
+
+/// A try under way. Dropped without a word it has not counted: nobody has learnt anything from it.
+pub(crate) struct Try<'a, K: Hash + Eq> {
+    throttle: &'a Throttle<K>,
+    key: K,
+    outcome: Outcome,
+}
+
+enum Outcome {
+    None,
+    Failure,
+    Success,
+}
+
+impl<K: Hash + Eq + Clone> Throttle<K> {
     /// `burst` failures at once, then one more each `refill`.
     pub(crate) fn new(burst: u32, refill: Duration) -> Self {
         Throttle {
             burst,
             refill,
-            full_at: Mutex::default(),
+            buckets: Mutex::default(),
         }
     }
 
-    /// Refuses a key whose bucket is empty.
-    pub(crate) fn check(&self, key: &K) -> Result<()> {
-        let full_at = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(full_at) = full_at.get(key) else {
-            return Ok(());
-        };
-        let missing = full_at.saturating_duration_since(Instant::now());
-        let wait = (missing + self.refill).saturating_sub(self.refill * self.burst);
-        if wait.is_zero() {
-            return Ok(());
+    /// Begins a try. Refuses a key whose bucket is empty, or would be if all its tries failed.
+    pub(crate) fn begin(&self, key: K) -> Result<Try<'_, K>> {
+        let now = Instant::now();
+        let mut buckets = self.buckets();
+        if buckets.len() >= MOST_KEYS {
+            buckets.retain(|_, bucket| bucket.full_at > now || bucket.tries > 0);
         }
-        Err(Error::TooManyAttempts {
-            retry_after_secs: wait.as_secs() + 1,
+        let bucket = buckets.entry(key.clone()).or_insert(Bucket {
+            full_at: now,
+            tries: 0,
+        });
+        let missing = bucket.full_at.saturating_duration_since(now) + self.refill * bucket.tries;
+        let wait = (missing + self.refill).saturating_sub(self.refill * self.burst);
+        if !wait.is_zero() {
+            return Err(Error::TooManyAttempts {
+                retry_after_secs: wait.as_secs() + 1,
+            });
+        }
+        bucket.tries += 1;
+        Ok(Try {
+            throttle: self,
+            key,
+            outcome: Outcome::None,
         })
     }
+}
 
-    /// Takes one failure out of a key's bucket.
-    pub(crate) fn note_failure(&self, key: K) {
-        let now = Instant::now();
-        let mut full_at = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
-        if full_at.len() >= MOST_KEYS {
-            full_at.retain(|_, instant| *instant > now);
-        }
-        let entry = full_at.entry(key).or_insert(now);
-        *entry = (*entry).max(now) + self.refill;
+impl<K: Hash + Eq> Throttle<K> {
+    fn buckets(&self) -> MutexGuard<'_, HashMap<K, Bucket>> {
+        self.buckets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<K: Hash + Eq> Try<'_, K> {
+    /// Takes one failure out of the bucket.
+    pub(crate) fn fail(mut self) {
+        self.outcome = Outcome::Failure;
     }
 
-    /// Fills a key's bucket.
-    pub(crate) fn forgive(&self, key: &K) {
-        self.full_at
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(key);
+    /// Fills the bucket.
+    pub(crate) fn succeed(mut self) {
+        self.outcome = Outcome::Success;
+    }
+}
+
+impl<K: Hash + Eq> Drop for Try<'_, K> {
+    fn drop(&mut self) {
+        let now = Instant::now();
+        let mut buckets = self.throttle.buckets();
+        let Some(bucket) = buckets.get_mut(&self.key) else {
+            return;
+        };
+        bucket.tries -= 1;
+        match self.outcome {
+            Outcome::None => {}
+            Outcome::Failure => bucket.full_at = bucket.full_at.max(now) + self.throttle.refill,
+            Outcome::Success => bucket.full_at = now,
+        }
+        if bucket.tries == 0 && bucket.full_at <= now {
+            buckets.remove(&self.key);
+        }
     }
 }
 
@@ -70,21 +119,38 @@ impl<K: Hash + Eq> Throttle<K> {
 mod tests {
     use super::*;
 
+    fn assert_refused(throttle: &Throttle<&str>, key: &'static str) {
+        assert!(matches!(
+            throttle.begin(key).err(),
+            Some(Error::TooManyAttempts {
+                retry_after_secs: 1..=61
+            })
+        ));
+    }
+
     #[test]
     fn a_key_is_refused_after_its_burst_and_others_are_not() {
         let throttle = Throttle::new(3, Duration::from_secs(60));
-        for _ in 0..3 {
-            assert!(throttle.check(&"a").is_ok());
-            throttle.note_failure("a");
+        for _ in 0..2 {
+            throttle.begin("a").expect("the bucket is not empty").fail();
         }
-        assert!(matches!(
-            throttle.check(&"a"),
-            Err(Error::TooManyAttempts {
-                retry_after_secs: 1..=60
-            })
-        ));
-        assert!(throttle.check(&"b").is_ok());
-        throttle.forgive(&"a");
-        assert!(throttle.check(&"a").is_ok());
+        let last = throttle.begin("a").expect("the bucket is not empty");
+        assert_refused(&throttle, "a");
+        last.fail();
+        assert_refused(&throttle, "a");
+        assert!(throttle.begin("b").is_ok());
+    }
+
+    #[test]
+    fn a_success_fills_the_bucket_and_a_try_without_outcome_costs_nothing() {
+        let throttle = Throttle::new(2, Duration::from_secs(60));
+        throttle.begin("a").expect("the bucket is full").fail();
+        let right = throttle.begin("a").expect("the bucket is not empty");
+        assert_refused(&throttle, "a");
+        right.succeed();
+        for _ in 0..3 {
+            drop(throttle.begin("a").expect("the bucket is full"));
+        }
+        assert!(throttle.buckets().is_empty());
     }
 }

@@ -33,19 +33,16 @@ pub async fn authenticate(
     secret: String,
     ip: Option<IpAddr>,
 ) -> Result<Login> {
-    let account = username.to_owned();
-    app.account_throttle.check(&account)?;
-    if let Some(ip) = ip {
-        app.address_throttle.check(&ip)?;
-    }
+    let by_account = app.account_throttle.begin(username.to_owned())?;
+    let by_address = ip.map(|ip| app.address_throttle.begin(ip)).transpose()?;
     let Some(login) = check_secret(app, username, secret).await? else {
-        app.account_throttle.note_failure(account);
-        if let Some(ip) = ip {
-            app.address_throttle.note_failure(ip);
+        by_account.fail();
+        if let Some(by_address) = by_address {
+            by_address.fail();
         }
         return Err(Error::BadCredentials);
     };
-    app.account_throttle.forgive(&account);
+    by_account.succeed();
     Ok(login)
 }
 

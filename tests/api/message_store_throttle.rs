@@ -1,5 +1,7 @@
 //! Login attempts are throttled, by account and by client address.
 
+use std::time::Instant;
+
 use serde_json::json;
 
 use crate::world::{Reply, Setup, World, password_hash_of};
@@ -19,13 +21,15 @@ fn log_in(world: &World, user_id: &str, password_hash: &str) -> Reply {
 
 fn assert_throttled(reply: &Reply) {
     reply.error(429);
+    assert!(wait_of(reply) > 0, "{reply:?}");
+}
+
+/// In how many seconds the next try is allowed.
+fn wait_of(reply: &Reply) -> u64 {
     let secs = reply
         .header("Retry-After")
-        .and_then(|value| value.parse::<u64>().ok());
-    assert!(
-        secs.is_some_and(|secs| secs > 0),
-        "Retry-After in seconds: {reply:?}"
-    );
+        .and_then(|secs| secs.parse().ok());
+    secs.unwrap_or_else(|| panic!("Retry-After in seconds: {reply:?}"))
 }
 
 #[test]
@@ -74,6 +78,58 @@ fn a_client_address_that_fails_everywhere_is_throttled() {
         (reply.status != 401).then_some(reply)
     });
     assert_throttled(&throttled.expect("a hundred failures are too many"));
+}
+
+/// Guesses a password under each of these names, all at once; answers how many were told that it is
+/// wrong. All others have to be throttled, and to wait for at most `longest_wait_secs`.
+fn guess_at_once(world: &World, user_ids: &[String], longest_wait_secs: u64) -> u64 {
+    let replies: Vec<Reply> = std::thread::scope(|scope| {
+        let guess = |user_id| scope.spawn(move || log_in(world, user_id, "wrong"));
+        let threads: Vec<_> = user_ids.iter().map(String::as_str).map(guess).collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().expect("no panic"))
+            .collect()
+    });
+    let mut wrong = 0;
+    for reply in replies {
+        if reply.status == 401 {
+            wrong += 1;
+            continue;
+        }
+        assert_throttled(&reply);
+        assert!(wait_of(&reply) <= longest_wait_secs, "{reply:?}");
+    }
+    wrong
+}
+
+#[test]
+fn guesses_at_once_are_throttled_as_those_one_after_the_other() {
+    let world = throttled();
+    world.register("alice");
+    let names = vec!["alice".to_owned(); 24];
+    let begun = Instant::now();
+    let wrong = guess_at_once(&world, &names, 7);
+    let more = begun.elapsed().as_secs() / 6;
+    assert!((3..=3 + more).contains(&wrong), "{wrong} guesses");
+    // However many were refused, the next is allowed after the usual time.
+    let refused = log_in(&world, "alice", "wrong");
+    if refused.status != 401 {
+        assert_throttled(&refused);
+        assert!(wait_of(&refused) <= 6, "{refused:?}");
+    }
+}
+
+#[test]
+fn guesses_at_once_from_one_address_are_throttled_too() {
+    let world = Setup::new()
+        .env("ROCKET_LOGIN_FAILURES_PER_ADDRESS", 5)
+        .start();
+    let names: Vec<String> = (0..24).map(|n| format!("user{n}")).collect();
+    let begun = Instant::now();
+    let wrong = guess_at_once(&world, &names, 2);
+    let more = begun.elapsed().as_secs();
+    assert!((5..=5 + more).contains(&wrong), "{wrong} guesses");
 }
 
 #[test]

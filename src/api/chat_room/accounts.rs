@@ -53,6 +53,8 @@ pub(super) async fn log_in(
     let username = credentials.username.unwrap_or_default();
     let secret = secret_of(&credentials.password.unwrap_or_default());
     let arrived = async {
+        // A name that nobody can have fails like one that nobody has.
+        let username = users::parse_username(&username).map_err(|_| Error::BadCredentials)?;
         let login = users::authenticate(app, &username, secret, Some(ip)).await?;
         login::note(app, &login).await?;
         let room = rooms::join_public(app, login.user.id).await?;

@@ -129,6 +129,29 @@ fn a_user_of_another_api_logs_in_here_and_is_then_in_the_public_room() {
     assert!(rooms.post("/auth/login", &body).ok()["data"]["token"].is_string());
 }
 
+#[test]
+fn a_username_written_in_another_unicode_form_logs_in() {
+    let rooms = Rooms::start();
+    let body =
+        json!({"user_id": "Zo\u{e9}", "password_hash": sha256_hex(PASSWORD), "public_key": "key"});
+    rooms.post("/auth/register", &body).ok();
+    let reply = rooms.connect().log_in("Zoe\u{301}");
+    assert_eq!(reply["username"], "Zo\u{e9}", "kept in NFC");
+}
+
+#[test]
+fn a_name_that_nobody_can_have_fails_like_a_wrong_password_and_is_not_remembered() {
+    let rooms = Rooms::with(Setup::new().env("ROCKET_LOGIN_FAILURES_PER_ACCOUNT", 1));
+    let mut client = rooms.connect();
+    let expected = refused("login_response", "用户名或密码错误");
+    for name in ["a\0b", "a\nb", &"a".repeat(129), &"a".repeat(62_000)] {
+        for _ in 0..2 {
+            let reply = told(client.ask(&credentials("login_request", name)));
+            assert_eq!(reply, expected, "{} bytes", name.len());
+        }
+    }
+}
+
 fn sha256_hex(text: &str) -> String {
     use sha2::{Digest as _, Sha256};
     format!("{:x}", Sha256::digest(text))

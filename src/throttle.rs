@@ -1,14 +1,22 @@
 //! How often somebody may fail to log in: a bucket of failures for each key, refilled over time.
 //!
 //! Only failures count, so that somebody who knows the password is never slowed down by own logins.
-//! A try under way counts as one until it is over: else any number could be made at once.
+//! A try under way counts as one until it is over: else any number could be made at once. Whom
+//! only that stands in the way of waits for its end.
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::sync::Notify;
+use tokio::time::timeout_at;
+
 use crate::error::{Error, Result};
+
+/// How long one waits for the end of other tries.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Past this many keys, those with a full bucket are forgotten.
 const MOST_KEYS: usize = 100_000;
@@ -19,6 +27,8 @@ pub(crate) struct Throttle<K> {
     refill: Duration,
     /// A full bucket without tries needs no entry.
     buckets: Mutex<HashMap<K, Bucket>>,
+    /// A try has ended.
+    ended: Notify,
 }
 
 struct Bucket {
@@ -48,11 +58,34 @@ impl<K: Hash + Eq + Clone> Throttle<K> {
             burst,
             refill,
             buckets: Mutex::default(),
+            ended: Notify::new(),
         }
     }
 
-    /// Begins a try. Refuses a key whose bucket is empty, or would be if all its tries failed.
-    pub(crate) fn begin(&self, key: K) -> Result<Try<'_, K>> {
+    /// Begins a try. Where the bucket would be empty if all tries under way failed, it waits for
+    /// their end.
+    ///
+    /// Errors: [`Error::TooManyAttempts`] for a key whose bucket is empty, [`Error::Busy`] when
+    /// the others take long.
+    pub(crate) async fn begin(&self, key: K) -> Result<Try<'_, K>> {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            // From now on no end is missed.
+            let mut ended = pin!(self.ended.notified());
+            ended.as_mut().enable();
+            if let Some(begun) = self.begin_now(key.clone())? {
+                return Ok(begun);
+            }
+            if timeout_at(deadline, ended).await.is_err() {
+                return Err(Error::Busy {
+                    retry_after_secs: 2,
+                });
+            }
+        }
+    }
+
+    /// Like [`Throttle::begin`]; `None` in place of waiting.
+    fn begin_now(&self, key: K) -> Result<Option<Try<'_, K>>> {
         let now = Instant::now();
         let mut buckets = self.buckets();
         if buckets.len() >= MOST_KEYS {
@@ -62,19 +95,22 @@ impl<K: Hash + Eq + Clone> Throttle<K> {
             full_at: now,
             tries: 0,
         });
-        let missing = bucket.full_at.saturating_duration_since(now) + self.refill * bucket.tries;
+        let missing = bucket.full_at.saturating_duration_since(now);
         let wait = (missing + self.refill).saturating_sub(self.refill * self.burst);
         if !wait.is_zero() {
             return Err(Error::TooManyAttempts {
                 retry_after_secs: wait.as_secs() + 1,
             });
         }
+        if missing + self.refill * (bucket.tries + 1) > self.refill * self.burst {
+            return Ok(None);
+        }
         bucket.tries += 1;
-        Ok(Try {
+        Ok(Some(Try {
             throttle: self,
             key,
             outcome: Outcome::None,
-        })
+        }))
     }
 }
 
@@ -112,6 +148,8 @@ impl<K: Hash + Eq> Drop for Try<'_, K> {
         if bucket.tries == 0 && bucket.full_at <= now {
             buckets.remove(&self.key);
         }
+        drop(buckets);
+        self.throttle.ended.notify_waiters();
     }
 }
 
@@ -119,38 +157,56 @@ impl<K: Hash + Eq> Drop for Try<'_, K> {
 mod tests {
     use super::*;
 
-    fn assert_refused(throttle: &Throttle<&str>, key: &'static str) {
+    fn begin<'a>(throttle: &'a Throttle<&'static str>, key: &'static str) -> Try<'a, &'static str> {
+        let begun = throttle.begin_now(key).expect("the bucket is not empty");
+        begun.expect("no try stands in the way")
+    }
+
+    fn assert_refused(throttle: &Throttle<&'static str>, key: &'static str) {
         assert!(matches!(
-            throttle.begin(key).err(),
+            throttle.begin_now(key).err(),
             Some(Error::TooManyAttempts {
                 retry_after_secs: 1..=61
             })
         ));
     }
 
+    fn assert_waits(throttle: &Throttle<&'static str>, key: &'static str) {
+        assert!(matches!(throttle.begin_now(key), Ok(None)));
+    }
+
     #[test]
     fn a_key_is_refused_after_its_burst_and_others_are_not() {
         let throttle = Throttle::new(3, Duration::from_secs(60));
         for _ in 0..2 {
-            throttle.begin("a").expect("the bucket is not empty").fail();
+            begin(&throttle, "a").fail();
         }
-        let last = throttle.begin("a").expect("the bucket is not empty");
-        assert_refused(&throttle, "a");
+        let last = begin(&throttle, "a");
+        assert_waits(&throttle, "a");
         last.fail();
         assert_refused(&throttle, "a");
-        assert!(throttle.begin("b").is_ok());
+        begin(&throttle, "b").fail();
     }
 
     #[test]
     fn a_success_fills_the_bucket_and_a_try_without_outcome_costs_nothing() {
         let throttle = Throttle::new(2, Duration::from_secs(60));
-        throttle.begin("a").expect("the bucket is full").fail();
-        let right = throttle.begin("a").expect("the bucket is not empty");
-        assert_refused(&throttle, "a");
+        begin(&throttle, "a").fail();
+        let right = begin(&throttle, "a");
+        assert_waits(&throttle, "a");
         right.succeed();
         for _ in 0..3 {
-            drop(throttle.begin("a").expect("the bucket is full"));
+            drop(begin(&throttle, "a"));
         }
         assert!(throttle.buckets().is_empty());
+    }
+
+    #[tokio::test]
+    async fn who_waits_goes_on_when_a_try_ends() {
+        let throttle = Throttle::new(1, Duration::from_secs(60));
+        let first = begin(&throttle, "a");
+        let (second, ()) = tokio::join!(throttle.begin("a"), async { first.succeed() });
+        second.expect("the bucket is full again").fail();
+        assert_refused(&throttle, "a");
     }
 }

@@ -33,8 +33,11 @@ pub async fn authenticate(
     secret: String,
     ip: Option<IpAddr>,
 ) -> Result<Login> {
-    let by_account = app.account_throttle.begin(username.to_owned())?;
-    let by_address = ip.map(|ip| app.address_throttle.begin(ip)).transpose()?;
+    let by_account = app.account_throttle.begin(username.to_owned()).await?;
+    let by_address = match ip {
+        Some(ip) => Some(app.address_throttle.begin(ip).await?),
+        None => None,
+    };
     let Some(login) = check_secret(app, username, secret).await? else {
         by_account.fail();
         if let Some(by_address) = by_address {

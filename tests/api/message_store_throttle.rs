@@ -140,3 +140,14 @@ fn successful_logins_are_not_throttled() {
         log_in(&world, "alice", &password_hash_of("alice")).ok();
     }
 }
+
+#[test]
+fn right_logins_at_once_wait_for_one_another_and_all_succeed() {
+    let world = throttled();
+    world.register("alice");
+    std::thread::scope(|scope| {
+        for _ in 0..24 {
+            scope.spawn(|| log_in(&world, "alice", &password_hash_of("alice")).ok());
+        }
+    });
+}

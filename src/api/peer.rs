@@ -28,10 +28,7 @@ impl<'r> FromRequest<'r> for Peer {
     type Error = std::convert::Infallible;
 
     async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Self::Error> {
-        let app = request
-            .rocket()
-            .state::<Arc<App>>()
-            .expect("every server has its App");
+        let app = app_of(request);
         let remote = request.remote();
         let direct = remote.map(|address| address.ip());
         let headers = request.headers();
@@ -48,6 +45,26 @@ impl<'r> FromRequest<'r> for Peer {
                 && request.host().is_none_or(is_local_name),
         })
     }
+}
+
+/// Whether the page that asks, if it is a page, may: for sockets, which browsers open to anywhere.
+pub(crate) struct FromAllowedOrigin(pub(crate) bool);
+
+#[rocket::async_trait]
+impl<'r> FromRequest<'r> for FromAllowedOrigin {
+    type Error = std::convert::Infallible;
+
+    async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Self::Error> {
+        Outcome::Success(FromAllowedOrigin(is_origin_allowed(
+            app_of(request),
+            request,
+        )))
+    }
+}
+
+fn app_of<'r>(request: &'r Request<'_>) -> &'r App {
+    let app = request.rocket().state::<Arc<App>>();
+    app.expect("every server has its App")
 }
 
 /// The last address of `X-Forwarded-For` that is not a trusted proxy's, or the first that only

@@ -15,15 +15,15 @@ use std::sync::Arc;
 
 use rocket::get;
 use rocket::http::Status;
-use rocket::request::{FromRequest, Outcome, Request};
 use rocket_ws::WebSocket;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::wording::{Failure, wording};
 use super::{now, timestamp};
-use crate::api::http::{AppState, Bearer, is_origin_allowed, log_if_internal};
+use crate::api::http::{AppState, Bearer, log_if_internal};
 use crate::api::object::Object;
+use crate::api::peer::FromAllowedOrigin;
 use crate::api::socket::{self, CloseCodes, Socket, Upgrade, until};
 use crate::app::App;
 use crate::error::Error;
@@ -42,28 +42,12 @@ const CLOSE_CODES: CloseCodes = CloseCodes {
     unreadable: None,
 };
 
-/// Whether the page that opens the socket, if it is one, may.
-pub(super) struct MayConnect(bool);
-
-#[rocket::async_trait]
-impl<'r> FromRequest<'r> for MayConnect {
-    type Error = std::convert::Infallible;
-
-    async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Self::Error> {
-        let app = request
-            .rocket()
-            .state::<Arc<App>>()
-            .expect("every server has its App");
-        Outcome::Success(MayConnect(is_origin_allowed(app, request)))
-    }
-}
-
 /// The socket of the user that the path names. The token stands in the query or in
 /// `Authorization`; whatever is wrong is told with a status instead of the handshake.
 #[get("/ws/<user_id>?<token>")]
 pub(super) fn connect(
     app: &AppState,
-    may_connect: MayConnect,
+    origin: FromAllowedOrigin,
     mut bearer: Bearer,
     ws: Option<WebSocket>,
     user_id: &str,
@@ -79,7 +63,7 @@ pub(super) fn connect(
             "令牌属于其他用户",
         ));
     }
-    if !may_connect.0 {
+    if !origin.0 {
         return Err(Failure::new(Status::Forbidden, "AUTH_001", "不允许的来源"));
     }
     let ws = ws.ok_or_else(|| Failure::unreadable("is not a WebSocket handshake"))?;

@@ -2,11 +2,11 @@
 
 use rocket::get;
 use rocket::http::Status;
-use rocket::request::{FromRequest, Outcome, Request};
 use rocket_ws::WebSocket;
 
 use super::Failure;
-use crate::api::http::{AppState, Bearer, is_origin_allowed, log_if_internal};
+use crate::api::http::{AppState, Bearer, log_if_internal};
+use crate::api::peer::FromAllowedOrigin;
 use crate::api::socket::{self, Answers, CloseCodes, Upgrade, until};
 use crate::app::App;
 use crate::error::Error;
@@ -24,26 +24,12 @@ const CLOSE_CODES: CloseCodes = CloseCodes {
     unreadable: None,
 };
 
-/// Whether the page that opens the socket, if it is a page, may.
-pub(super) struct IsFromAllowedOrigin(bool);
-
-#[rocket::async_trait]
-impl<'r> FromRequest<'r> for IsFromAllowedOrigin {
-    type Error = std::convert::Infallible;
-
-    async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Self::Error> {
-        let app = request.rocket().state::<std::sync::Arc<App>>();
-        let is_allowed = app.is_some_and(|app| is_origin_allowed(app, request));
-        Outcome::Success(IsFromAllowedOrigin(is_allowed))
-    }
-}
-
 /// secure_im §3.2. Refused at the handshake without a token that is valid now.
 #[get("/ws?<token>")]
 pub(super) fn open(
     app: &AppState,
     token: Option<String>,
-    origin: IsFromAllowedOrigin,
+    origin: FromAllowedOrigin,
     handshake: Option<WebSocket>,
 ) -> Result<Upgrade, Failure> {
     let bearer = Bearer(token);
@@ -77,11 +63,7 @@ fn refusal(error: Error) -> Failure {
     Failure::new(Status::Forbidden, "Forbidden")
 }
 
-fn admit(
-    app: &App,
-    bearer: &Bearer,
-    origin: &IsFromAllowedOrigin,
-) -> Result<(Session, User), Error> {
+fn admit(app: &App, bearer: &Bearer, origin: &FromAllowedOrigin) -> Result<(Session, User), Error> {
     if !origin.0 {
         return Err(Error::Forbidden);
     }

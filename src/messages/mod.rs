@@ -1,10 +1,11 @@
 //! Messages: send, list, read, replace, delete. One pool for every API.
 //!
 //! Content is opaque: nothing here can open it. Who may do what is decided in [`permissions`];
-//! how lists are read from the tables is in [`lists`], [`history`], [`numbered`] and [`unread`]; the AES keys that
-//! go with messages are in [`pair_keys`]. Room messages are sent here too, but
-//! belong to `rooms`: nothing below hands one out as a direct message.
+//! how lists are read from the tables is in [`lists`], [`history`], [`numbered`] and [`unread`]; the
+//! AES keys that go with messages are in [`pair_keys`]. Room messages are sent here too, but belong
+//! to `rooms`: nothing below hands one out as a direct message.
 
+mod draft;
 pub mod history;
 pub mod lists;
 pub mod numbered;
@@ -22,85 +23,10 @@ use crate::db::{Conn, Undo, last_inserted, on_inner};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::hub::{Channel, Event};
-use crate::model::{Access, Instant, Kind, Message, MessageId, RoomId, UserId};
+use crate::model::{Access, Instant, Message, MessageId, UserId};
 use crate::schema::{correspondents, messages, permissions as grants};
+pub use draft::{Draft, LONGEST_CLIENT_KEY, To};
 use permissions::{Action, may};
-
-/// The longest idempotency key, in characters (message_store §Messages).
-pub const LONGEST_CLIENT_KEY: usize = 255;
-
-/// To whom a message goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum To {
-    /// One person.
-    User(UserId),
-    /// Everybody in a room; `name` is for those who hear of it.
-    Room {
-        /// Which.
-        id: RoomId,
-        /// Its name.
-        name: String,
-    },
-}
-
-/// A message to be sent.
-#[derive(Clone, Debug)]
-pub struct Draft {
-    /// Who sends it.
-    pub sender: UserId,
-    /// Their name, for those who hear of it.
-    pub sender_name: String,
-    /// To whom.
-    pub to: To,
-    /// What the content is.
-    pub kind: Kind,
-    /// 1 byte to `limit_bytes`, no NUL.
-    pub content: String,
-    /// As the sender says.
-    pub is_encrypted: bool,
-    /// The AES key that goes with it (encommunication); empty if the sender's API has such keys
-    /// but this message came without one.
-    pub sender_key: Option<String>,
-    /// Makes a retry safe: the same key again is the same message again.
-    pub client_key: Option<String>,
-    /// The most bytes of content that the API takes.
-    pub limit_bytes: u64,
-}
-
-impl Draft {
-    /// A direct text message without further ado.
-    pub fn direct(
-        app: &App,
-        sender: UserId,
-        sender_name: String,
-        to: UserId,
-        content: String,
-    ) -> Self {
-        Draft {
-            sender,
-            sender_name,
-            to: To::User(to),
-            kind: Kind::Text,
-            content,
-            is_encrypted: true,
-            sender_key: None,
-            client_key: None,
-            limit_bytes: app.config.max_content_bytes,
-        }
-    }
-
-    fn check(&self) -> Result<()> {
-        check_content(&self.content, self.limit_bytes)?;
-        pair_keys::check(self.sender_key.as_deref().unwrap_or_default())?;
-        match &self.client_key {
-            Some(key) if key.is_empty() || key.chars().count() > LONGEST_CLIENT_KEY => {
-                let problem = format!("must have 1 to {LONGEST_CLIENT_KEY} characters");
-                Err(Error::invalid("Idempotency-Key", problem))
-            }
-            _ => Ok(()),
-        }
-    }
-}
 
 /// Both parties of a direct message in one number, the same from either side. User ids are from 1
 /// to below 2^31, so two of them fit. `None` for anything else: callers may ask for any number,
@@ -149,10 +75,7 @@ pub async fn send(app: &Arc<App>, draft: Draft) -> Result<Message> {
 }
 
 fn insert(app: &App, conn: &mut Conn, draft: Draft) -> Result<Message> {
-    let (recipient_id, room_id) = match draft.to {
-        To::User(user) => (Some(user), None),
-        To::Room { id, .. } => (None, Some(id)),
-    };
+    let (recipient_id, room_id) = draft.to.ids();
     let recipient_key = match (&draft.sender_key, recipient_id) {
         (Some(_), Some(recipient)) => pair_keys::last(conn, recipient, draft.sender)?,
         _ => None,
@@ -187,20 +110,7 @@ fn insert(app: &App, conn: &mut Conn, draft: Draft) -> Result<Message> {
             pair_keys::remember(conn, draft.sender, recipient, key)?;
         }
     }
-    Ok(Message {
-        id,
-        sender_id: draft.sender,
-        recipient_id,
-        room_id,
-        kind: draft.kind,
-        content: draft.content,
-        is_encrypted: draft.is_encrypted,
-        sender_key: draft.sender_key,
-        recipient_key,
-        sent_at,
-        edited_at: None,
-        read_at: None,
-    })
+    Ok(draft.sent(id, recipient_key, sent_at))
 }
 
 /// Puts a message into its recipient's mailbox.

@@ -66,27 +66,7 @@ fn find_deleted(
         ))
         .first::<(MessageId, Instant, Vec<u8>)>(conn)
         .optional()?;
-    let (recipient_id, room_id) = match &draft.to {
-        To::User(user) => (Some(*user), None),
-        To::Room { id, .. } => (None, Some(*id)),
-    };
-    Ok(found.map(|(id, sent_at, digest)| {
-        let message = Message {
-            id,
-            sender_id: draft.sender,
-            recipient_id,
-            room_id,
-            kind: draft.kind,
-            content: draft.content.clone(),
-            is_encrypted: draft.is_encrypted,
-            sender_key: draft.sender_key.clone(),
-            recipient_key: None,
-            sent_at,
-            edited_at: None,
-            read_at: None,
-        };
-        (message, Some(digest))
-    }))
+    Ok(found.map(|(id, sent_at, digest)| (draft.clone().sent(id, None, sent_at), Some(digest))))
 }
 
 /// Keeps what a retry needs of a message that is about to be deleted, if it has a key.

@@ -199,8 +199,8 @@ fn parse_number(
     }
 }
 
-/// Holds the request until something is there after `after`, or the time or the token is up. `is_there` looks
-/// for what came before one listened.
+/// Holds the request until something is there after `after`, or the time or the token is up.
+/// `is_there` looks for what came before one listened.
 async fn wait_for_more(
     app: &AppState,
     who: &Actor,

@@ -2,8 +2,8 @@
 //!
 //! `id:` is the message's id, so a client that reconnects with `Last-Event-ID` misses nothing:
 //! what came meanwhile is read from the inbox first. An id above every message, as after a restore
-//! of the store, stands for the newest. What is granted on an older message comes
-//! live only; it stands in the inbox all the same.
+//! of the store, stands for the newest. What is granted on an older message comes live only; it
+//! stands in the inbox all the same.
 
 use rocket::futures::Stream;
 use rocket::get;

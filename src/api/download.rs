@@ -12,8 +12,7 @@ use rocket::response::{self, Responder, Response};
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 
-/// How much is read from disk at once.
-const CHUNK_BYTES: usize = 64 << 10;
+use super::http::CHUNK_BYTES;
 
 /// The range that a request asks for, as it was sent.
 #[derive(Clone, Debug, Default)]
@@ -179,8 +178,8 @@ impl<'r> Responder<'r, 'static> for Download {
             response.header(header);
         }
         response
-            .max_chunk_size(CHUNK_BYTES)
             .streamed_body(self.file.take(self.length))
+            .max_chunk_size(CHUNK_BYTES)
             .ok()
     }
 }

@@ -10,7 +10,7 @@ use rocket::request::Request;
 use rocket::response::stream::{ReaderStream, stream};
 use rocket::response::{self, Responder, Response};
 
-use super::http::{Reply, log_if_internal};
+use super::http::{CHUNK_BYTES, Reply, log_if_internal};
 use crate::error::Result;
 
 /// A JSON answer, written piece by piece.
@@ -61,9 +61,38 @@ impl<'r> Responder<'r, 'static> for Listing {
             Listing::Whole(reply) => reply.respond_to(request),
             Listing::Streamed(pieces) => Response::build()
                 .header(ContentType::JSON)
-                .max_chunk_size(64 << 10)
                 .streamed_body(ReaderStream::from(pieces))
+                .max_chunk_size(CHUNK_BYTES)
                 .ok(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rocket::local::blocking::Client;
+
+    use super::*;
+
+    const PIECE: [u8; 10_000] = [b' '; 10_000];
+
+    /// How much of a list of so many pieces is written at once.
+    fn chunk_bytes(pieces: usize) -> usize {
+        let mut rest = pieces;
+        let list = Listing::new(move |out| {
+            out.extend_from_slice(&PIECE);
+            rest -= 1;
+            Ok(rest > 0)
+        });
+        let rocket = rocket::custom(rocket::Config::debug_default());
+        let client = Client::untracked(rocket).expect("an empty server");
+        let response = list.expect("a list").respond_to(client.get("/").inner());
+        response.expect("an answer").body().max_chunk_size()
+    }
+
+    #[test]
+    fn a_list_is_written_in_large_pieces() {
+        assert_eq!(chunk_bytes(1), PIECE.len());
+        assert_eq!(chunk_bytes(2), CHUNK_BYTES);
     }
 }

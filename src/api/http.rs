@@ -35,13 +35,15 @@ pub(crate) struct Reply {
 impl Reply {
     /// A JSON answer.
     pub(crate) fn json(status: Status, body: &impl Serialize) -> Self {
-        Reply::large_json(status, body, 128)
+        let text = serde_json::to_vec(body).expect("replies are made of plain data");
+        Reply::raw(status, ContentType::JSON, text)
     }
 
-    /// A JSON answer of about so many bytes: room for them is made once, not by and by.
+    /// A JSON answer of about so many bytes, written as by [`put_json`]: room for them is made
+    /// once, not by and by.
     pub(crate) fn large_json(status: Status, body: &impl Serialize, bytes: usize) -> Self {
         let mut text = Vec::with_capacity(bytes);
-        serde_json::to_writer(&mut text, body).expect("replies are made of plain data");
+        put_json(&mut text, body);
         Reply::raw(status, ContentType::JSON, text)
     }
 
@@ -84,6 +86,12 @@ impl<'r> Responder<'r, 'static> for Reply {
             .max_chunk_size(length.clamp(1, CHUNK_BYTES))
             .ok()
     }
+}
+
+/// Appends JSON, for what is made of messages: text is looked through for what needs an escape by
+/// 32 bytes at a time, where `serde_json` goes byte by byte. It knows no `RawValue`.
+pub(crate) fn put_json(out: &mut Vec<u8>, value: &impl Serialize) {
+    sonic_rs::to_writer(out, value).expect("answers are made of plain data");
 }
 
 /// Logs what is our fault, once, where the reply is made.
@@ -313,6 +321,15 @@ mod tests {
         ));
         assert!(matches!(problem(r#"{"to""#), BodyProblem::Unreadable(_)));
         assert!(matches!(problem("\u{0}"), BodyProblem::Unreadable(_)));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_written_as_serde_json_writes_it(text in "(?s)[\x00-\x7f]{0,80}.{0,8}") {
+            let mut out = Vec::new();
+            put_json(&mut out, &text);
+            proptest::prop_assert_eq!(out, serde_json::to_vec(&text).expect("text"));
+        }
     }
 
     #[test]

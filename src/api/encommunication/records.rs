@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::caller::Caller;
 use super::wording::Failure;
-use crate::api::http::AppState;
+use crate::api::http::{AppState, put_json};
 use crate::api::listing::Listing;
 use crate::app::App;
 use crate::error::{Error, Result};
@@ -105,8 +105,7 @@ fn list(
         let chunk = history::history_between(&app, pair, after, before, asked)?;
         for message in &chunk.rows {
             out.push(std::mem::replace(&mut separator, b','));
-            serde_json::to_writer(&mut *out, &Record::new(message))
-                .expect("records are plain data");
+            put_json(out, &Record::new(message));
             after = message.id;
             wanted -= 1;
         }

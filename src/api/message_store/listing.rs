@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::Failure;
 use super::caller::{Actor, Caller};
 use super::letters::from_query;
-use crate::api::http::AppState;
+use crate::api::http::{AppState, put_json};
 use crate::api::listing::Listing;
 use crate::api::socket::until;
 use crate::app::App;
@@ -112,7 +112,7 @@ pub(super) async fn inbox(
     }
     let fetch = move |app: &App, page| lists::inbox(app, reader.id, page);
     let write = |message: &Received, out: &mut Vec<u8>| {
-        put(out, &InboxItem::new(message));
+        put_json(out, &InboxItem::new(message));
         message.id
     };
     Ok(listing(app, ask, fetch, write)?)
@@ -145,7 +145,7 @@ pub(super) async fn outbox(
             timestamp: message.sent_at.to_seconds_text(),
             edited_at: message.edited_at.map(Instant::to_seconds_text),
         };
-        put(out, &item);
+        put_json(out, &item);
         message.id
     };
     Ok(listing(app, ask, fetch, write)?)
@@ -241,10 +241,6 @@ async fn wait_for_more(
     Ok(())
 }
 
-fn put(out: &mut Vec<u8>, item: &impl Serialize) {
-    serde_json::to_writer(out, item).expect("items are made of plain data");
-}
-
 /// A list, as published.
 fn listing<T>(
     app: &Arc<App>,
@@ -330,7 +326,7 @@ impl Progress {
                 Page::After(after, _) => Some(self.last.unwrap_or(after)),
             };
             out.extend_from_slice(b",\"next\":");
-            put(out, &next);
+            put_json(out, &next);
         }
         out.extend_from_slice(b",\"status\":\"success\"}");
     }

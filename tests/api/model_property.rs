@@ -115,13 +115,16 @@ impl Model {
         self.0.get_mut(index).and_then(Option::as_mut)
     }
 
-    fn grant(&mut self, index: usize, to: usize, grant: Grant) -> u16 {
+    fn grant(&mut self, index: usize, to: usize, mut grant: Grant) -> u16 {
         let Some(message) = self.message(index) else {
             return 404;
         };
         if !message.allows(grant.by, ADMIN) {
             return 403;
         }
+        // A copy granted before stays, unless a new one comes.
+        let before = message.grants.remove(&to);
+        grant.resealed = grant.resealed.or(before.and_then(|grant| grant.resealed));
         message.grants.insert(to, grant);
         200
     }

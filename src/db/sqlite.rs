@@ -226,14 +226,8 @@ pub fn backup(source: &Path, target: &Path) -> Result<()> {
             source.display()
         )));
     }
-    if target
-        .canonicalize()
-        .is_ok_and(|target| source.canonicalize().is_ok_and(|source| source == target))
-    {
-        return Err(Error::Internal(
-            "the backup must be another file than the database".into(),
-        ));
-    }
+    check_are_two(source, target)?;
+    check_may_be_replaced(target)?;
     let partial = partial_beside(target);
     remove_if_there(&partial)?;
     let mut connection = name_of(source)
@@ -264,12 +258,17 @@ pub fn restore(source: &Path, target: &Path) -> Result<()> {
             source.display()
         )));
     }
+    check_are_two(source, target)?;
+    if std::fs::metadata(with_suffix(source, "-wal")).is_ok_and(|log| log.len() > 0) {
+        return Err(Error::Internal(format!(
+            "{} has a log beside it, so it is a database in use and not all of it; copy it with `sealpost backup`",
+            source.display()
+        )));
+    }
     let partial = partial_beside(target);
     remove_if_there(&partial)?;
-    std::io::copy(
-        &mut std::fs::File::open(source)?,
-        &mut make_private(&partial)?,
-    )?;
+    let mut backup = std::fs::File::open(source).map_err(at(source))?;
+    std::io::copy(&mut backup, &mut make_private(&partial)?).map_err(at(&partial))?;
     let finished = check_is_ours(&partial, source)
         // Opening it proves that it is not newer, and brings it up to date.
         .and_then(|()| open_for_writing(&partial))
@@ -280,6 +279,32 @@ pub fn restore(source: &Path, target: &Path) -> Result<()> {
         remove_if_there(&partial)?;
     }
     finished
+}
+
+/// A copy over itself would lose what only its log holds.
+fn check_are_two(source: &Path, target: &Path) -> Result<()> {
+    let is_one = source
+        .canonicalize()
+        .is_ok_and(|source| target.canonicalize().is_ok_and(|target| source == target));
+    if is_one {
+        return Err(Error::Internal(
+            "the backup must be another file than the database".into(),
+        ));
+    }
+    Ok(())
+}
+
+/// An older backup is replaced, and nothing else: not a key, nor a device.
+fn check_may_be_replaced(target: &Path) -> Result<()> {
+    match std::fs::metadata(target) {
+        Ok(meta) if meta.is_file() && meta.len() == 0 => Ok(()),
+        Ok(meta) if meta.is_file() => check_is_ours(target, target),
+        Ok(_) => Err(Error::Internal(format!(
+            "{} is there already and is no file",
+            target.display()
+        ))),
+        Err(_) => Ok(()),
+    }
 }
 
 /// Refuses what some sealpost has not made; an empty file would pass for a database otherwise.
@@ -302,15 +327,24 @@ fn put_in_place(partial: &Path, target: &Path) -> Result<()> {
         )));
     }
     remove_log_of(partial)?;
-    std::fs::File::open(partial)?.sync_all()?;
+    sync(partial)?;
     // Only now: until here what was there before has stayed as it was.
     remove_log_of(target)?;
-    std::fs::rename(partial, target)?;
+    std::fs::rename(partial, target).map_err(at(target))?;
     let directory = target
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty());
-    std::fs::File::open(directory.unwrap_or(Path::new(".")))?.sync_all()?;
-    Ok(())
+    sync(directory.unwrap_or(Path::new(".")))
+}
+
+fn sync(path: &Path) -> Result<()> {
+    let opened = std::fs::File::open(path);
+    opened.and_then(|file| file.sync_all()).map_err(at(path))
+}
+
+/// Says with which file something went wrong.
+fn at(path: &Path) -> impl Fn(std::io::Error) -> Error {
+    move |cause| Error::Internal(format!("{}: {cause}", path.display()))
 }
 
 /// A log that is left beside a file would be taken for that file's own.
@@ -332,16 +366,17 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 /// A new, empty file that only its owner may read: verifiers and letters will be in it.
 fn make_private(path: &Path) -> Result<std::fs::File> {
     let mut options = std::fs::OpenOptions::new();
-    Ok(options
+    options
         .write(true)
         .create_new(true)
         .mode(0o600)
-        .open(path)?)
+        .open(path)
+        .map_err(at(path))
 }
 
 fn remove_if_there(path: &Path) -> Result<()> {
     match std::fs::remove_file(path) {
-        Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => Err(cause.into()),
+        Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => Err(at(path)(cause)),
         _ => Ok(()),
     }
 }

@@ -147,6 +147,46 @@ fn a_backup_onto_the_database_itself_is_refused() {
 }
 
 #[test]
+fn a_restore_from_a_database_that_is_in_use_is_refused_and_loses_nothing() {
+    if skips_sqlite_test("a_restore_from_a_database_that_is_in_use_is_refused_and_loses_nothing") {
+        return;
+    }
+    let mut world = World::start();
+    let [alice, bob] = world.people(["alice", "bob"]);
+    alice.send(&bob, "only in the log");
+    world.server.kill();
+    let database = world.data_dir().join("sealpost.db");
+    let elsewhere = world.home().join("elsewhere");
+    for data_dir in [world.data_dir(), elsewhere.as_path()] {
+        let output = command("restore", data_dir, &database);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+    }
+    world.restart();
+    assert_eq!(world.person("bob").inbox().len(), 1);
+}
+
+#[test]
+fn a_backup_replaces_nothing_but_a_backup() {
+    if skips_sqlite_test("a_backup_replaces_nothing_but_a_backup") {
+        return;
+    }
+    let world = World::start();
+    let notes = world.home().join("notes.txt");
+    std::fs::write(&notes, "mine").expect("written");
+    for target in [&notes, &world.data_dir().join("token.key")] {
+        let before = std::fs::read(target).expect("it is there");
+        let output = command("backup", world.data_dir(), target);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert_eq!(std::fs::read(target).expect("still there"), before);
+    }
+    let file = world.home().join("backup.db");
+    for _ in 0..2 {
+        let output = command("backup", world.data_dir(), &file);
+        assert!(output.status.success(), "{output:?}");
+    }
+}
+
+#[test]
 fn check_finds_a_sound_store_sound_and_a_damaged_one_damaged() {
     if skips_sqlite_test("check_finds_a_sound_store_sound_and_a_damaged_one_damaged") {
         return;

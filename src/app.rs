@@ -210,11 +210,18 @@ pub fn lock_directory(data_dir: &Path) -> Result<fs::File> {
 }
 
 /// 32 random bytes that stay the same from the first start on; only the owner may read them.
+///
+/// Errors: a file that cannot be read or written, or is too short; it is never replaced, since
+/// that would end every login.
 fn read_or_make_secret(path: &Path) -> Result<Vec<u8>> {
-    if let Ok(secret) = fs::read(path)
-        && secret.len() >= 32
-    {
-        return Ok(secret);
+    let unusable = |cause: &dyn std::fmt::Display| {
+        Error::Internal(format!("{} cannot be used: {cause}", path.display()))
+    };
+    match fs::read(path) {
+        Ok(secret) if secret.len() >= 32 => return Ok(secret),
+        Ok(_) => return Err(unusable(&"it has fewer than 32 bytes")),
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => {}
+        Err(cause) => return Err(unusable(&cause)),
     }
     let mut secret = vec![0; 32];
     rand::rngs::OsRng.fill_bytes(&mut secret);

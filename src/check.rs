@@ -40,11 +40,17 @@ pub fn run(config: &Config) -> Vec<Finding> {
     if config.data_dir.is_dir() {
         let is_running = lock(config, &mut findings);
         database(config, &mut findings);
+        writable(config, &mut findings);
         private_files(&config.data_dir, &mut findings);
         disk(&config.data_dir, &mut findings);
         if !is_running {
             ports(config, &mut findings);
         }
+    } else if config.data_dir.exists() {
+        findings.push(problem(
+            format!("{} is no directory", config.data_dir.display()),
+            "name another --data-dir",
+        ));
     } else {
         findings.push(ok(format!(
             "no data yet: {} will be made by `serve`",
@@ -114,6 +120,20 @@ fn database(config: &Config, findings: &mut Vec<Finding>) {
             "check that the file is a sealpost database",
         ),
     });
+}
+
+/// What `serve` writes to, beside the directory itself.
+fn writable(config: &Config, findings: &mut Vec<Finding>) {
+    for path in [db::file_in(&config.data_dir), config.uploads_dir()] {
+        if let Err(cause) = rustix::fs::access(&path, rustix::fs::Access::WRITE_OK)
+            && path.exists()
+        {
+            findings.push(problem(
+                format!("{} cannot be written: {cause}", path.display()),
+                "give it to the user that runs sealpost",
+            ));
+        }
+    }
 }
 
 /// Secrets that others on the machine could read.

@@ -161,13 +161,23 @@ impl Default for ChatRoom {
     }
 }
 
+/// Of writes in a queue and of connections: far more than any machine takes.
+const MOST_WAITING: usize = 1_000_000;
+/// A hundred years.
+const LONGEST_LIFE_SECS: i64 = 3_153_600_000;
+/// Sealed once more and written as JSON it still is a row that SQLite takes.
+const LARGEST_CONTENT_BYTES: u64 = 256 << 20;
+
 /// Where [`Config::load`] looks: the defaults, `Rocket.toml` and the environment, in this order.
 /// A single `port` counts as `ports` with one entry.
 pub fn sources() -> Figment {
     let profile = Env::var_or("ROCKET_PROFILE", "default");
     let file = Env::var_or("ROCKET_CONFIG", "Rocket.toml");
-    let figment = Figment::from(Serialized::defaults(Config::default()))
-        .merge(Toml::file(file).nested())
+    let mut figment = Figment::from(Serialized::defaults(Config::default()));
+    if Path::new(&file).exists() {
+        figment = figment.merge(Toml::file_exact(file).nested());
+    }
+    let figment = figment
         .merge(
             Env::prefixed("ROCKET_")
                 .ignore(&["PROFILE", "CONFIG"])
@@ -175,15 +185,30 @@ pub fn sources() -> Figment {
                 .global(),
         )
         .select(profile);
-    match figment.extract_inner::<u16>("port") {
+    match figment.find_value("port") {
         Ok(port) => figment.merge(("ports", vec![port])),
         Err(_) => figment,
     }
 }
 
+/// A level, or one for a target; any other word would be taken for a target's name.
+fn is_level(directive: &str) -> bool {
+    use tracing::level_filters::LevelFilter;
+    let level = directive.rsplit('=').next().unwrap_or_default();
+    level.trim().parse::<LevelFilter>().is_ok()
+}
+
 impl Config {
     /// Reads and checks the settings.
     pub fn load(sources: &Figment) -> Result<Config> {
+        if let Some(file) = std::env::var_os("ROCKET_CONFIG").map(PathBuf::from)
+            && !file.exists()
+        {
+            return Err(Error::Internal(format!(
+                "configuration: ROCKET_CONFIG names {}, which is not there",
+                file.display()
+            )));
+        }
         let config: Config = sources
             .extract()
             .map_err(|cause| Error::Internal(format!("configuration: {cause}")))?;
@@ -197,12 +222,23 @@ impl Config {
         let is_postgres =
             |url: &str| url.starts_with("postgres://") || url.starts_with("postgresql://");
         let rules = [
+            (
+                self.log_filter.split(',').all(is_level),
+                "log_filter must be error, warn, info, debug, trace or off",
+            ),
             (!self.ports.is_empty(), "ports must name at least one port"),
             (self.workers > 0, "workers must be at least 1"),
-            (self.queue_capacity > 0, "queue_capacity must be at least 1"),
             (
-                self.token_lifetime_secs > 0,
-                "token_lifetime_secs must be positive",
+                (1..=MOST_WAITING).contains(&self.queue_capacity),
+                "queue_capacity must be from 1 to 1000000",
+            ),
+            (
+                self.chat_room.max_connections <= MOST_WAITING,
+                "chat_room.max_connections must be at most 1000000",
+            ),
+            (
+                (1..=LONGEST_LIFE_SECS).contains(&self.token_lifetime_secs),
+                "token_lifetime_secs must be from 1 to 3153600000",
             ),
             (
                 self.login_failures_per_account > 0,
@@ -213,8 +249,8 @@ impl Config {
                 "login_failures_per_address must be at least 1",
             ),
             (
-                self.max_content_bytes > 0,
-                "max_content_bytes must be positive",
+                (1..=LARGEST_CONTENT_BYTES).contains(&self.max_content_bytes),
+                "max_content_bytes must be from 1 to 268435456",
             ),
             (
                 self.secret_key.as_ref().is_none_or(|key| key.len() >= 32),

@@ -124,19 +124,18 @@ fn main() -> ExitCode {
         Command::ServerKey(data) => server_key(&data),
         Command::Openapi { mounted } => openapi(mounted),
         Command::Completions { shell } => {
-            clap_complete::generate(
-                shell,
-                &mut Cli::command(),
-                "sealpost",
-                &mut std::io::stdout(),
-            );
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "sealpost", &mut script);
+            say(&String::from_utf8_lossy(&script));
             Ok(())
         }
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(cause) => {
-            say_error(&format!("sealpost: {cause}"));
+            let cause = cause.to_string();
+            let lines: Vec<&str> = cause.split_whitespace().collect();
+            say_error(&format!("sealpost: {}", lines.join(" ")));
             ExitCode::FAILURE
         }
     }
@@ -264,7 +263,7 @@ fn restore(file: &Path, data: &DataDir) -> Result<()> {
         ..Serve::default()
     })?;
     let target = sqlite_file(&config)?;
-    std::fs::create_dir_all(&config.data_dir)?;
+    app::make_private_dir(&config.data_dir)?;
     let _lock = app::lock_directory(&config.data_dir)?;
     progress(&format!("checking and copying {} …", file.display()));
     db::restore(file, &target)?;

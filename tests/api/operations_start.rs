@@ -74,6 +74,55 @@ fn a_data_directory_that_cannot_be_made_is_said_in_one_line() {
 }
 
 #[test]
+fn a_spoilt_token_key_is_said_in_one_line_and_not_replaced() {
+    let mut world = World::start();
+    assert!(world.server.stop().success());
+    let key = world.data_dir().join("token.key");
+    std::fs::write(&key, "short").expect("written");
+    let url = world.database().map(crate::world::OwnDatabase::url);
+    assert_one_line(&serve(world.data_dir(), "0", url), "token.key");
+    assert_eq!(std::fs::read(&key).expect("still there"), b"short");
+}
+
+#[test]
+fn settings_that_cannot_be_meant_are_said_in_one_line() {
+    let home = tempfile::tempdir().expect("a directory");
+    for (name, value, says) in [
+        (
+            "ROCKET_CONFIG",
+            "/nowhere/Rocket.toml",
+            "/nowhere/Rocket.toml",
+        ),
+        ("ROCKET_PORT", "abc", "ports"),
+        ("ROCKET_LOG_FILTER", "wrn", "log_filter"),
+        (
+            "ROCKET_QUEUE_CAPACITY",
+            "18446744073709551615",
+            "queue_capacity",
+        ),
+        (
+            "ROCKET_TOKEN_LIFETIME_SECS",
+            "9223372036854775807",
+            "token_lifetime_secs",
+        ),
+        (
+            "ROCKET_CHAT_ROOM__MAX_CONNECTIONS",
+            "18446744073709551615",
+            "max_connections",
+        ),
+    ] {
+        let output = program()
+            .args(["serve", "--data-dir"])
+            .arg(home.path().join("data"))
+            .env(name, value)
+            .current_dir(home.path())
+            .output()
+            .expect("the program runs");
+        assert_one_line(&output, says);
+    }
+}
+
+#[test]
 fn a_second_process_on_the_same_data_is_refused_and_the_first_goes_on() {
     let world = World::start();
     let [alice, bob] = world.people(["alice", "bob"]);

@@ -46,6 +46,7 @@ pub(super) async fn serve(
     agent: Arc<Agent>,
     shutdown: CancellationToken,
 ) -> Result<()> {
+    let listens_on = format!("{}:{}", config.address, config.port);
     let rocket = rocket::custom(rocket_config(config))
         .manage(agent)
         .manage(shutdown.clone())
@@ -61,7 +62,12 @@ pub(super) async fn serve(
         .mount("/api", users::routes())
         .mount("/api", talk::routes())
         .register("/", rocket::catchers![unanswered]);
-    let started = |error: rocket::Error| Error::Start(error.to_string());
+    let started = |error: rocket::Error| match error.kind() {
+        rocket::error::ErrorKind::Bind(cause) => Error::Start(format!(
+            "cannot listen on {listens_on}: {cause}; stop what uses it, or choose another --port"
+        )),
+        _ => Error::Start(error.to_string()),
+    };
     let rocket = rocket.ignite().await.map_err(started)?;
     let end = rocket.shutdown();
     let watch = tokio::spawn(async move {

@@ -231,8 +231,6 @@ pub struct Permission {
     pub received: bool,
     /// Who granted it; absent on a received one that nobody raised.
     pub granted_by: Option<UserId>,
-    /// The content sealed again for the holder.
-    pub content: Option<String>,
     /// When it was granted, or received.
     pub granted_at: Instant,
 }

@@ -82,18 +82,21 @@ pub async fn serve(app: Arc<App>, on_ready: impl FnOnce(&Listening)) -> Result<(
     let announcer = tokio::spawn(crate::contacts::announce_changes(app.clone()));
     tokio::spawn(encommunication::keep_roster(app.clone()));
     on_ready(&listening);
-    app.shutdown.cancelled().await;
+    // A server that ends by itself takes the others along: half a service would look like a whole.
+    let mut outcome = tokio::select! {
+        () = app.shutdown.cancelled() => Ok(()),
+        first = servers.join_next() => ended(first),
+    };
+    app.shutdown.cancel();
     app.hub.shut_down();
     while let Some(server) = servers.join_next().await {
-        ended(Some(server))?;
+        outcome = outcome.and(ended(Some(server)));
     }
-    announcer
-        .await
-        .map_err(|cause| Error::Internal(cause.to_string()))?;
+    let broken = |cause: tokio::task::JoinError| Error::Internal(cause.to_string());
+    outcome = outcome.and(announcer.await.map_err(broken));
     let closing = app.clone();
-    tokio::task::spawn_blocking(move || closing.db.close())
-        .await
-        .map_err(|cause| Error::Internal(cause.to_string()))
+    let closed = tokio::task::spawn_blocking(move || closing.db.close()).await;
+    outcome.and(closed.map_err(broken))
 }
 
 fn ended(server: Option<Result<Result<()>, tokio::task::JoinError>>) -> Result<()> {
@@ -161,8 +164,11 @@ fn http_server(
         .attach(AdHoc::on_request("optional final slash", |request, _| {
             Box::pin(async move { drop_final_slash(request) })
         }))
-        .attach(AdHoc::on_request("ranges for GET only", |request, _| {
-            Box::pin(async move { drop_range_of_head(request) })
+        .attach(AdHoc::on_request("parameters once", |request, _| {
+            Box::pin(async move { keep_last_of_repeated(request) })
+        }))
+        .attach(AdHoc::on_request("HEAD is no GET", |request, _| {
+            Box::pin(async move { drop_what_is_for_get(request) })
         }))
         .attach(cors)
         .attach(observe::Observer(metrics))
@@ -201,10 +207,40 @@ fn drop_final_slash(request: &mut Request<'_>) {
     }
 }
 
-/// RFC 9110 §14.2. Routes cannot tell: to them a HEAD is a GET.
-fn drop_range_of_head(request: &mut Request<'_>) {
-    if request.method() == Method::Head && request.headers().contains("Range") {
-        request.replace_header(Header::new("Range", ""));
+/// Of a parameter that is repeated the last one counts. Routes would see none at all, which in a
+/// list means everything.
+fn keep_last_of_repeated(request: &mut Request<'_>) {
+    let uri = request.uri();
+    let Some(query) = uri.query().filter(|query| query.contains('&')) else {
+        return;
+    };
+    let pairs: Vec<&str> = query.as_str().split('&').collect();
+    let names: Vec<_> = query
+        .split('&')
+        .map(|pair| pair.split_at_byte(b'=').0.url_decode_lossy())
+        .collect();
+    let is_last = |at: &usize| !names[at + 1..].contains(&names[*at]);
+    let kept: Vec<&str> = (0..pairs.len())
+        .filter(is_last)
+        .map(|at| pairs[at])
+        .collect();
+    if kept.len() < pairs.len()
+        && let Ok(shorter) = Origin::parse_owned(format!("{}?{}", uri.path(), kept.join("&")))
+    {
+        request.set_uri(shorter);
+    }
+}
+
+/// Ranges and sockets are for GET alone (RFC 9110 §14.2, RFC 6455 §4.1). Routes cannot tell: to
+/// them a HEAD is a GET.
+fn drop_what_is_for_get(request: &mut Request<'_>) {
+    if request.method() != Method::Head {
+        return;
+    }
+    for name in ["Range", "Upgrade"] {
+        if request.headers().contains(name) {
+            request.replace_header(Header::new(name, ""));
+        }
     }
 }
 

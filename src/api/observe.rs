@@ -100,8 +100,9 @@ impl Fairing for Observer {
             "request"
         );
         // Whoever else is ready reads first, then all write: each of the two finds its code and data
-        // in the processor's caches, and a client that waits for many wakes once for several. Other
-        // answers come from the writer, several at a time, and have waited long enough.
+        // in the processor's caches, and a client that waits for many wakes once for several. The
+        // time of it is in no figure. Others mostly come from the writer, several at a time, and
+        // have waited long enough.
         if request.method() == Method::Get {
             tokio::task::yield_now().await;
         }
@@ -215,6 +216,7 @@ fn gauges(app: &App) -> String {
 fn channel_name(channel: Channel) -> &'static str {
     match channel {
         Channel::MessageStore => "message_store",
+        Channel::Inbox => "message_store_inbox",
         Channel::Outbox => "message_store_outbox",
         Channel::SecureIm => "secure_im",
         Channel::Chat8 => "chat8",

@@ -42,7 +42,7 @@ impl<'r> FromRequest<'r> for Peer {
             is_local: direct.is_some_and(is_loopback)
                 && !is_forwarded
                 && !is_from_page
-                && request.host().is_none_or(is_local_name),
+                && request.host().is_some_and(is_local_name),
         })
     }
 }

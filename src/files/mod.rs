@@ -300,22 +300,26 @@ async fn remove_if(
     Ok(())
 }
 
-/// Removes the row of the upload that a message hands over, inside the write that deletes the
-/// message; returns its slug for [`remove_bytes`] once that is on disk.
-///
-/// A message hands over what its content names, if it is of the same owner for the same person:
-/// the content is a URL whose last part is the slug.
-pub(crate) fn remove_handed_over(conn: &mut Conn, message: &Message) -> Result<Option<String>> {
+/// The slug of the upload that a message hands over: what its content names, if it is of the same
+/// owner for the same person. The content is a URL whose last part is the slug. Content that was
+/// replaced hands over nothing: whoever may write it could name a file of another message.
+pub(crate) fn handed_over(conn: &mut Conn, message: &Message) -> Result<Option<String>> {
     let slug = message.content.rsplit('/').next().unwrap_or_default();
-    let Some(recipient) = message.recipient_id.filter(|_| is_slug(slug)) else {
+    let is_named = is_slug(slug) && message.edited_at.is_none();
+    let Some(recipient) = message.recipient_id.filter(|_| is_named) else {
         return Ok(None);
     };
     let own = uploads::slug
         .eq(slug)
         .and(uploads::owner_id.eq(message.sender_id));
-    let meant = own.and(uploads::recipient_id.eq(recipient));
-    let removed = diesel::delete(uploads::table.filter(meant)).execute(conn)?;
-    Ok((removed > 0).then(|| slug.to_owned()))
+    let meant = uploads::table.filter(own.and(uploads::recipient_id.eq(recipient)));
+    Ok(meant.select(uploads::slug).first(conn).optional()?)
+}
+
+/// Removes the row of an upload, inside a write; [`remove_bytes`] follows once that is on disk.
+pub(crate) fn remove_row(conn: &mut Conn, slug: &str) -> Result<()> {
+    diesel::delete(uploads::table.filter(uploads::slug.eq(slug))).execute(conn)?;
+    Ok(())
 }
 
 /// Removes the bytes of an upload that has no row any more, from the directory of uploads.

@@ -129,8 +129,10 @@ impl Event {
 /// The live part of an API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Channel {
-    /// Event streams and waiting inboxes of message_store.
+    /// Event streams of message_store.
     MessageStore,
+    /// Waiting inboxes of message_store.
+    Inbox,
     /// Waiting outboxes of message_store.
     Outbox,
     /// The broadcast socket of secure_im.
@@ -141,6 +143,19 @@ pub enum Channel {
     ChatRoom,
     /// The relay socket of encommunication.
     Relay,
+}
+
+impl Channel {
+    /// Whether who listens here is online: a call that waits is no connection that lives.
+    pub(super) fn is_presence(self) -> bool {
+        !matches!(self, Channel::Inbox | Channel::Outbox)
+    }
+
+    /// Whether those on it hear who comes and goes. Telling the others would fill their queues
+    /// with what no client of theirs is shown.
+    pub(super) fn tells_who_comes(self) -> bool {
+        self == Channel::SecureIm
+    }
 }
 
 /// Why a subscription is over.

@@ -85,8 +85,8 @@ struct Listeners {
 }
 
 impl Hub {
-    /// Begins to listen. Announces [`Event::Joined`] to the channel's others if it is the user's
-    /// first there.
+    /// Begins to listen. Where the channel tells who comes, announces [`Event::Joined`] to its
+    /// others if it is the user's first there.
     pub fn subscribe(&self, subscriber: Subscriber) -> Subscription {
         let (sender, events) = mpsc::channel(QUEUE_EVENTS);
         let id = self.0.next.fetch_add(1, Ordering::Relaxed);
@@ -106,7 +106,7 @@ impl Hub {
             ending: ending.clone(),
         };
         let mut listeners = self.listeners();
-        let is_first = !listeners.is_on(user, channel);
+        let is_first = channel.tells_who_comes() && !listeners.is_on(user, channel);
         listeners.by_user.entry(user).or_default().insert(id);
         listeners.by_channel.entry(channel).or_default().insert(id);
         if let Some(room) = room {
@@ -122,7 +122,9 @@ impl Hub {
         }
         listeners.note_change_on(channel);
         drop(listeners);
-        self.note_change(user);
+        if channel.is_presence() {
+            self.note_change(user);
+        }
         Subscription {
             id,
             hub: self.clone(),
@@ -171,22 +173,25 @@ impl Hub {
             .to_channel(channel, except, &Arc::new(event));
     }
 
-    /// Whether a user listens anywhere. What has been ended counts no more, even if its reader has
-    /// not left yet.
+    /// Whether anything for a user would reach somebody.
+    pub fn is_heard(&self, user: UserId) -> bool {
+        self.listeners().by_user.contains_key(&user)
+    }
+
+    /// Whether a user is online by what lives on some channel. What has been ended counts no more,
+    /// even if its reader has not left yet.
     pub fn is_live(&self, user: UserId) -> bool {
         let listeners = self.listeners();
         let ids = listeners.by_user.get(&user).into_iter().flatten();
         ids.filter_map(|id| listeners.entries.get(id))
-            .any(|entry| !entry.ending.signal.is_cancelled())
+            .any(Entry::is_live)
     }
 
-    /// Everybody who listens anywhere.
+    /// Everybody who is online in this way.
     pub fn live_users(&self) -> HashSet<UserId> {
         let listeners = self.listeners();
-        let live = listeners.entries.values();
-        live.filter(|entry| !entry.ending.signal.is_cancelled())
-            .map(|entry| entry.subscriber.user)
-            .collect()
+        let live = listeners.entries.values().filter(|entry| entry.is_live());
+        live.map(|entry| entry.subscriber.user).collect()
     }
 
     /// Everybody who listens on a channel, each once, by id.
@@ -326,6 +331,10 @@ impl Listeners {
 }
 
 impl Entry {
+    fn is_live(&self) -> bool {
+        self.subscriber.channel.is_presence() && !self.ending.signal.is_cancelled()
+    }
+
     fn push(&self, event: &Arc<Event>) {
         let bytes = event.bytes();
         let waiting = self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
@@ -348,39 +357,4 @@ fn remove<K: std::hash::Hash + Eq>(index: &mut HashMap<K, HashSet<u64>>, key: K,
 }
 
 #[cfg(test)]
-mod tests {
-    use futures_util::FutureExt as _;
-
-    use super::*;
-
-    /// How many events are kept for a reader who takes none.
-    fn patience(is_stuck: bool) -> usize {
-        let hub = Hub::default();
-        let user = UserId(1);
-        let reader = hub.subscribe(Subscriber {
-            user,
-            username: "reader".into(),
-            session: None,
-            channel: Channel::Chat8,
-            room: None,
-        });
-        let mut over = Box::pin(reader.ended());
-        if is_stuck {
-            assert_eq!(over.as_mut().now_or_never(), None);
-        }
-        let is_over = || reader.ending.signal.is_cancelled();
-        let mut kept = 0;
-        while !is_over() {
-            let username = "somebody".into();
-            hub.to_user(user, Event::Joined { user, username });
-            kept += usize::from(!is_over());
-        }
-        kept
-    }
-
-    #[test]
-    fn a_reader_who_is_stuck_may_be_256_events_behind_and_one_who_had_no_turn_4096() {
-        assert_eq!(patience(true), 256);
-        assert_eq!(patience(false), 4_096);
-    }
-}
+mod tests;

@@ -115,7 +115,7 @@ impl Drop for Subscription {
         if let Some(room) = room {
             remove(&mut listeners.by_room, room, self.id);
         }
-        if !listeners.is_on(user, channel) {
+        if channel.tells_who_comes() && !listeners.is_on(user, channel) {
             listeners.to_channel(
                 channel,
                 Some(user),
@@ -124,6 +124,8 @@ impl Drop for Subscription {
         }
         listeners.note_change_on(channel);
         drop(listeners);
-        self.hub.note_change(user);
+        if channel.is_presence() {
+            self.hub.note_change(user);
+        }
     }
 }

@@ -8,7 +8,6 @@ use std::collections::HashMap;
 use diesel::connection::DefaultLoadingMode;
 use diesel::prelude::*;
 
-use super::pair;
 use super::permissions::{Action, may};
 use crate::app::App;
 use crate::db::{Conn, on_inner};
@@ -145,7 +144,7 @@ macro_rules! walked_page {
             .select(mailbox_row!())
             .load_iter::<MailboxRow, DefaultLoadingMode>($inner)
             .map_err(Error::from)
-            .and_then(|rows| cut(rows, |row| row.content.len()))
+            .and_then(|rows| cut(rows, MailboxRow::bytes))
     };
 }
 
@@ -173,7 +172,7 @@ macro_rules! looked_up_page {
             .select(mailbox_row!())
             .load_iter::<MailboxRow, DefaultLoadingMode>($inner)
             .map_err(Error::from)
-            .and_then(|rows| cut(rows, |row| row.content.len()))
+            .and_then(|rows| cut(rows, MailboxRow::bytes))
     };
 }
 
@@ -214,6 +213,11 @@ pub fn inbox(app: &App, reader: UserId, page: Page) -> Result<Chunk<Received>> {
 }
 
 impl MailboxRow {
+    /// How much content was read for it, shown or not.
+    fn bytes(&self) -> usize {
+        self.content.len() + self.resealed.as_ref().map_or(0, String::len)
+    }
+
     /// With names in place of ids.
     fn named(self, names: &HashMap<UserId, Name>) -> Result<Received> {
         // A recipient's own permission may have been raised; it was sent to them all the same.
@@ -296,26 +300,5 @@ pub fn outbox(app: &App, sender: UserId, page: Page) -> Result<Chunk<Posted>> {
             let range = messages::id.gt(after);
             on_inner!(conn, inner => outbox_page!(inner, sender, range, asc, limit))
         }
-    })
-}
-
-/// Direct messages between two users, both ways.
-pub fn history(app: &App, one: UserId, other: UserId, page: Page) -> Result<Vec<Message>> {
-    let both = messages::table
-        .filter(messages::pair.eq(pair(one, other)))
-        .select(Message::as_select());
-    app.db.read(|conn| {
-        Ok(match page {
-            Page::Before(before, limit) => both
-                .filter(messages::id.lt(before.map_or(i64::MAX, |id| id.0)))
-                .order(messages::id.desc())
-                .limit(limit)
-                .load(conn)?,
-            Page::After(after, limit) => both
-                .filter(messages::id.gt(after))
-                .order(messages::id.asc())
-                .limit(limit)
-                .load(conn)?,
-        })
     })
 }

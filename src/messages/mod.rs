@@ -155,7 +155,7 @@ fn announce(app: &App, message: &Message, sender: String, room: String) {
             message.sender_id.max(recipient),
         );
         app.caches.correspondents.insert(known, ());
-        if app.hub.is_live(recipient) {
+        if app.hub.is_heard(recipient) {
             app.hub.to_user(
                 recipient,
                 Event::Sent {
@@ -226,7 +226,7 @@ pub async fn replace(app: &App, user: UserId, id: MessageId, content: String) ->
 }
 
 /// Deletes a message and every permission on it; returns it as it was. The upload that it hands
-/// over goes with it. Its idempotency key stays used.
+/// over goes with it, unless another message between the two hands it over too. Its idempotency key stays used.
 ///
 /// `action` is what the API asks for: [`Action::Delete`] (owner or admin) or
 /// [`Action::Withdraw`] (owner only). Errors: [`Error::UnknownMessage`], [`Error::Forbidden`].
@@ -237,7 +237,14 @@ pub async fn delete(app: &App, user: UserId, action: Action, id: MessageId) -> R
         let message = may(conn, user, action, id)?;
         retries::keep(conn, id)?;
         diesel::delete(messages::table.find(id)).execute(conn)?;
-        let slug = files::remove_handed_over(conn, &message)?;
+        let slug = files::handed_over(conn, &message)?;
+        let slug = match slug {
+            Some(slug) if !is_said_again(conn, &message)? => {
+                files::remove_row(conn, &slug)?;
+                Some(slug)
+            }
+            _ => None,
+        };
         Ok((message, slug))
     };
     let after = move |(message, slug): &(Message, Option<String>)| {
@@ -255,6 +262,18 @@ pub async fn delete(app: &App, user: UserId, action: Action, id: MessageId) -> R
         .write_then(work, after)
         .await
         .map(|(message, _)| message)
+}
+
+/// Whether another message between the same two has the same content. Walks all that they wrote.
+fn is_said_again(conn: &mut Conn, message: &Message) -> Result<bool> {
+    let both = message
+        .recipient_id
+        .and_then(|recipient| pair(message.sender_id, recipient));
+    let same = messages::table
+        .filter(messages::pair.eq(both))
+        .filter(messages::id.ne(message.id))
+        .filter(messages::content.eq(&message.content));
+    Ok(diesel::select(diesel::dsl::exists(same)).get_result(conn)?)
 }
 
 /// Marks a message as read by its recipient, in every API; again is no error.

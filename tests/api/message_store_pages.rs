@@ -158,6 +158,24 @@ fn a_wait_ends_when_a_message_comes() {
     }
 }
 
+#[test]
+fn of_a_parameter_that_is_repeated_the_last_one_counts() {
+    let world = World::start();
+    let [alice, bob] = world.people(["alice", "bob"]);
+    let sent: Vec<i64> = (0..4).map(|n| alice.send(&bob, &n.to_string())).collect();
+    let last = sent[2].to_string();
+    let query = [
+        ("limit", "1000"),
+        ("before", "1"),
+        ("limit", "2"),
+        ("before", &last),
+    ];
+    let page = bob.list("/messages/inbox", &query).messages();
+    assert_eq!(ids(&page), [sent[1], sent[0]]);
+    let query = [("limit", "1"), ("limit", "abc")];
+    bob.list("/messages/inbox", &query).error(400);
+}
+
 /// Waits until the server counts one live connection of a channel.
 fn until_live(world: &World, channel: &str) {
     let live = format!("sealpost_live{{channel=\"{channel}\"}} 1");

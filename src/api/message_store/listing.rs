@@ -25,6 +25,8 @@ use crate::model::{Access, Instant, Message, MessageId, UserId};
 const CHUNK: i64 = 200;
 /// About what surrounds the content of one.
 const ITEM_BYTES: usize = 160;
+/// The writer of JSON asks for room for a text that is all escapes before it writes the text.
+const MOST_PER_BYTE: usize = 6;
 const LARGEST_PAGE: i64 = 1_000;
 const LONGEST_WAIT_SECS: i64 = 60;
 
@@ -108,7 +110,7 @@ pub(super) async fn inbox(
     if let Some((after, wait)) = ask.waiting(wait)? {
         let first = Page::After(after, 1);
         let is_there = || Ok(!lists::inbox(app, reader.id, first)?.rows.is_empty());
-        wait_for_more(app, &reader, Channel::MessageStore, after, wait, is_there).await?;
+        wait_for_more(app, &reader, Channel::Inbox, after, wait, is_there).await?;
     }
     let fetch = move |app: &App, page| lists::inbox(app, reader.id, page);
     let write = |message: &Received, out: &mut Vec<u8>| {
@@ -221,7 +223,7 @@ async fn wait_for_more(
     }
     let is_meant = |event: &Event| match event {
         Event::Sent { message, .. } | Event::Shared { message, .. } => {
-            channel == Channel::MessageStore && message.id > after
+            channel == Channel::Inbox && message.id > after
         }
         Event::Posted { message } => *message > after,
         _ => false,
@@ -292,7 +294,8 @@ impl Progress {
         write: impl Fn(&T, &mut Vec<u8>) -> MessageId,
         out: &mut Vec<u8>,
     ) {
-        out.reserve(chunk.bytes + chunk.rows.len() * ITEM_BYTES);
+        let (count, bytes) = (chunk.rows.len(), chunk.bytes);
+        out.reserve(bytes + count * ITEM_BYTES + MOST_PER_BYTE * bytes / count.max(1));
         for row in &chunk.rows {
             if !std::mem::take(&mut self.is_first) {
                 out.push(b',');

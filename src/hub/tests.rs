@@ -1,0 +1,63 @@
+//! Who counts as there, and for how long what they do not take is kept.
+
+use futures_util::FutureExt as _;
+
+use super::*;
+
+fn listen(hub: &Hub, user: UserId, channel: Channel) -> Subscription {
+    hub.subscribe(Subscriber {
+        user,
+        username: "reader".into(),
+        session: None,
+        channel,
+        room: None,
+    })
+}
+
+/// How many events are kept for a reader who takes none.
+fn patience(is_stuck: bool) -> usize {
+    let hub = Hub::default();
+    let user = UserId(1);
+    let reader = listen(&hub, user, Channel::Chat8);
+    let mut over = Box::pin(reader.ended());
+    if is_stuck {
+        assert_eq!(over.as_mut().now_or_never(), None);
+    }
+    let is_over = || reader.ending.signal.is_cancelled();
+    let mut kept = 0;
+    while !is_over() {
+        let username = "somebody".into();
+        hub.to_user(user, Event::Joined { user, username });
+        kept += usize::from(!is_over());
+    }
+    kept
+}
+
+#[test]
+fn a_reader_who_is_stuck_may_be_256_events_behind_and_one_who_had_no_turn_4096() {
+    assert_eq!(patience(true), 256);
+    assert_eq!(patience(false), 4_096);
+}
+
+#[test]
+fn who_only_waits_is_heard_but_not_online() {
+    let hub = Hub::default();
+    let user = UserId(1);
+    let waiting = listen(&hub, user, Channel::Inbox);
+    assert!(hub.is_heard(user) && !hub.is_live(user));
+    assert!(hub.live_users().is_empty());
+    let socket = listen(&hub, user, Channel::Chat8);
+    assert!(hub.is_live(user));
+    drop((waiting, socket));
+    assert!(!hub.is_heard(user));
+}
+
+#[test]
+fn only_secure_im_hears_who_comes_and_goes() {
+    for (channel, hears) in [(Channel::SecureIm, true), (Channel::MessageStore, false)] {
+        let hub = Hub::default();
+        let mut listener = listen(&hub, UserId(1), channel);
+        drop(listen(&hub, UserId(2), channel));
+        assert_eq!(listener.next().now_or_never().is_some(), hears);
+    }
+}

@@ -53,16 +53,29 @@ pub fn media_type_of(head: &[u8]) -> &'static str {
         _ if head.starts_with(b"GIF87a") || head.starts_with(b"GIF89a") => "image/gif",
         _ if is_riff && &head[8..12] == b"WEBP" => "image/webp",
         _ if is_riff && &head[8..12] == b"WAVE" => "audio/wav",
-        _ if head.starts_with(b"ID3") || head.starts_with(b"\xff\xfb") => "audio/mpeg",
+        _ if head.starts_with(b"ID3") => "audio/mpeg",
+        [0xff, 0xfb | 0xfa | 0xf3 | 0xf2, ..] => "audio/mpeg",
         _ if head.starts_with(b"OggS") => "audio/ogg",
         _ if head.starts_with(b"fLaC") => "audio/flac",
-        _ if head.len() >= 12 && &head[4..8] == b"ftyp" => "video/mp4",
+        [_, _, _, _, b'f', b't', b'y', b'p', a, b, c, d, ..] => type_of_brand([*a, *b, *c, *d]),
         _ if head.starts_with(b"\x1a\x45\xdf\xa3") => "video/webm",
         _ if head.starts_with(b"%PDF-") => "application/pdf",
         _ if head.starts_with(b"PK\x03\x04") => "application/zip",
         _ if head.starts_with(b"\x1f\x8b") => "application/gzip",
         _ if is_plain_text(head) => "text/plain",
         _ => "application/octet-stream",
+    }
+}
+
+/// One container holds films, sounds and pictures; its brand says which (ISO/IEC 14496-12).
+fn type_of_brand(brand: [u8; 4]) -> &'static str {
+    match &brand {
+        b"heic" | b"heix" | b"mif1" | b"msf1" => "image/heic",
+        b"avif" | b"avis" => "image/avif",
+        b"M4A " | b"M4B " => "audio/mp4",
+        b"qt  " => "video/quicktime",
+        [b'3', b'g', b'p', _] => "video/3gpp",
+        _ => "video/mp4",
     }
 }
 

@@ -96,18 +96,21 @@ struct Envelope<T: Serialize> {
 const ENVELOPE_BYTES: usize = 256;
 
 fn success(data: impl Serialize) -> Reply {
-    large_success(data, 0)
+    Reply::json(Status::Ok, &envelope(data))
 }
 
-/// A success with data of about so many bytes.
+/// A success with messages of about so many bytes.
 fn large_success(data: impl Serialize, bytes: usize) -> Reply {
-    let body = Envelope {
+    Reply::large_json(Status::Ok, &envelope(data), bytes + ENVELOPE_BYTES)
+}
+
+fn envelope<T: Serialize>(data: T) -> Envelope<T> {
+    Envelope {
         success: true,
         data: Some(data),
         message: None,
         timestamp: now(),
-    };
-    Reply::large_json(Status::Ok, &body, bytes + ENVELOPE_BYTES)
+    }
 }
 
 fn done(message: &'static str) -> Reply {

@@ -102,9 +102,8 @@ pub(super) async fn change(app: &AppState, bearer: Bearer, body: Body) -> Answer
         status: None,
     };
     let (before, user) = users::change_profile(app, session.user, change).await?;
-    if before.avatar != user.avatar {
-        remove_avatar(app, session.user, before.avatar).await?;
-    }
+    let (before, present) = (before.avatar.as_deref(), user.avatar.as_deref());
+    remove_avatar(app, session.user, before, present).await?;
     Ok(success(Changed {
         id: user.id.0,
         username: user.username,

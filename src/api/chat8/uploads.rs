@@ -6,6 +6,8 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -39,6 +41,9 @@ const LONGEST_VALUE: usize = 1 << 10;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How much of a form is taken in at once.
 const SIP_BYTES: usize = 64 << 10;
+/// How much of a form may be read without anything coming out of it: the parser keeps what is
+/// before a boundary, or in the head of a part, for as long as it does not end.
+const MOST_HELD_BYTES: usize = 512 << 10;
 /// How much of a refused form is still read, so that a client that sends before it listens
 /// hears the refusal, and for how long.
 const DRAINED_BYTES: u64 = 64 << 20;
@@ -89,23 +94,36 @@ pub(super) async fn avatar(
     };
     let changed = users::change_profile(app, session.user, change).await;
     let (before, _) = or_remove(app, upload, changed).await?;
-    remove_avatar(app, session.user, before.avatar).await?;
+    remove_avatar(
+        app,
+        session.user,
+        before.avatar.as_deref(),
+        Some(&avatar_url),
+    )
+    .await?;
     Ok(success(AvatarStored { avatar_url }))
 }
 
-/// Removes the upload behind an avatar that its owner does not show any more, if there is one.
+/// Removes the upload behind the avatar that its owner had before, if there is one and it is not
+/// behind the present one too.
 pub(super) async fn remove_avatar(
     app: &App,
     owner: UserId,
-    path: Option<String>,
+    before: Option<&str>,
+    present: Option<&str>,
 ) -> Result<(), Error> {
-    let slug = path
-        .as_deref()
-        .and_then(|path| path.strip_prefix(BASE)?.strip_prefix(AVATARS));
-    match slug {
+    let slug = before.and_then(slug_of);
+    match slug.filter(|_| slug != present.and_then(slug_of)) {
         Some(slug) => files::remove_avatar(app, owner, slug.to_owned()).await,
         None => Ok(()),
     }
+}
+
+/// The slug in an avatar's path. Pages add a query to have a picture fetched anew.
+fn slug_of(path: &str) -> Option<&str> {
+    let path = path.split(['?', '#']).next()?;
+    let slug = path.strip_prefix(BASE)?.strip_prefix(AVATARS)?;
+    Some(slug.trim_end_matches('/'))
 }
 
 #[derive(Serialize)]
@@ -180,12 +198,13 @@ impl Form {
     ) -> Result<(Session, Form), Failure> {
         let mut stream = data.open((limit_bytes + FORM_BYTES + DRAINED_BYTES).bytes());
         let received = async {
-            let session = bearer.session(app)?;
+            bearer.session(app)?;
             let boundary = boundary
                 .0
                 .ok_or_else(|| Failure::unreadable("is not multipart/form-data"))?;
             let form = Form::read(app, &boundary, &mut stream, limit_bytes).await?;
-            Ok((session, form))
+            // Asked again: the login may have been ended while the form came.
+            Ok((bearer.session(app)?, form))
         }
         .await;
         if received.is_err() {
@@ -203,20 +222,23 @@ impl Form {
         stream: &mut DataStream<'_>,
         limit_bytes: u64,
     ) -> Result<Form, Failure> {
-        let mut parts = Multipart::with_reader(
-            Sips {
-                stream,
-                left: SIP_BYTES,
-            },
-            boundary,
-        );
+        let allowance = Arc::new(AtomicUsize::new(MOST_HELD_BYTES));
+        let sips = Sips {
+            stream,
+            left: SIP_BYTES,
+            allowance: allowance.clone(),
+        };
+        let came_out = || allowance.store(MOST_HELD_BYTES, Ordering::Relaxed);
+        let mut parts = Multipart::with_reader(sips, boundary);
         let mut form = Form::default();
         while let Some(mut part) = in_time(parts.next_field()).await? {
+            came_out();
             match part.name() {
                 Some("file") if form.file.is_none() => {
                     let name = unescaped(part.file_name().unwrap_or_default());
                     let mut incoming = Incoming::begin(app, limit_bytes).await?;
                     while let Some(bytes) = in_time(part.chunk()).await? {
+                        came_out();
                         incoming.write(&bytes).await?;
                     }
                     form.file = Some((incoming, name));
@@ -229,7 +251,11 @@ impl Form {
                     return Err(Failure::invalid("receiver_id", "must be there once"));
                 }
                 // Whatever it is, it is not asked for.
-                _ => while in_time(part.chunk()).await?.is_some() {},
+                _ => {
+                    while in_time(part.chunk()).await?.is_some() {
+                        came_out();
+                    }
+                }
             }
         }
         Ok(form)
@@ -258,6 +284,8 @@ impl Form {
 struct Sips<'a, 'r> {
     stream: &'a mut DataStream<'r>,
     left: usize,
+    /// What may still be read until something comes out of the form.
+    allowance: Arc<AtomicUsize>,
 }
 
 impl AsyncRead for Sips<'_, '_> {
@@ -271,9 +299,16 @@ impl AsyncRead for Sips<'_, '_> {
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
+        let allowance = self.allowance.load(Ordering::Relaxed);
+        if allowance == 0 {
+            return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+        }
         let before = into.filled().len();
         let polled = Pin::new(&mut *self.stream).poll_read(context, into);
-        self.left = self.left.saturating_sub(into.filled().len() - before);
+        let count = into.filled().len() - before;
+        self.left = self.left.saturating_sub(count);
+        let rest = allowance.saturating_sub(count);
+        self.allowance.store(rest, Ordering::Relaxed);
         polled
     }
 }

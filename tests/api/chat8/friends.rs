@@ -182,3 +182,22 @@ fn a_friend_is_seen_as_chosen_while_there_and_offline_otherwise() {
     drop(live);
     super::wait_until("bob is gone", || seen() == "offline");
 }
+
+#[test]
+fn an_answer_that_comes_late_never_meets_somebody_elses_request() {
+    let world = World::start();
+    let [alice, bob, mallory] = ["alice", "bob", "mallory"].map(|name| Someone::new(&world, name));
+    let ask = |who: &Someone| who.post("/friends/request", &json!({"user_id": bob.id}));
+    done(&ask(&alice), "好友请求已发送");
+    let request = data(&bob.get("/friends/requests"))[0]["request_id"].clone();
+    let answer = |action: &str| {
+        bob.put(
+            &format!("/friends/request/{request}"),
+            &json!({"action": action}),
+        )
+    };
+    done(&answer("reject"), "好友请求已处理");
+    done(&ask(&mallory), "好友请求已发送");
+    refused(&answer("accept"), 404, "NOT_FOUND");
+    assert_eq!(data(&bob.get("/friends")), json!([]));
+}

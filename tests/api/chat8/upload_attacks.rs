@@ -189,20 +189,69 @@ fn who_may_not_upload_hears_so_even_if_they_send_it_all_first() {
     assert_eq!(files_on_disk(&world), 0);
 }
 
+const PART: &str = "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"f\"\r\n\r\n";
+
 /// Begins an upload and stays silent in the middle of it, once its first half is on disk.
 fn half_an_upload(alice: &Someone) -> TcpStream {
     let mut stream =
         TcpStream::connect(("127.0.0.1", alice.world.server.port())).expect("the server listens");
-    let part = "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"f\"\r\n\r\n";
     let head = format!(
         "POST /api/v1/upload/file HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n\
-         Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 1000000\r\n\r\n{part}",
+         Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 1000000\r\n\r\n{PART}",
         alice.token
     );
     stream.write_all(head.as_bytes()).expect("sent");
     stream.write_all(&vec![7; 500_000]).expect("sent");
     wait_until("half a file is there", || files_on_disk(alice.world) == 1);
     stream
+}
+
+#[test]
+fn an_upload_that_outlives_its_login_is_refused() {
+    let world = World::start();
+    let alice = Someone::new(&world, "alice");
+    let mut stream = half_an_upload(&alice);
+    done(&alice.post("/auth/logout", &json!({})), "登出成功");
+    let end = b"\r\n--b--\r\n";
+    let rest = vec![7; 500_000 - PART.len() - end.len()];
+    stream.write_all(&rest).expect("sent");
+    stream.write_all(end).expect("sent");
+    let mut head = [0; 12];
+    stream.read_exact(&mut head).expect("an answer");
+    assert_eq!(&head, b"HTTP/1.1 401");
+    wait_until("nothing is kept", || files_on_disk(&world) == 0);
+}
+
+#[test]
+fn a_form_whose_boundary_never_comes_is_not_read_to_its_end() {
+    let world = World::start();
+    let alice = Someone::new(&world, "alice");
+    let mut stream =
+        TcpStream::connect(("127.0.0.1", world.server.port())).expect("the server listens");
+    let head = format!(
+        "POST /api/v1/upload/file HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n\
+         Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 40000000\r\n\r\n",
+        alice.token
+    );
+    stream.write_all(head.as_bytes()).expect("sent");
+    // As much as the server drains of what it refuses.
+    for _ in 0..40 {
+        stream.write_all(&vec![7; 1_000_000]).expect("sent");
+    }
+    let mut head = [0; 12];
+    stream.read_exact(&mut head).expect("an answer");
+    assert_eq!(&head, b"HTTP/1.1 400");
+    let peak = peak_kib(&world);
+    assert!(peak < 100 << 10, "{peak} KiB");
+}
+
+/// The most memory that the server has had resident.
+fn peak_kib(world: &World) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", world.server.pid()));
+    let status = status.expect("the server runs");
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let peak = peak.and_then(|rest| rest.split_whitespace().next()?.parse().ok());
+    peak.expect("a number")
 }
 
 #[test]

@@ -221,3 +221,52 @@ fn of_racing_avatars_one_stays_and_nothing_else() {
     let url = text(&data(&alice.get("/user/profile"))["avatar"]);
     assert_eq!(world.get(&url, &[]).status, 200);
 }
+
+#[test]
+fn a_file_stays_while_a_message_hands_it_over() {
+    let world = World::start();
+    let [alice, bob] = ["alice", "bob"].map(|name| Someone::new(&world, name));
+    let url = text(&data(&alice.upload(&bob, "a.txt", b"text"))["file_url"]);
+    let again = alice.send(&bob, &url);
+    assert_eq!(alice.delete(&format!("/messages/{again}")).status, 200);
+    assert_eq!(fetch(&bob, &url, &[]).status, 200);
+    let first = alice.history(&bob)[0]["id"].clone();
+    assert_eq!(alice.delete(&format!("/messages/{first}")).status, 200);
+    assert_eq!(fetch(&bob, &url, &[]).status, 404);
+}
+
+#[test]
+fn who_may_rewrite_one_message_cannot_remove_the_file_of_another() {
+    let world = World::start();
+    let [alice, bob] = ["alice", "bob"].map(|name| Someone::new(&world, name));
+    let url = text(&data(&alice.upload(&bob, "a.txt", b"text"))["file_url"]);
+    let note = alice.send(&bob, "a note");
+    let of = |who: &Someone, method, path: &str, mut body: serde_json::Value| {
+        body["user_id"] = json!(who.username);
+        let request = world.request(method, path).bearer_auth(&who.token);
+        assert_eq!(Reply::to(request.json(&body)).status, 200, "{path}");
+    };
+    let path = format!("/messages/message/{note}");
+    let grant = json!({"target_user_id": "bob", "permission_type": "admin"});
+    of(&alice, Method::POST, &format!("{path}/permission"), grant);
+    of(&bob, Method::PUT, &path, json!({"encrypted_content": url}));
+    of(&bob, Method::DELETE, &path, json!({}));
+    assert_eq!(fetch(&bob, &url, &[]).status, 200);
+}
+
+#[test]
+fn an_avatar_that_is_named_with_a_query_keeps_its_picture() {
+    let world = World::start();
+    let alice = Someone::new(&world, "alice");
+    let url = text(&data(&alice.upload_avatar("a.png", PNG))["avatar_url"]);
+    for suffix in ["?v=2", "/", ""] {
+        let named = json!({"avatar": format!("{url}{suffix}")});
+        assert_eq!(alice.put("/user/profile", &named).status, 200);
+        assert_eq!(fetch(&alice, &url, &[]).status, 200, "{suffix}");
+    }
+    assert_eq!(
+        alice.put("/user/profile", &json!({"avatar": null})).status,
+        200
+    );
+    assert_eq!(fetch(&alice, &url, &[]).status, 404);
+}

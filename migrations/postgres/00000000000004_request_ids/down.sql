@@ -1,0 +1,2 @@
+-- Ids are never given twice here.
+SELECT 1;

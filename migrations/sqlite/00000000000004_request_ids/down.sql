@@ -1,0 +1,2 @@
+-- The ids are as good without a promise.
+SELECT 1;

@@ -179,6 +179,9 @@ impl Exchange {
         let State::Offered { key, since, rival } = &self.state else {
             return Vec::new();
         };
+        if self.held {
+            return Vec::new();
+        }
         match rival {
             Some((rival, until)) if *until <= now => {
                 let rival = rival.clone();
@@ -195,7 +198,7 @@ impl Exchange {
     /// When [`Exchange::tick`] has something to do next.
     pub(super) fn due(&self) -> Option<Instant> {
         match &self.state {
-            State::Offered { rival, since, .. } => Some(
+            State::Offered { rival, since, .. } if !self.held => Some(
                 rival
                     .as_ref()
                     .map_or(*since + PATIENCE, |(_, until)| *until),

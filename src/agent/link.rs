@@ -89,9 +89,10 @@ async fn connection(session: &Session) -> Result<()> {
 }
 
 async fn open(session: &Session) -> Result<Socket> {
-    let dialled = Instant::now();
     let socket = timeout(DIAL_TIMEOUT, dial(session)).await;
     let socket = socket.map_err(|_| Error::Unreachable)??;
+    // Not before: a server that stood still answers the dial before it reads what came earlier.
+    let dialled = Instant::now();
     if session.server.look().await? {
         session
             .events

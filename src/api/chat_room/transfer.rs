@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::fs::File;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
-use tokio::time::{sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::answers;
 use super::delivery::{Gone, Link, Member, pushes_to};
@@ -109,11 +109,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let mut buffer = vec![0; PIECE_BYTES];
         let mut left = size;
         let mut outcome = Ok(());
+        // The request itself may have arrived long before its turn came.
+        let begun = Instant::now();
         while left > 0 {
             let most = usize::try_from(left)
                 .unwrap_or(PIECE_BYTES)
                 .min(PIECE_BYTES);
-            let stalled = self.link.arrived + STALLED;
+            let stalled = self.link.arrived.max(begun) + STALLED;
             let count = tokio::select! {
                 read = self.link.read(&mut buffer[..most]) => read?,
                 () = sleep_until(stalled) => return Err(Gone::Peer),

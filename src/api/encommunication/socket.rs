@@ -42,7 +42,6 @@ const CODES: CloseCodes = CloseCodes {
 struct Sender {
     app: Arc<App>,
     id: UserId,
-    username: String,
 }
 
 #[get("/chat")]
@@ -57,12 +56,11 @@ pub(super) fn chat(
     let sender = Sender {
         app: (*app).clone(),
         id: session.user,
-        username,
     };
     // Before the handshake is answered: what happens right after it must not be missed.
     let subscription = sender.app.hub.subscribe(Subscriber {
         user: sender.id,
-        username: sender.username.clone(),
+        username,
         session: Some(session.id),
         channel: Channel::Relay,
         room: None,
@@ -186,10 +184,12 @@ async fn pass_on(sender: &Sender, to: UserId, frame: Frame) -> Result<()> {
     if frame.message.is_empty() {
         return pair_keys::offer(app, sender.id, to, aes_key).await;
     }
+    // Asked each time: it may have changed since the socket was opened.
+    let sender_name = users::username_by_id(app, sender.id)?;
     let draft = Draft {
         sender_key: Some(aes_key),
         limit_bytes: LARGEST_MESSAGE_BYTES,
-        ..Draft::direct(app, sender.id, sender.username.clone(), to, frame.message)
+        ..Draft::direct(app, sender.id, sender_name, to, frame.message)
     };
     messages::send(app, draft).await.map(drop)
 }

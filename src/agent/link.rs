@@ -140,7 +140,7 @@ async fn read(session: &Session, mut stream: SplitStream<Socket>) -> Result<()> 
     loop {
         let message = timeout(SILENCE, stream.next()).await;
         match message {
-            Ok(Some(Ok(Message::Text(text)))) => session.received(&text),
+            Ok(Some(Ok(Message::Text(text)))) => session.received(&text)?,
             Ok(Some(Ok(Message::Pong(mark)))) => {
                 if let Ok(mark) = mark.try_into() {
                     let mut conversations = session.conversations();

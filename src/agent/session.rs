@@ -21,6 +21,9 @@ use super::relay::{Login, Window};
 use super::server::Server;
 use super::wire::{self, Incoming, Record, UserId};
 
+/// In the server's words for what it may take after all when asked later.
+const LATER: &str = "稍后重试";
+
 /// How long a message waits for a link that is just coming up.
 const READY_WITHIN: Duration = Duration::from_secs(5);
 /// The longest text, in bytes: 6 MiB of a file in base64 and the words around it. Sealed it is
@@ -278,7 +281,10 @@ impl Session {
     }
 
     /// A text frame came over the link.
-    pub(super) fn received(&self, text: &str) {
+    ///
+    /// Errors: [`Error::Busy`] if the server could not take a frame just now. It has not said
+    /// which, so the link is to be dialled anew: then what is missing is sent again.
+    pub(super) fn received(&self, text: &str) -> Result<()> {
         let now = Instant::now();
         match wire::parse(text) {
             Some(Incoming::Roster(list)) => {
@@ -302,10 +308,14 @@ impl Session {
             }
             Some(Incoming::Notice(notice)) => {
                 tracing::warn!(user = self.id, notice, "the server refused a frame");
+                if notice.contains(LATER) {
+                    return Err(Error::Busy(notice));
+                }
             }
             None => tracing::warn!(user = self.id, "a frame that is none of the published ones"),
         }
         self.outgoing.notify_one();
+        Ok(())
     }
 
     /// Somebody else's key under our name means that nobody can read what is written to us.

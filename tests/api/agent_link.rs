@@ -47,6 +47,16 @@ fn a_message_that_was_stored_before_its_link_broke_is_not_doubled() {
 }
 
 #[test]
+fn a_message_that_the_server_could_not_take_is_sent_again() {
+    let relay = Relay::start();
+    let agent = Agent::start(&relay.url);
+    let (alice, bob) = acquainted(&relay, &agent);
+    relay.refuse_message("服务器暂时不能写入, 请稍后重试");
+    alice.send(bob.id, "at last");
+    wait_for(|| (alice.texts(bob.id) == ["at last"]).then_some(()));
+}
+
+#[test]
 fn a_server_that_goes_away_and_returns_is_found_again() {
     let relay = Relay::start();
     let agent = Agent::start(&relay.url);

@@ -3,6 +3,7 @@
 //! It keeps the published contract, and besides: people who are no agents ([`Puppet`]), a log of
 //! every frame, messages that get lost, links that break, tokens that expire, keys that change.
 
+mod faults;
 mod puppet;
 
 use std::collections::BTreeMap;
@@ -46,6 +47,7 @@ struct Inner {
     frames: Vec<Value>,
     tokens: u64,
     lose_messages: bool,
+    refusal: Option<&'static str>,
     break_after_message: bool,
     is_down: bool,
 }
@@ -70,6 +72,7 @@ impl Relay {
             frames: Vec::new(),
             tokens: 1,
             lose_messages: false,
+            refusal: None,
             break_after_message: false,
             is_down: false,
         }));
@@ -142,35 +145,6 @@ impl Relay {
         self.inner()
             .store(from, to, message.into(), from_key, to_key);
     }
-
-    /// From now on messages are read and then lost, or not.
-    pub(crate) fn lose_messages(&self, lose: bool) {
-        self.inner().lose_messages = lose;
-    }
-
-    /// The link breaks when the next message has been read.
-    pub(crate) fn break_after_message(&self) {
-        self.inner().break_after_message = true;
-    }
-
-    /// Breaks every link and refuses everything while down.
-    pub(crate) fn set_down(&self, is_down: bool) {
-        let mut inner = self.inner();
-        inner.is_down = is_down;
-        inner.break_links();
-    }
-
-    /// No token given so far is taken any longer.
-    pub(crate) fn expire_tokens(&self) {
-        self.inner().tokens += 1;
-    }
-
-    /// The relay has another key, and so other signatures.
-    pub(crate) fn change_server_key(&self) {
-        let mut inner = self.inner();
-        inner.server_key = new_key();
-        inner.break_links();
-    }
 }
 
 impl Inner {
@@ -223,6 +197,11 @@ impl Inner {
         let key = frame["aesKey"].as_str().expect("a key").to_owned();
         self.frames.push(frame.clone());
         if message != "" {
+            if let Some(words) = self.refusal.take() {
+                let refused = json!({"systemMessage": true, "message": words});
+                let _ = self.sockets[&from].send(Some(refused.to_string()));
+                return true;
+            }
             if !self.lose_messages {
                 let opposite = self.last_keys.get(&(to, from)).map(|key| json!(key));
                 let opposite = opposite.unwrap_or_default();

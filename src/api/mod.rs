@@ -214,16 +214,15 @@ fn keep_last_of_repeated(request: &mut Request<'_>) {
     let Some(query) = uri.query().filter(|query| query.contains('&')) else {
         return;
     };
-    let pairs: Vec<&str> = query.as_str().split('&').collect();
-    let names: Vec<_> = query
-        .split('&')
-        .map(|pair| pair.split_at_byte(b'=').0.url_decode_lossy())
-        .collect();
-    let is_last = |at: &usize| !names[at + 1..].contains(&names[*at]);
-    let kept: Vec<&str> = (0..pairs.len())
-        .filter(is_last)
-        .map(|at| pairs[at])
-        .collect();
+    let pairs: Vec<_> = query.split('&').collect();
+    let mut names = HashSet::new();
+    let mut kept: Vec<&str> = Vec::new();
+    for pair in pairs.iter().rev() {
+        if names.insert(pair.split_at_byte(b'=').0.url_decode_lossy()) {
+            kept.push(pair.as_str());
+        }
+    }
+    kept.reverse();
     if kept.len() < pairs.len()
         && let Ok(shorter) = Origin::parse_owned(format!("{}?{}", uri.path(), kept.join("&")))
     {

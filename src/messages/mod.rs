@@ -226,7 +226,8 @@ pub async fn replace(app: &App, user: UserId, id: MessageId, content: String) ->
 }
 
 /// Deletes a message and every permission on it; returns it as it was. The upload that it hands
-/// over goes with it, unless another message between the two hands it over too. Its idempotency key stays used.
+/// over goes with it, unless another message between the two hands it over too. Its idempotency
+/// key stays used.
 ///
 /// `action` is what the API asks for: [`Action::Delete`] (owner or admin) or
 /// [`Action::Withdraw`] (owner only). Errors: [`Error::UnknownMessage`], [`Error::Forbidden`].

@@ -214,14 +214,11 @@ pub fn lock_directory(data_dir: &Path) -> Result<fs::File> {
 /// Errors: a file that cannot be read or written, or is too short; it is never replaced, since
 /// that would end every login.
 fn read_or_make_secret(path: &Path) -> Result<Vec<u8>> {
-    let unusable = |cause: &dyn std::fmt::Display| {
-        Error::Internal(format!("{} cannot be used: {cause}", path.display()))
-    };
     match fs::read(path) {
         Ok(secret) if secret.len() >= 32 => return Ok(secret),
-        Ok(_) => return Err(unusable(&"it has fewer than 32 bytes")),
+        Ok(_) => return Err(unusable(path, &"it has fewer than 32 bytes")),
         Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => {}
-        Err(cause) => return Err(unusable(&cause)),
+        Err(cause) => return Err(unusable(path, &cause)),
     }
     let mut secret = vec![0; 32];
     rand::rngs::OsRng.fill_bytes(&mut secret);
@@ -234,9 +231,6 @@ fn read_or_make_secret(path: &Path) -> Result<Vec<u8>> {
 /// Errors: a file that cannot be read or written, or holds no such key; it is never replaced.
 pub fn open_signer(config: &Config) -> Result<Signer> {
     let path = config.key_file("server.key");
-    let unusable = |cause: &dyn std::fmt::Display| {
-        Error::Internal(format!("{} cannot be used: {cause}", path.display()))
-    };
     let pem = match fs::read_to_string(&path) {
         Ok(pem) => pem,
         Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => {
@@ -244,9 +238,14 @@ pub fn open_signer(config: &Config) -> Result<Signer> {
             write_private_file(&path, pem.as_bytes())?;
             pem
         }
-        Err(cause) => return Err(unusable(&cause)),
+        Err(cause) => return Err(unusable(&path, &cause)),
     };
-    Signer::from_pem(&pem).map_err(|cause| unusable(&cause))
+    Signer::from_pem(&pem).map_err(|cause| unusable(&path, &cause))
+}
+
+/// Says which key file is of no use, and why.
+fn unusable(path: &Path, cause: &dyn std::fmt::Display) -> Error {
+    Error::Internal(format!("{} cannot be used: {cause}", path.display()))
 }
 
 /// Writes a file that only its owner may read, whole or not at all, and syncs it.

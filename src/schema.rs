@@ -103,6 +103,14 @@ diesel::table! {
 }
 
 diesel::table! {
+    // SQLite only; see `messages::unread`.
+    read_marks (user_id) {
+        user_id -> BigInt,
+        message_id -> BigInt,
+    }
+}
+
+diesel::table! {
     correspondents (user_id, peer_id) {
         user_id -> BigInt,
         peer_id -> BigInt,
@@ -142,6 +150,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     messages,
     deleted_sends,
     permissions,
+    read_marks,
     correspondents,
     pair_keys,
     uploads,

@@ -68,7 +68,8 @@ pub(super) async fn take(app: &AppState, bearer: Bearer, ack: Option<&str>) -> A
         }
     };
     // Clients ask again and again, mostly in vain: that should cost no write.
-    let found = match unread::list(app, reader, if is_manual { MOST_AT_ONCE } else { 1 })? {
+    let limit = if is_manual { MOST_AT_ONCE } else { 1 };
+    let found = match unread::list(app, reader, limit).await? {
         found if is_manual || found.is_empty() => found,
         _ => unread::take(app, reader, MOST_AT_ONCE).await?,
     };

@@ -9,4 +9,5 @@ mod contacts;
 mod errors;
 mod mailbox;
 mod shared;
+mod unread;
 mod whereabouts;

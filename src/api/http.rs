@@ -39,14 +39,6 @@ impl Reply {
         Reply::raw(status, ContentType::JSON, text)
     }
 
-    /// A JSON answer of about so many bytes, written as by [`put_json`]: room for them is made
-    /// once, not by and by.
-    pub(crate) fn large_json(status: Status, body: &impl Serialize, bytes: usize) -> Self {
-        let mut text = Vec::with_capacity(bytes);
-        put_json(&mut text, body);
-        Reply::raw(status, ContentType::JSON, text)
-    }
-
     /// Any answer.
     pub(crate) fn raw(status: Status, content_type: ContentType, body: Vec<u8>) -> Self {
         Reply {

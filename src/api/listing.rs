@@ -12,6 +12,7 @@ use rocket::response::{self, Responder, Response};
 
 use super::http::{CHUNK_BYTES, Reply, log_if_internal};
 use crate::error::Result;
+use crate::messages::lists::Chunk;
 
 /// A JSON answer, written piece by piece.
 pub(crate) enum Listing {
@@ -66,6 +67,15 @@ impl<'r> Responder<'r, 'static> for Listing {
                 .ok(),
         }
     }
+}
+
+/// The writer of JSON asks for room for a text that is all escapes before it writes the text.
+const MOST_PER_BYTE: usize = 6;
+
+/// Makes room at once for what a chunk becomes; about `around` bytes surround each content.
+pub(crate) fn make_room<T>(out: &mut Vec<u8>, chunk: &Chunk<T>, around: usize) {
+    let (count, bytes) = (chunk.rows.len(), chunk.bytes);
+    out.reserve(bytes + count * around + MOST_PER_BYTE * bytes / count.max(1));
 }
 
 #[cfg(test)]

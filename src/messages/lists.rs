@@ -45,6 +45,16 @@ pub struct Chunk<T> {
     pub is_cut: bool,
 }
 
+impl<T> Default for Chunk<T> {
+    fn default() -> Self {
+        Chunk {
+            rows: Vec::new(),
+            bytes: 0,
+            is_cut: false,
+        }
+    }
+}
+
 /// Content can have 8 MiB, so a page is cut once it holds this much.
 const CHUNK_BYTES: usize = 1 << 20;
 
@@ -52,11 +62,7 @@ pub(super) fn cut<T>(
     rows: impl Iterator<Item = QueryResult<T>>,
     bytes: impl Fn(&T) -> usize,
 ) -> Result<Chunk<T>> {
-    let mut chunk = Chunk {
-        rows: Vec::new(),
-        bytes: 0,
-        is_cut: false,
-    };
+    let mut chunk = Chunk::default();
     for row in rows {
         let row = row?;
         chunk.bytes += bytes(&row);

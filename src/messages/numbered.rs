@@ -4,13 +4,15 @@
 //! the newest message that is in it: what came later is added. Only a deletion makes it wrong, and
 //! lets it be forgotten.
 
+use diesel::connection::DefaultLoadingMode;
 use diesel::dsl::{count_star, max};
 use diesel::prelude::*;
 
+use super::lists::{Chunk, cut};
 use super::pair;
 use crate::app::{App, remembered};
 use crate::db::on_inner;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::{Message, MessageId, UserId};
 use crate::schema::messages;
 
@@ -18,28 +20,31 @@ use crate::schema::messages;
 const RECOUNTED_AFTER: i64 = 1_000;
 
 /// Direct messages between two users, both ways, newest first: skips `offset`, at most `limit`.
-/// With the exact number of all.
+/// Fewer, if that much does not fit into one chunk. With the exact number of all.
 pub fn numbered_history(
     app: &App,
-    one: UserId,
-    other: UserId,
+    pair_of: (UserId, UserId),
     offset: i64,
     limit: i64,
-) -> Result<(Vec<Message>, i64)> {
-    let Some(pair) = pair(one, other) else {
-        return Ok((Vec::new(), 0));
+) -> Result<(Chunk<Message>, i64)> {
+    let Some(pair) = pair(pair_of.0, pair_of.1) else {
+        return Ok((Chunk::default(), 0));
     };
     let page = messages::table
         .filter(messages::pair.eq(pair))
         .order(messages::id.desc())
         .offset(offset)
         .limit(limit);
-    let rows: Vec<Message> = app.db.read(|conn| {
-        Ok(on_inner!(conn, inner => page.select(Message::as_select()).load(inner))?)
+    let chunk = app.db.read(|conn| {
+        on_inner!(conn, inner => page
+            .select(Message::as_select())
+            .load_iter::<Message, DefaultLoadingMode>(inner)
+            .map_err(Error::from)
+            .and_then(|rows| cut(rows, |row| row.content.len())))
     })?;
-    let newest_first = if offset == 0 { &rows[..] } else { &[] };
+    let newest_first = if offset == 0 { &chunk.rows[..] } else { &[] };
     let total = total(app, pair, newest_first)?;
-    Ok((rows, total))
+    Ok((chunk, total))
 }
 
 /// The number of a pair's messages, told from its newest ones if enough of them are at hand.

@@ -6,6 +6,7 @@ use std::io::Read as _;
 use reqwest::Method;
 use reqwest::blocking::Response;
 
+use crate::chat8::Someone;
 use crate::world::{Person, Reply, Setup, World};
 
 /// Fills the inbox of `bob` with `count` messages of `bytes` bytes each.
@@ -41,20 +42,46 @@ fn memory_kib(world: &World, figure: &str) -> u64 {
     kib.parse().expect("a number")
 }
 
+/// By how much the server's memory grows, in KiB, while `read` reads a long answer; how many bytes
+/// that was.
+fn growth(world: &World, read: impl Fn() -> u64) -> (u64, u64) {
+    // What any stream needs is taken once; what counts is what the next one adds.
+    read();
+    // From here on the kernel notes the highest figure anew.
+    let pid = world.server.pid();
+    std::fs::write(format!("/proc/{pid}/clear_refs"), "5").expect("the kernel listens");
+    let before = memory_kib(world, "VmRSS");
+    let bytes = read();
+    let grown = memory_kib(world, "VmHWM").saturating_sub(before);
+    (grown, bytes)
+}
+
 #[test]
 fn an_inbox_of_any_size_is_streamed_in_bounded_memory() {
     let world = World::start();
     let [alice, _] = world.people(["alice", "bob"]);
     fill(&alice, 4000, 16 << 10);
-    // What any stream needs is taken once; what counts is what the next one adds.
-    std::io::copy(&mut open_inbox(&world), &mut std::io::sink()).expect("it streams");
-    // From here on the kernel notes the highest figure anew.
-    let pid = world.server.pid();
-    std::fs::write(format!("/proc/{pid}/clear_refs"), "5").expect("the kernel listens");
-    let before = memory_kib(&world, "VmRSS");
-    let bytes = std::io::copy(&mut open_inbox(&world), &mut std::io::sink()).expect("it streams");
-    let grown = memory_kib(&world, "VmHWM").saturating_sub(before);
+    let read = || std::io::copy(&mut open_inbox(&world), &mut std::io::sink());
+    let (grown, bytes) = growth(&world, || read().expect("it streams"));
     assert!(bytes > 4000 * (16 << 10), "{bytes} bytes");
+    assert!(
+        grown < 16 << 10,
+        "memory grew by {grown} KiB for {bytes} bytes"
+    );
+}
+
+#[test]
+fn a_page_of_large_messages_is_streamed_in_bounded_memory() {
+    let world = World::start();
+    let [alice, bob] = ["alice", "bob"].map(|name| Someone::new(&world, name));
+    fill(&world.person("alice"), 80, 1 << 20);
+    let path = format!("/api/v1/messages/{}?limit=200", bob.id);
+    let read = || {
+        let request = world.request(Method::GET, &path).bearer_auth(&alice.token);
+        request.send()?.copy_to(&mut std::io::sink())
+    };
+    let (grown, bytes) = growth(&world, || read().expect("it streams"));
+    assert!(bytes > 80 << 20, "{bytes} bytes");
     assert!(
         grown < 16 << 10,
         "memory grew by {grown} KiB for {bytes} bytes"

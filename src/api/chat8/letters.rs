@@ -1,27 +1,20 @@
-//! `/messages`: histories, sending, and the calls on one message.
+//! `/messages`: sending, and the calls on one message.
 
-use rocket::{delete, get, post, put};
+use rocket::{delete, post, put};
 use serde::{Deserialize, Serialize};
 
 use super::wording::Failure;
-use super::{Answer, done, id_in_path, large_success, success, timestamp};
+use super::{Answer, done, id_in_path, success, timestamp};
 use crate::api::http::{AppState, Bearer, Body};
 use crate::error::Error;
-use crate::messages::numbered::numbered_history;
 use crate::messages::permissions::Action;
 use crate::messages::{self, Draft};
 use crate::model::{Kind, Message, MessageId, UserId};
 use crate::users;
 
-/// How many messages a page has unless the client says.
-const USUAL_PAGE: i64 = 50;
-/// How many it may have.
-const LARGEST_PAGE: i64 = 200;
-/// About what surrounds the content of one.
-const LETTER_BYTES: usize = 192;
-
+/// A message, as published.
 #[derive(Serialize)]
-struct Letter<'a> {
+pub(super) struct Letter<'a> {
     id: i64,
     sender_id: i64,
     receiver_id: i64,
@@ -35,7 +28,14 @@ struct Letter<'a> {
 }
 
 impl<'a> Letter<'a> {
-    fn new(message: &'a Message, is_read: Option<bool>) -> Self {
+    pub(super) fn in_history(message: &'a Message) -> Self {
+        Letter {
+            is_read: Some(message.read_at.is_some()),
+            ..Letter::sent(message)
+        }
+    }
+
+    fn sent(message: &'a Message) -> Self {
         Letter {
             id: message.id.0,
             sender_id: message.sender_id.0,
@@ -43,70 +43,10 @@ impl<'a> Letter<'a> {
             content: &message.content,
             message_type: message.kind,
             timestamp: timestamp(message.sent_at),
-            is_read,
+            is_read: None,
             is_encrypted: message.is_encrypted,
         }
     }
-}
-
-#[derive(Serialize)]
-struct History<'a> {
-    messages: Vec<Letter<'a>>,
-    pagination: Pagination,
-}
-
-#[derive(Serialize)]
-struct Pagination {
-    page: i64,
-    limit: i64,
-    total: i64,
-    pages: i64,
-}
-
-/// What was written between the caller and another, whatever API it was sent through. Page 1 is
-/// the newest; within a page the oldest comes first.
-#[get("/messages/<id>?<page>&<limit>")]
-pub(super) fn history(
-    app: &AppState,
-    bearer: Bearer,
-    id: &str,
-    page: Option<&str>,
-    limit: Option<&str>,
-) -> Answer {
-    let session = bearer.session(app)?;
-    let friend = UserId(id_in_path("friend_id", id)?);
-    let page = positive("page", page, 1)?;
-    let limit = positive("limit", limit, USUAL_PAGE)?.min(LARGEST_PAGE);
-    let offset = (page - 1).saturating_mul(limit);
-    let (newest_first, total) = numbered_history(app, session.user, friend, offset, limit)?;
-    if total == 0 {
-        users::username_by_id(app, friend)?;
-    }
-    let letter = |message| Letter::new(message, Some(message.read_at.is_some()));
-    let bytes = newest_first
-        .iter()
-        .map(|message| message.content.len() + LETTER_BYTES)
-        .sum();
-    let history = History {
-        messages: newest_first.iter().rev().map(letter).collect(),
-        pagination: Pagination {
-            page,
-            limit,
-            total,
-            pages: (total + limit - 1) / limit,
-        },
-    };
-    Ok(large_success(history, bytes))
-}
-
-/// A number in the query that must be at least one.
-fn positive(field: &'static str, text: Option<&str>, usual: i64) -> Result<i64, Failure> {
-    let Some(text) = text else { return Ok(usual) };
-    // A number too large to be read is no less a number.
-    let is_huge = text.len() > 18 && text.bytes().all(|byte| byte.is_ascii_digit());
-    let number = text.parse().ok().or(is_huge.then_some(i64::MAX));
-    let number = number.filter(|number| *number >= 1);
-    number.ok_or_else(|| Failure::invalid(field, "must be an integer of at least 1"))
 }
 
 #[derive(Deserialize)]
@@ -143,7 +83,7 @@ pub(super) async fn send(app: &AppState, bearer: Bearer, body: Body) -> Answer {
             }
             other => other.into(),
         })?;
-    Ok(success(Letter::new(&message, None)))
+    Ok(success(Letter::sent(&message)))
 }
 
 /// Marks a message as read; its receiver only.

@@ -16,6 +16,7 @@
 mod accounts;
 mod downloads;
 mod friends;
+mod history;
 mod keys;
 mod letters;
 mod profile;
@@ -53,7 +54,7 @@ pub(super) fn routes() -> Vec<Route> {
         friends::ask,
         friends::answer,
         friends::remove,
-        letters::history,
+        history::history,
         letters::send,
         letters::read,
         letters::delete,
@@ -92,16 +93,8 @@ struct Envelope<T: Serialize> {
     timestamp: String,
 }
 
-/// About what surrounds the data of an answer.
-const ENVELOPE_BYTES: usize = 256;
-
 fn success(data: impl Serialize) -> Reply {
     Reply::json(Status::Ok, &envelope(data))
-}
-
-/// A success with messages of about so many bytes.
-fn large_success(data: impl Serialize, bytes: usize) -> Reply {
-    Reply::large_json(Status::Ok, &envelope(data), bytes + ENVELOPE_BYTES)
 }
 
 fn envelope<T: Serialize>(data: T) -> Envelope<T> {

@@ -13,7 +13,7 @@ use super::Failure;
 use super::caller::{Actor, Caller};
 use super::letters::from_query;
 use crate::api::http::{AppState, put_json};
-use crate::api::listing::Listing;
+use crate::api::listing::{Listing, make_room};
 use crate::api::socket::until;
 use crate::app::App;
 use crate::error::Result;
@@ -25,8 +25,6 @@ use crate::model::{Access, Instant, Message, MessageId, UserId};
 const CHUNK: i64 = 200;
 /// About what surrounds the content of one.
 const ITEM_BYTES: usize = 160;
-/// The writer of JSON asks for room for a text that is all escapes before it writes the text.
-const MOST_PER_BYTE: usize = 6;
 const LARGEST_PAGE: i64 = 1_000;
 const LONGEST_WAIT_SECS: i64 = 60;
 
@@ -294,8 +292,7 @@ impl Progress {
         write: impl Fn(&T, &mut Vec<u8>) -> MessageId,
         out: &mut Vec<u8>,
     ) {
-        let (count, bytes) = (chunk.rows.len(), chunk.bytes);
-        out.reserve(bytes + count * ITEM_BYTES + MOST_PER_BYTE * bytes / count.max(1));
+        make_room(out, chunk, ITEM_BYTES);
         for row in &chunk.rows {
             if !std::mem::take(&mut self.is_first) {
                 out.push(b',');

@@ -69,6 +69,38 @@ fn a_message_that_breaks_a_rule_names_the_field() {
 }
 
 #[test]
+fn a_page_too_large_for_one_piece_is_complete_and_in_order() {
+    let world = World::start();
+    let [alice, bob] = ["alice", "bob"].map(|name| Someone::new(&world, name));
+    let contents: Vec<String> = ('a'..='h')
+        .map(|letter| {
+            letter
+                .to_string()
+                .repeat(if letter < 'g' { 600 << 10 } else { 1 })
+        })
+        .collect();
+    let ids: Vec<i64> = contents
+        .iter()
+        .map(|content| alice.send(&bob, content))
+        .collect();
+    for (page, range) in [(1, 3..8), (2, 0..3)] {
+        let path = format!("/messages/{}?limit=5&page={page}", bob.id);
+        let data = data(&alice.get(&path));
+        let pagination = json!({"page": page, "limit": 5, "total": 8, "pages": 2});
+        assert_eq!(data["pagination"], pagination);
+        let messages = data["messages"].as_array().expect("a list");
+        let told: Vec<_> = messages
+            .iter()
+            .map(|message| (message["id"].as_i64(), message["content"].as_str()))
+            .collect();
+        let expected: Vec<_> = range
+            .map(|n| (Some(ids[n]), Some(contents[n].as_str())))
+            .collect();
+        assert!(told == expected, "page {page}: {} messages", told.len());
+    }
+}
+
+#[test]
 fn page_one_is_the_newest_and_each_page_is_in_order() {
     let world = World::start();
     let [alice, bob, eve] = ["alice", "bob", "eve"].map(|name| Someone::new(&world, name));

@@ -108,7 +108,7 @@ impl Draft {
         match &self.client_key {
             Some(key) if key.is_empty() || key.chars().count() > LONGEST_CLIENT_KEY => {
                 let problem = format!("must have 1 to {LONGEST_CLIENT_KEY} characters");
-                Err(Error::invalid("Idempotency-Key", problem))
+                Err(Error::invalid("client key", problem))
             }
             _ => Ok(()),
         }

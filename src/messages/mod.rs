@@ -32,8 +32,12 @@ use permissions::{Action, may};
 /// to below 2^31, so two of them fit. `None` for anything else: callers may ask for any number,
 /// and a larger one would name two other people.
 pub(crate) fn pair(one: UserId, other: UserId) -> Option<i64> {
-    let (low, high) = (one.0.min(other.0), one.0.max(other.0));
+    let (UserId(low), UserId(high)) = ordered(one, other);
     (low >= 1 && high < 1 << 31).then_some(low << 31 | high)
+}
+
+fn ordered(one: UserId, other: UserId) -> (UserId, UserId) {
+    (one.min(other), one.max(other))
 }
 
 /// Stores a message; returns it once it is on disk. Its hearers hear of it right after.
@@ -128,8 +132,12 @@ fn receive(conn: &mut Conn, message: MessageId, recipient: UserId, at: Instant) 
 }
 
 fn note_correspondents(app: &App, conn: &mut Conn, one: UserId, other: UserId) -> Result<()> {
-    let known = (one.min(other), one.max(other));
-    if app.caches.correspondents.get(&known).is_some() {
+    if app
+        .caches
+        .correspondents
+        .get(&ordered(one, other))
+        .is_some()
+    {
         return Ok(());
     }
     let rows = [(one, other), (other, one)].map(|(user, peer)| {
@@ -150,11 +158,8 @@ fn note_correspondents(app: &App, conn: &mut Conn, one: UserId, other: UserId) -
 /// Tells those who listen.
 fn announce(app: &App, message: &Message, sender: String, room: String) {
     if let Some(recipient) = message.recipient_id {
-        let known = (
-            message.sender_id.min(recipient),
-            message.sender_id.max(recipient),
-        );
-        app.caches.correspondents.insert(known, ());
+        let both = ordered(message.sender_id, recipient);
+        app.caches.correspondents.insert(both, ());
         if app.hub.is_heard(recipient) {
             app.hub.to_user(
                 recipient,

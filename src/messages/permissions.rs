@@ -117,7 +117,7 @@ pub async fn grant(app: &Arc<App>, grant: Grant) -> Result<()> {
         let mut message = may(conn, grant.granter, Action::Share, grant.message)?;
         if message.sender_id == grant.grantee {
             return Err(Error::invalid(
-                "target_user_id",
+                "grantee",
                 "is the owner, who has every right already",
             ));
         }

@@ -72,7 +72,7 @@ pub(super) async fn revoke(
     let in_body: Revoking = optional(body, user_id.is_some() || target_user_id.is_some())?;
     let revoker = caller.acting_as(app, from_query(in_body.user_id.as_deref().or(user_id))?)?;
     let holder = in_body.target_user_id.as_deref().or(target_user_id);
-    let holder = holder.ok_or_else(|| Failure::bad_field("target_user_id", "is missing"))?;
+    let holder = holder.ok_or_else(|| Failure::bad_field(TARGET, "is missing"))?;
     let is_own = users::parse_username(holder).is_ok_and(|name| name == revoker.username);
     permissions::check_may_revoke(app, revoker.id, is_own, id)?;
     permissions::revoke(app, revoker.id, named_user(app, TARGET, holder)?, id).await?;

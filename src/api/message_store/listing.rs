@@ -19,10 +19,10 @@ use crate::app::App;
 use crate::error::Result;
 use crate::hub::{Channel, Event, Subscriber};
 use crate::messages::lists::{self, Chunk, Page, Posted, Received};
-use crate::model::{Access, Instant, Message, MessageId, UserId};
+use crate::model::{Access, Instant, Message, MessageId};
 
 /// How many messages are read at once where no page was asked for.
-const CHUNK: i64 = 200;
+pub(super) const CHUNK: i64 = 200;
 /// About what surrounds the content of one.
 const ITEM_BYTES: usize = 160;
 const LARGEST_PAGE: i64 = 1_000;
@@ -330,9 +330,4 @@ impl Progress {
         }
         out.extend_from_slice(b",\"status\":\"success\"}");
     }
-}
-
-/// For callers that only have a reader's id.
-pub(super) fn items_after(app: &App, reader: UserId, after: MessageId) -> Result<Chunk<Received>> {
-    lists::inbox(app, reader, Page::After(after, CHUNK))
 }

@@ -252,6 +252,8 @@ fn published(field: &'static str) -> &'static str {
     match field {
         "username" => "user_id",
         "content" => "encrypted_content",
+        "grantee" => "target_user_id",
+        "client key" => "Idempotency-Key",
         other => other,
     }
 }

@@ -13,11 +13,11 @@ use rocket::response::stream::{Event as Sse, EventStream, stream};
 use super::Failure;
 use super::caller::Caller;
 use super::letters::from_query;
-use super::listing::{InboxItem, items_after};
+use super::listing::{CHUNK, InboxItem};
 use crate::api::http::{AppState, log_if_internal};
 use crate::api::socket::until;
 use crate::hub::{Channel, Event, Subscriber};
-use crate::messages::lists;
+use crate::messages::lists::{self, Page};
 use crate::model::MessageId;
 
 /// The last message that the client has seen, if it says so.
@@ -68,7 +68,7 @@ pub(super) fn stream(
         yield Sse::comment("connected");
         let mut last = last_seen;
         while let Some(after) = last {
-            let chunk = match items_after(&app, reader.id, after) {
+            let chunk = match lists::inbox(&app, reader.id, Page::After(after, CHUNK)) {
                 Ok(chunk) => chunk,
                 Err(cause) => {
                     log_if_internal(&cause);

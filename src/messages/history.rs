@@ -1,14 +1,12 @@
-//! What two users have written to each other, oldest first, in pieces of bounded size. Pages from
-//! the newest on are in [`super::lists`].
+//! What two users have written to each other, oldest first, in pieces of bounded size. Numbered
+//! pages are in [`super::numbered`].
 
-use diesel::connection::DefaultLoadingMode;
 use diesel::prelude::*;
 
-use super::lists::{Chunk, cut};
+use super::lists::{Chunk, load_chunk};
 use super::pair;
 use crate::app::App;
-use crate::db::on_inner;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::{Message, MessageId, UserId};
 use crate::schema::messages;
 
@@ -22,18 +20,14 @@ pub fn history_between(
     limit: i64,
 ) -> Result<Chunk<Message>> {
     let pair = pair(pair_of.0, pair_of.1);
-    app.db.read(|conn| {
-        on_inner!(conn, inner => messages::table
-            .filter(messages::pair.eq(pair))
-            .filter(messages::id.gt(after))
-            .filter(messages::id.lt(before))
-            .order(messages::id.asc())
-            .limit(limit)
-            .select(Message::as_select())
-            .load_iter::<Message, DefaultLoadingMode>(inner)
-            .map_err(Error::from)
-            .and_then(|rows| cut(rows, |row| row.content.len())))
-    })
+    let part = messages::table
+        .filter(messages::pair.eq(pair))
+        .filter(messages::id.gt(after))
+        .filter(messages::id.lt(before))
+        .order(messages::id.asc())
+        .limit(limit);
+    app.db
+        .read(|conn| load_chunk!(conn, part, Message::as_select(), Message))
 }
 
 /// The id of the `nth` newest message of a history from below an id, the newest being 1.

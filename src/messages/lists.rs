@@ -6,11 +6,12 @@
 use std::collections::HashMap;
 
 use diesel::connection::DefaultLoadingMode;
+use diesel::pg::PgRowByRowLoadingMode;
 use diesel::prelude::*;
 
 use super::permissions::{Action, may};
 use crate::app::App;
-use crate::db::{Conn, on_inner};
+use crate::db::Conn;
 use crate::error::{Error, Result};
 use crate::model::{Access, Instant, Message, MessageId, Name, UserId};
 use crate::schema::{messages, permissions, users};
@@ -56,24 +57,63 @@ impl<T> Default for Chunk<T> {
 }
 
 /// Content can have 8 MiB, so a page is cut once it holds this much.
-const CHUNK_BYTES: usize = 1 << 20;
+pub(super) const CHUNK_BYTES: usize = 1 << 20;
 
+impl<T> Chunk<T> {
+    /// How many rows to ask for after these, of `wanted`. PostgreSQL sends whatever it was asked
+    /// for, so once rows are large, that is not many more than fitted.
+    pub fn next_limit(&self, wanted: i64) -> i64 {
+        let fitted = i64::try_from(self.rows.len()).unwrap_or(i64::MAX);
+        if self.is_cut {
+            wanted.min(fitted.saturating_mul(2))
+        } else {
+            wanted
+        }
+    }
+}
+
+/// Takes rows until they hold more than `most` bytes.
 pub(super) fn cut<T>(
-    rows: impl Iterator<Item = QueryResult<T>>,
+    mut rows: impl Iterator<Item = QueryResult<T>>,
+    most: usize,
     bytes: impl Fn(&T) -> usize,
 ) -> Result<Chunk<T>> {
     let mut chunk = Chunk::default();
-    for row in rows {
-        let row = row?;
-        chunk.bytes += bytes(&row);
-        chunk.rows.push(row);
-        if chunk.bytes > CHUNK_BYTES {
+    while let Some(row) = rows.next().transpose()? {
+        if chunk.bytes > most {
             chunk.is_cut = true;
             break;
         }
+        chunk.bytes += bytes(&row);
+        chunk.rows.push(row);
     }
     Ok(chunk)
 }
+
+/// Loads the rows of a query, as many as fit into one chunk. PostgreSQL is asked to send them one
+/// by one: all of them would be in memory before the first can be looked at.
+macro_rules! load_chunk {
+    ($conn:expr, $query:expr, $columns:expr, $row:ty) => {{
+        use diesel::connection::DefaultLoadingMode;
+        use diesel::pg::PgRowByRowLoadingMode;
+        use $crate::messages::lists::{CHUNK_BYTES, cut};
+
+        let bytes = |row: &$row| row.content.len();
+        match $conn {
+            $crate::db::Conn::Sqlite(inner) => $query
+                .select($columns)
+                .load_iter::<$row, DefaultLoadingMode>(inner)
+                .map_err($crate::error::Error::from)
+                .and_then(|rows| cut(rows, CHUNK_BYTES, bytes)),
+            $crate::db::Conn::Postgres(inner) => $query
+                .select($columns)
+                .load_iter::<$row, PgRowByRowLoadingMode>(inner)
+                .map_err($crate::error::Error::from)
+                .and_then(|rows| cut(rows, CHUNK_BYTES, bytes)),
+        }
+    }};
+}
+pub(super) use load_chunk;
 
 /// A message in somebody's mailbox.
 #[derive(Clone, Debug)]
@@ -150,7 +190,7 @@ macro_rules! walked_page {
             .select(mailbox_row!())
             .load_iter::<MailboxRow, DefaultLoadingMode>($inner)
             .map_err(Error::from)
-            .and_then(|rows| cut(rows, MailboxRow::bytes))
+            .and_then(|rows| cut(rows, CHUNK_BYTES, MailboxRow::bytes))
     };
 }
 
@@ -176,9 +216,9 @@ macro_rules! looked_up_page {
             )
             .order(messages::id.$order())
             .select(mailbox_row!())
-            .load_iter::<MailboxRow, DefaultLoadingMode>($inner)
+            .load_iter::<MailboxRow, PgRowByRowLoadingMode>($inner)
             .map_err(Error::from)
-            .and_then(|rows| cut(rows, MailboxRow::bytes))
+            .and_then(|rows| cut(rows, CHUNK_BYTES, MailboxRow::bytes))
     };
 }
 
@@ -273,38 +313,30 @@ pub fn message_for(app: &App, reader: UserId, id: MessageId) -> Result<(Message,
     })
 }
 
-macro_rules! outbox_page {
-    ($inner:expr, $sender:expr, $range:expr, $order:ident, $limit:expr) => {
-        messages::table
-            .inner_join(users::table.on(users::id.nullable().eq(messages::recipient_id)))
-            .filter(messages::sender_id.eq($sender))
-            .filter(messages::recipient_id.is_not_null())
-            .filter($range)
-            .order(messages::id.$order())
-            .limit($limit)
-            .select((
-                messages::id,
-                users::username,
-                messages::content,
-                messages::sent_at,
-                messages::edited_at,
-            ))
-            .load_iter::<Posted, DefaultLoadingMode>($inner)
-            .map_err(Error::from)
-            .and_then(|rows| cut(rows, |row| row.content.len()))
-    };
-}
-
 /// Direct messages that `sender` sent. Source: message_store §7.
 pub fn outbox(app: &App, sender: UserId, page: Page) -> Result<Chunk<Posted>> {
+    let sent = messages::table
+        .inner_join(users::table.on(users::id.nullable().eq(messages::recipient_id)))
+        .filter(messages::sender_id.eq(sender))
+        .filter(messages::recipient_id.is_not_null());
+    let columns = (
+        messages::id,
+        users::username,
+        messages::content,
+        messages::sent_at,
+        messages::edited_at,
+    );
     app.db.read(|conn| match page {
         Page::Before(before, limit) => {
-            let range = messages::id.lt(before.map_or(i64::MAX, |id| id.0));
-            on_inner!(conn, inner => outbox_page!(inner, sender, range, desc, limit))
+            let below = before.unwrap_or(MessageId(i64::MAX));
+            let page = sent.filter(messages::id.lt(below));
+            let page = page.order(messages::id.desc()).limit(limit);
+            load_chunk!(conn, page, columns, Posted)
         }
         Page::After(after, limit) => {
-            let range = messages::id.gt(after);
-            on_inner!(conn, inner => outbox_page!(inner, sender, range, asc, limit))
+            let page = sent.filter(messages::id.gt(after));
+            let page = page.order(messages::id.asc()).limit(limit);
+            load_chunk!(conn, page, columns, Posted)
         }
     })
 }

@@ -4,15 +4,14 @@
 //! the newest message that is in it: what came later is added. Only a deletion makes it wrong, and
 //! lets it be forgotten.
 
-use diesel::connection::DefaultLoadingMode;
 use diesel::dsl::{count_star, max};
 use diesel::prelude::*;
 
-use super::lists::{Chunk, cut};
+use super::lists::{Chunk, load_chunk};
 use super::pair;
 use crate::app::{App, remembered};
 use crate::db::on_inner;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::{Message, MessageId, UserId};
 use crate::schema::messages;
 
@@ -35,13 +34,9 @@ pub fn numbered_history(
         .order(messages::id.desc())
         .offset(offset)
         .limit(limit);
-    let chunk = app.db.read(|conn| {
-        on_inner!(conn, inner => page
-            .select(Message::as_select())
-            .load_iter::<Message, DefaultLoadingMode>(inner)
-            .map_err(Error::from)
-            .and_then(|rows| cut(rows, |row| row.content.len())))
-    })?;
+    let chunk = app
+        .db
+        .read(|conn| load_chunk!(conn, page, Message::as_select(), Message))?;
     let newest_first = if offset == 0 { &chunk.rows[..] } else { &[] };
     let total = total(app, pair, newest_first)?;
     Ok((chunk, total))

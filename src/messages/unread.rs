@@ -3,73 +3,69 @@
 //! One `read_at` serves them all: taken here is read everywhere. PostgreSQL finds what is unread by
 //! an index. On SQLite each send would pay for that index; there a mark says up to where a reader
 //! has read everything, and a look walks their mailbox from the mark on. Nothing can come in below
-//! a mark, since ids are given out in commit order.
+//! a mark, since ids are given out in commit order. A walk is as long as what has come since the
+//! first unread message; a mark is moved on once that is much and read.
 
 use std::collections::HashSet;
 
 use diesel::connection::DefaultLoadingMode;
+use diesel::pg::PgRowByRowLoadingMode;
 use diesel::prelude::*;
 
+use super::lists::{Chunk, cut};
 use crate::app::App;
 use crate::db::{Conn, on_inner};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::{Instant, Message, MessageId, UserId};
 use crate::schema::{messages, permissions, read_marks};
 
 /// What is unread is handed out in slices of about this much content, one message at least.
 pub const SLICE_BYTES: usize = 4 << 20;
 
+/// To walk past so many messages again costs less than to move the mark.
+const SHORT_WALK: i64 = 100;
+
 /// Up to `limit` unread direct messages for `reader`, oldest first; leaves them unread. Fewer, if
 /// they hold more than [`SLICE_BYTES`].
 pub async fn list(app: &App, reader: UserId, limit: i64) -> Result<Vec<Message>> {
-    let (found, passed) = app.db.scan(|conn| {
-        let mark = mark_of(conn, reader)?;
-        // Before the look: what comes in between is found, or stays above the mark.
-        let newest = newest_above(conn, reader, mark)?;
-        let found = list_in(conn, reader, mark, limit)?;
-        let passed = newest.filter(|_| found.is_empty());
-        Ok((found, passed))
-    })?;
-    if let Some(newest) = passed {
-        let moved = app.db.write(move |conn| move_mark(conn, reader, newest));
-        // If it failed, the next look walks from the same place again.
-        let _ = moved.await;
-    }
-    Ok(found)
+    Ok(look(app, reader, limit).await?.0)
 }
 
 /// Like [`list`], and marks them as read before they are returned; racing callers never get the
 /// same message twice.
 pub async fn take(app: &App, reader: UserId, limit: i64) -> Result<Vec<Message>> {
-    app.db
-        .write(move |conn| {
-            let mark = mark_of(conn, reader)?;
-            let mut found = list_in(conn, reader, mark, limit)?;
-            if let Some(last) = found.last() {
-                move_mark(conn, reader, last.id)?;
-            }
-            let ids: Vec<MessageId> = found.iter().map(|message| message.id).collect();
+    loop {
+        let (mut found, passed) = look(app, reader, limit).await?;
+        if found.is_empty() {
+            return Ok(found);
+        }
+        let ids: Vec<MessageId> = found.iter().map(|message| message.id).collect();
+        let work = move |conn: &mut Conn| {
+            move_mark(conn, reader, passed)?;
             let rows = messages::table
                 .filter(messages::id.eq_any(ids))
                 .filter(messages::read_at.is_null());
             let update = diesel::update(rows).set(messages::read_at.eq(Instant::now()));
-            // Another node may have been quicker; on SQLite there is only this writer.
-            let taken: HashSet<MessageId> =
-                on_inner!(conn, inner => update.returning(messages::id).get_results(inner))?
-                    .into_iter()
-                    .collect();
-            found.retain(|message| taken.contains(&message.id));
-            Ok(found)
-        })
-        .await
+            Ok(on_inner!(conn, inner => update.returning(messages::id).get_results(inner))?)
+        };
+        let taken: HashSet<MessageId> = app.db.write(work).await?.into_iter().collect();
+        found.retain(|message| taken.contains(&message.id));
+        // If others were quicker in all of it, there may be more behind it.
+        if !found.is_empty() {
+            return Ok(found);
+        }
+    }
 }
 
 /// Marks everything unread for `reader` up to and including `last` as read; returns how many.
 pub async fn mark_up_to(app: &App, reader: UserId, last: MessageId) -> Result<usize> {
+    let (found, _) = look(app, reader, 1).await?;
+    let Some(first) = found.first().map(|message| message.id) else {
+        return Ok(0);
+    };
     app.db
         .write(move |conn| {
-            let mark = mark_of(conn, reader)?;
-            if let Some(newest) = newest_above(conn, reader, mark)? {
+            if let Some((_, newest)) = unwalked(conn, reader)? {
                 move_mark(conn, reader, last.min(newest))?;
             }
             let unread = messages::table
@@ -82,8 +78,7 @@ pub async fn mark_up_to(app: &App, reader: UserId, last: MessageId) -> Result<us
                 Conn::Sqlite(inner) => {
                     let walked = permissions::table
                         .filter(permissions::user_id.eq(reader))
-                        .filter(permissions::message_id.gt(mark))
-                        .filter(permissions::message_id.le(last))
+                        .filter(permissions::message_id.between(first, last))
                         .select(permissions::message_id);
                     let unread = unread.filter(messages::id.eq_any(walked));
                     diesel::update(unread).set(read).execute(inner)?
@@ -93,86 +88,114 @@ pub async fn mark_up_to(app: &App, reader: UserId, last: MessageId) -> Result<us
         .await
 }
 
-fn list_in(conn: &mut Conn, reader: UserId, mark: MessageId, limit: i64) -> Result<Vec<Message>> {
+/// What is unread, oldest first, and up to where nothing else is. Moves the mark if it was far.
+async fn look(app: &App, reader: UserId, limit: i64) -> Result<(Vec<Message>, MessageId)> {
+    // Before the walk: what comes in meanwhile is found, or stays above the mark.
+    let Some((mark, newest)) = app.db.read(|conn| unwalked(conn, reader))? else {
+        return Ok((Vec::new(), MessageId(0)));
+    };
+    let (slice, end_of_short) = app.db.scan(|conn| {
+        let slice = walk(conn, reader, mark, limit)?;
+        Ok((slice, end_of_short_walk(conn, reader, mark)?))
+    })?;
+    let found = slice.rows;
+    let is_all = !slice.is_cut && i64::try_from(found.len()).is_ok_and(|count| count < limit);
+    let passed = match found.last() {
+        Some(last) if is_all => last.id.max(newest),
+        Some(last) => last.id,
+        None => newest,
+    };
+    let read = found
+        .first()
+        .map_or(newest, |first| MessageId(first.id.0 - 1));
+    if end_of_short.is_some_and(|end| end < read) {
+        let moved = app.db.write(move |conn| move_mark(conn, reader, read));
+        // If it failed, the next look walks from the same place again.
+        let _ = moved.await;
+    }
+    Ok((found, passed))
+}
+
+fn walk(conn: &mut Conn, reader: UserId, mark: MessageId, limit: i64) -> Result<Chunk<Message>> {
+    let bytes = |message: &Message| message.content.len();
     match conn {
-        Conn::Postgres(inner) => slice(
-            messages::table
-                .filter(messages::recipient_id.eq(reader))
-                .filter(messages::read_at.is_null())
-                .order(messages::id.asc())
-                .limit(limit)
-                .select(Message::as_select())
-                .load_iter::<Message, DefaultLoadingMode>(inner)?,
-        ),
-        Conn::Sqlite(inner) => slice(
-            permissions::table
-                .inner_join(messages::table.on(messages::id.eq(permissions::message_id)))
-                .filter(permissions::user_id.eq(reader))
-                .filter(permissions::message_id.gt(mark))
-                .filter(permissions::received.eq(true))
-                .filter(messages::read_at.is_null())
-                .order(permissions::message_id.asc())
-                .limit(limit)
-                .select(Message::as_select())
-                .load_iter::<Message, DefaultLoadingMode>(inner)?,
-        ),
+        Conn::Postgres(inner) => messages::table
+            .filter(messages::recipient_id.eq(reader))
+            .filter(messages::read_at.is_null())
+            .order(messages::id.asc())
+            .limit(limit)
+            .select(Message::as_select())
+            .load_iter::<Message, PgRowByRowLoadingMode>(inner)
+            .map_err(Error::from)
+            .and_then(|rows| cut(rows, SLICE_BYTES, bytes)),
+        Conn::Sqlite(inner) => permissions::table
+            .inner_join(messages::table.on(messages::id.eq(permissions::message_id)))
+            .filter(permissions::user_id.eq(reader))
+            .filter(permissions::message_id.gt(mark))
+            .filter(permissions::received.eq(true))
+            .filter(messages::read_at.is_null())
+            .order(permissions::message_id.asc())
+            .limit(limit)
+            .select(Message::as_select())
+            .load_iter::<Message, DefaultLoadingMode>(inner)
+            .map_err(Error::from)
+            .and_then(|rows| cut(rows, SLICE_BYTES, bytes)),
     }
 }
 
-fn slice(rows: impl Iterator<Item = QueryResult<Message>>) -> Result<Vec<Message>> {
-    let (mut found, mut bytes) = (Vec::new(), 0);
-    for message in rows {
-        let message = message?;
-        bytes += message.content.len();
-        found.push(message);
-        if bytes > SLICE_BYTES {
-            break;
-        }
-    }
-    Ok(found)
-}
-
-/// Up to where a reader has read everything; there are no marks on PostgreSQL.
-fn mark_of(conn: &mut Conn, reader: UserId) -> Result<MessageId> {
+/// The mark and the newest message above it, if there is one. On PostgreSQL, which needs no
+/// walk, everything.
+fn unwalked(conn: &mut Conn, reader: UserId) -> Result<Option<(MessageId, MessageId)>> {
     let Conn::Sqlite(inner) = conn else {
-        return Ok(MessageId(0));
+        return Ok(Some((MessageId(0), MessageId(i64::MAX))));
     };
     let mark = read_marks::table
         .find(reader)
         .select(read_marks::message_id);
-    let mark = mark.first(inner).optional()?;
-    Ok(mark.unwrap_or(MessageId(0)))
+    let mark = mark.first(inner).optional()?.unwrap_or(MessageId(0));
+    let newest = permissions::table
+        .filter(permissions::user_id.eq(reader))
+        .filter(permissions::message_id.gt(mark))
+        .order(permissions::message_id.desc())
+        .select(permissions::message_id);
+    let newest = newest.first(inner).optional()?;
+    Ok(newest.map(|newest| (mark, newest)))
 }
 
-/// The newest in a reader's mailbox, where the mark could be moved to: `None` if it is there.
-fn newest_above(conn: &mut Conn, reader: UserId, mark: MessageId) -> Result<Option<MessageId>> {
+/// The message that a walk from the mark has to pass to be a long one, if there is one.
+fn end_of_short_walk(
+    conn: &mut Conn,
+    reader: UserId,
+    mark: MessageId,
+) -> Result<Option<MessageId>> {
     let Conn::Sqlite(inner) = conn else {
         return Ok(None);
     };
     Ok(permissions::table
         .filter(permissions::user_id.eq(reader))
         .filter(permissions::message_id.gt(mark))
-        .order(permissions::message_id.desc())
+        .order(permissions::message_id.asc())
+        .offset(SHORT_WALK - 1)
         .select(permissions::message_id)
         .first(inner)
         .optional()?)
 }
 
-/// Moves a reader's mark, never back: they have read everything up to `to`.
+/// Moves a reader's mark, never back: everything up to `to` is read, or is being marked as read.
 fn move_mark(conn: &mut Conn, reader: UserId, to: MessageId) -> Result<()> {
-    if mark_of(conn, reader)? >= to {
+    let Conn::Sqlite(inner) = conn else {
         return Ok(());
-    }
-    if let Conn::Sqlite(inner) = conn {
-        diesel::insert_into(read_marks::table)
-            .values((
-                read_marks::user_id.eq(reader),
-                read_marks::message_id.eq(to),
-            ))
-            .on_conflict(read_marks::user_id)
-            .do_update()
-            .set(read_marks::message_id.eq(to))
-            .execute(inner)?;
-    }
+    };
+    let mark = (
+        read_marks::user_id.eq(reader),
+        read_marks::message_id.eq(to),
+    );
+    let upsert = diesel::insert_into(read_marks::table)
+        .values(mark)
+        .on_conflict(read_marks::user_id)
+        .do_update()
+        .set(read_marks::message_id.eq(to));
+    diesel::query_dsl::methods::FilterDsl::filter(upsert, read_marks::message_id.lt(to))
+        .execute(inner)?;
     Ok(())
 }

@@ -66,57 +66,70 @@ pub(super) fn history(
         total,
         pages: (total + limit - 1) / limit,
     };
-    Ok(list(app, pair, pagination, newest_first)?)
+    Ok(write_page(app, pair, pagination, newest_first)?)
 }
 
 /// Writes a page, which comes newest first. What is too large for one piece is read anew, piece by
 /// piece from the page's oldest message on.
-fn list(
+fn write_page(
     app: &Arc<App>,
     pair: (UserId, UserId),
     pagination: Pagination,
     mut page: Chunk<Message>,
 ) -> Result<Listing> {
-    let limit = pagination.limit;
     let newest = page.rows.first();
     let end = MessageId(newest.map_or(0, |newest| newest.id.0 + 1));
+    let mut wanted = pagination.limit;
+    let mut asked = page.next_limit(wanted);
     let mut after = MessageId(0);
+    let mut whole = None;
     if page.is_cut {
-        let oldest = nth_newest(app, pair, end, limit)?;
+        let oldest = nth_newest(app, pair, end, wanted)?;
         after = MessageId(oldest.map_or(0, |oldest| oldest.0 - 1));
+    } else {
+        page.rows.reverse();
+        whole = Some(page);
     }
-    page.rows.reverse();
-    let mut whole = Some(page).filter(|page| !page.is_cut);
-    let mut frame = Vec::new();
-    let messages = [];
-    put_json(
-        &mut frame,
-        &envelope(History {
-            messages,
-            pagination,
-        }),
-    );
-    let gap = frame.windows(2).position(|pair| pair == b"[]");
-    let tail = frame.split_off(gap.map_or(frame.len(), |gap| gap + 1));
+    let (head, tail) = frame(pagination);
+    let mut head = Some(head);
     let app = app.clone();
     Listing::new(move |out| {
         let chunk = match whole.take() {
             Some(chunk) => chunk,
-            None => history_between(&app, pair, after, end, limit)?,
+            None => history_between(&app, pair, after, end, asked)?,
         };
-        let mut separator = frame.is_empty().then_some(b',');
         make_room(out, &chunk, LETTER_BYTES);
-        out.append(&mut frame);
+        let mut is_first = head.is_some();
+        out.extend(head.take().into_iter().flatten());
         for message in &chunk.rows {
-            out.extend(separator.replace(b','));
+            if !std::mem::take(&mut is_first) {
+                out.push(b',');
+            }
             put_json(out, &Letter::in_history(message));
             after = message.id;
+            wanted -= 1;
         }
-        if !chunk.is_cut {
+        let is_full = chunk.is_cut || i64::try_from(chunk.rows.len()) == Ok(asked);
+        let has_more = is_full && wanted > 0;
+        asked = chunk.next_limit(wanted);
+        if !has_more {
             out.extend_from_slice(&tail);
         }
-        Ok(chunk.is_cut)
+        Ok(has_more)
     })
+}
+
+/// What stands before and after the messages of a page.
+fn frame(pagination: Pagination) -> (Vec<u8>, Vec<u8>) {
+    let history = History {
+        messages: [],
+        pagination,
+    };
+    let mut head = Vec::new();
+    put_json(&mut head, &envelope(history));
+    let list = head.windows(2).position(|two| two == b"[]");
+    let tail = head.split_off(list.expect("a list without messages") + 1);
+    (head, tail)
 }
 
 /// A number in the query that must be at least one.

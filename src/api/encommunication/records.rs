@@ -98,10 +98,10 @@ fn list(
     };
     let mut after = MessageId(oldest.map_or(0, |id| id.0 - 1));
     let mut wanted = limit.unwrap_or(i64::MAX);
+    let mut asked = wanted.min(CHUNK);
     let app = app.clone();
     let mut separator = b'[';
     Listing::new(move |out| {
-        let asked = wanted.min(CHUNK);
         let chunk = history::history_between(&app, pair, after, before, asked)?;
         for message in &chunk.rows {
             out.push(std::mem::replace(&mut separator, b','));
@@ -111,6 +111,7 @@ fn list(
         }
         let is_full = chunk.is_cut || i64::try_from(chunk.rows.len()) == Ok(asked);
         let has_more = is_full && wanted > 0;
+        asked = chunk.next_limit(wanted.min(CHUNK));
         if !has_more {
             let is_empty = separator == b'[';
             out.extend_from_slice(if is_empty { b"[]" } else { b"]" });

@@ -308,7 +308,7 @@ impl Progress {
         if is_exhausted && matches!(self.page, Page::Before(..)) {
             self.last = None;
         }
-        let next = self.wanted.unwrap_or(CHUNK);
+        let next = chunk.next_limit(self.wanted.unwrap_or(CHUNK));
         self.page = match (self.page, self.last) {
             (Page::Before(..), Some(last)) => Page::Before(Some(last), next),
             (Page::After(..), Some(last)) => Page::After(last, next),

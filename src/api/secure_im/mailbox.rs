@@ -67,11 +67,10 @@ pub(super) async fn take(app: &AppState, bearer: Bearer, ack: Option<&str>) -> A
             return Err(Failure::invalid(vec![problem]));
         }
     };
-    // Clients ask again and again, mostly in vain: that should cost no write.
-    let limit = if is_manual { MOST_AT_ONCE } else { 1 };
-    let found = match unread::list(app, reader, limit).await? {
-        found if is_manual || found.is_empty() => found,
-        _ => unread::take(app, reader, MOST_AT_ONCE).await?,
+    let found = if is_manual {
+        unread::list(app, reader, MOST_AT_ONCE).await?
+    } else {
+        unread::take(app, reader, MOST_AT_ONCE).await?
     };
     let shown: Vec<Shown> = found.into_iter().map(Shown::from).collect();
     Ok(Reply::json(Status::Ok, &shown).with_header("Cache-Control", "no-store"))

@@ -83,10 +83,11 @@ fn a_page_too_large_for_one_piece_is_complete_and_in_order() {
         .iter()
         .map(|content| alice.send(&bob, content))
         .collect();
-    for (page, range) in [(1, 3..8), (2, 0..3)] {
-        let path = format!("/messages/{}?limit=5&page={page}", bob.id);
+    for (limit, page, range) in [(5, 1, 3..8), (5, 2, 0..3), (4, 2, 0..4), (1, 8, 0..1)] {
+        let path = format!("/messages/{}?limit={limit}&page={page}", bob.id);
         let data = data(&alice.get(&path));
-        let pagination = json!({"page": page, "limit": 5, "total": 8, "pages": 2});
+        let pages = 8_i64.div_euclid(limit) + i64::from(8 % limit > 0);
+        let pagination = json!({"page": page, "limit": limit, "total": 8, "pages": pages});
         assert_eq!(data["pagination"], pagination);
         let messages = data["messages"].as_array().expect("a list");
         let told: Vec<_> = messages

@@ -146,3 +146,30 @@ fn whatever_is_read_through_other_apis_exactly_the_rest_is_fetched_here() {
     });
     outcome.unwrap_or_else(|failure| panic!("{failure}"));
 }
+
+#[test]
+fn what_is_unread_is_found_behind_much_that_was_read_elsewhere() {
+    let world = World::start();
+    let [alice, bob] = Person::arrive_all(&world, ["alice", "bob"]);
+    let sent: Vec<i64> = (0..250).map(|_| alice.send(&bob, "hello")).collect();
+    let read = |id: i64| {
+        let reply = bob.call(Method::PUT, &format!("/api/v1/messages/{id}/read"));
+        assert_eq!(reply.status, 200, "{reply:?}");
+    };
+    let look = || ids(&bob.list("/messages?ack=manual"));
+    let (first, last) = (sent[120], sent[240]);
+    let others = sent.iter().filter(|id| **id != first && **id != last);
+    others.for_each(|id| read(*id));
+    assert_eq!(look(), [first, last]);
+    assert_eq!(look(), [first, last]);
+    read(first);
+    assert_eq!(look(), [last]);
+    read(last);
+    assert_eq!(look(), [0; 0]);
+    let new = alice.send(&bob, "anew");
+    assert_eq!(look(), [new]);
+    assert_eq!(ids(&bob.list("/messages")), [new]);
+    assert_eq!(look(), [0; 0]);
+    let to_oneself = bob.send(&bob, "a note");
+    assert_eq!(ids(&bob.list("/messages")), [to_oneself]);
+}

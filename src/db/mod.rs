@@ -6,14 +6,16 @@
 
 mod boundary;
 mod checkpoints;
+mod copies;
 mod log_file;
 mod postgres;
 mod sqlite;
 mod writer;
 
+pub use copies::{backup, restore};
 pub use postgres::is_reachable;
 pub(crate) use sqlite::last_inserted;
-pub use sqlite::{backup, integrity_problems, restore, unknown_version};
+pub use sqlite::{integrity_problems, unknown_version};
 pub use writer::WriterFigures;
 
 use std::path::{Path, PathBuf};

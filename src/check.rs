@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::app;
 use crate::config::Config;
-use crate::db;
+use crate::db::{self, Origin};
 
 /// Below this, a store that is in use will soon be full.
 const LITTLE_SPACE_BYTES: u64 = 256 << 20;
@@ -98,7 +98,31 @@ fn database(config: &Config, findings: &mut Vec<Finding>) {
         findings.push(ok("no database yet: `serve` will make it"));
         return;
     }
-    findings.push(match db::integrity_problems(&file) {
+    let origin = db::origin(&file);
+    let is_ours = matches!(origin, Ok(Origin::Sealpost | Origin::NewerSealpost(_)));
+    findings.push(match origin {
+        Ok(Origin::Sealpost) => ok("the database is of this version or older"),
+        Ok(Origin::Empty) => ok("the database is empty: `serve` will fill it"),
+        Ok(Origin::NewerSealpost(version)) => problem(
+            format!("the database is of schema {version}"),
+            "use the newer sealpost that wrote it",
+        ),
+        Ok(Origin::Foreign) => problem(
+            format!("{} is the database of another program", file.display()),
+            "move it away, or name another --data-dir",
+        ),
+        Err(cause) => problem(
+            cause.to_string(),
+            "make it readable; if it is damaged, keep it and `sealpost restore` the last backup",
+        ),
+    });
+    if is_ours {
+        findings.push(soundness(&file));
+    }
+}
+
+fn soundness(file: &Path) -> Finding {
+    match db::integrity_problems(file) {
         Ok(found) if found.is_empty() => ok("the database is sound"),
         Ok(found) => problem(
             format!("the database is damaged: {}", found.join("; ")),
@@ -106,20 +130,9 @@ fn database(config: &Config, findings: &mut Vec<Finding>) {
         ),
         Err(cause) => problem(
             cause.to_string(),
-            "make it readable; if it is damaged, keep it and `sealpost restore` the last backup",
+            "if it is damaged, keep it and `sealpost restore` the last backup",
         ),
-    });
-    findings.push(match db::unknown_version(&file) {
-        Ok(None) => ok("the database is of this version or older"),
-        Ok(Some(newer)) => problem(
-            format!("the database is of schema {newer}"),
-            "use the newer sealpost that wrote it",
-        ),
-        Err(cause) => problem(
-            cause.to_string(),
-            "check that the file is a sealpost database",
-        ),
-    });
+    }
 }
 
 /// What `serve` writes to, beside the directory itself.

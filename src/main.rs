@@ -266,6 +266,7 @@ fn restore(file: &Path, data: &DataDir) -> Result<()> {
     app::make_private_dir(&config.data_dir)?;
     let _lock = app::lock_directory(&config.data_dir)?;
     progress(&format!("checking and copying {} …", file.display()));
+    db::check_is_backup(file)?;
     db::restore(file, &target)?;
     say(&format!("restored into {}\n", target.display()));
     Ok(())

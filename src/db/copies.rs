@@ -10,8 +10,9 @@ use diesel::prelude::*;
 use diesel::sql_types::Text;
 
 use super::Conn;
+use super::origin::{Origin, foreign, newer, origin};
 use super::sqlite::{
-    cannot_open, close, integrity_problems, name_of, open, open_for_reading, open_for_writing,
+    cannot_open, close, integrity_problems, name_of, open, open_for_writing, with_suffix,
 };
 use crate::error::{Error, Result};
 
@@ -30,6 +31,9 @@ pub fn backup(source: &Path, target: &Path) -> Result<()> {
         )));
     }
     check_are_two(source, target)?;
+    if origin(source)? == Origin::Foreign {
+        return Err(foreign(source));
+    }
     check_may_be_replaced(target)?;
     let partial = partial_beside(target);
     remove_if_there(&partial)?;
@@ -52,29 +56,41 @@ pub fn backup(source: &Path, target: &Path) -> Result<()> {
     finished
 }
 
-/// Puts a backup in the place of the database file `target`. The server must not be running:
-/// the caller holds the directory's lock.
-pub fn restore(source: &Path, target: &Path) -> Result<()> {
+/// Refuses, before anything is changed, what cannot be restored: anything but a whole database of
+/// this version or older.
+pub fn check_is_backup(source: &Path) -> Result<()> {
     if !source.is_file() {
         return Err(Error::Internal(format!(
             "there is no backup at {}",
             source.display()
         )));
     }
-    check_are_two(source, target)?;
     if std::fs::metadata(with_suffix(source, "-wal")).is_ok_and(|log| log.len() > 0) {
         return Err(Error::Internal(format!(
             "{} has a log beside it, so it is a database in use and not all of it; copy it with `sealpost backup`",
             source.display()
         )));
     }
+    match check_is_ours(source)? {
+        Some(version) => Err(newer(&version)),
+        None => Ok(()),
+    }
+}
+
+/// Puts a backup in the place of the database file `target`. The server must not be running:
+/// the caller holds the directory's lock, and has asked [`check_is_backup`].
+pub fn restore(source: &Path, target: &Path) -> Result<()> {
+    check_are_two(source, target)?;
+    // A damaged database says nothing of whose it is; to replace it is what backups are for.
+    if origin(target).is_ok_and(|found| found == Origin::Foreign) {
+        return Err(foreign(target));
+    }
     let partial = partial_beside(target);
     remove_if_there(&partial)?;
     let mut backup = std::fs::File::open(source).map_err(at(source))?;
     std::io::copy(&mut backup, &mut make_private(&partial)?).map_err(at(&partial))?;
-    let finished = check_is_ours(&partial, source)
-        // Opening it proves that it is not newer, and brings it up to date.
-        .and_then(|()| open_for_writing(&partial))
+    // Opening it brings it up to date.
+    let finished = open_for_writing(&partial)
         .map(|connection| close(Conn::Sqlite(connection)))
         .and_then(|()| put_in_place(&partial, target));
     if finished.is_err() {
@@ -101,7 +117,7 @@ fn check_are_two(source: &Path, target: &Path) -> Result<()> {
 fn check_may_be_replaced(target: &Path) -> Result<()> {
     match std::fs::metadata(target) {
         Ok(meta) if meta.is_file() && meta.len() == 0 => Ok(()),
-        Ok(meta) if meta.is_file() => check_is_ours(target, target),
+        Ok(meta) if meta.is_file() => check_is_ours(target).map(drop),
         Ok(_) => Err(Error::Internal(format!(
             "{} is there already and is no file",
             target.display()
@@ -110,15 +126,17 @@ fn check_may_be_replaced(target: &Path) -> Result<()> {
     }
 }
 
-/// Refuses what some sealpost has not made; an empty file would pass for a database otherwise.
-fn check_is_ours(copy: &Path, source: &Path) -> Result<()> {
-    let problem = || Error::Internal(format!("{} is not a backup of sealpost", source.display()));
-    let mut connection = open_for_reading(copy).map_err(|_| problem())?;
-    let asked = diesel::sql_query("SELECT username, verifier FROM users LIMIT 1");
-    asked
-        .execute(&mut connection)
-        .map(drop)
-        .map_err(|_| problem())
+/// Refuses what no sealpost has made; an empty file would pass for a database otherwise.
+/// What is returned is the version of a newer one.
+fn check_is_ours(path: &Path) -> Result<Option<String>> {
+    match origin(path) {
+        Ok(Origin::Sealpost) => Ok(None),
+        Ok(Origin::NewerSealpost(version)) => Ok(Some(version)),
+        Ok(Origin::Empty | Origin::Foreign) | Err(_) => Err(Error::Internal(format!(
+            "{} is not a backup of sealpost",
+            path.display()
+        ))),
+    }
 }
 
 fn put_in_place(partial: &Path, target: &Path) -> Result<()> {
@@ -158,12 +176,6 @@ fn remove_log_of(path: &Path) -> Result<()> {
 
 fn partial_beside(target: &Path) -> PathBuf {
     with_suffix(target, ".partial")
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
 }
 
 /// A new, empty file that only its owner may read: verifiers and letters will be in it.

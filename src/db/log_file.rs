@@ -29,6 +29,7 @@ use std::mem::size_of;
 use std::path::Path;
 use std::{ptr, slice};
 
+use diesel::{ConnectionError, ConnectionResult};
 use libsqlite3_sys as ffi;
 
 const NAME: &CStr = c"sealpost";
@@ -39,24 +40,9 @@ const PIECE_BYTES: usize = 64 << 10;
 /// The URI by which SQLite opens `path` through this VFS.
 ///
 /// Errors: the path is not UTF-8, or SQLite has no VFS of its own here.
-pub(super) fn uri(path: &Path) -> Result<String, &'static str> {
-    register()?;
-    let path = path.to_str().ok_or("path is not UTF-8")?;
-    let mut uri = String::from("file:");
-    // After `//` SQLite would look for the name of a host.
-    if path.starts_with('/') {
-        uri.push_str("//");
-    }
-    for character in path.chars() {
-        match character {
-            '%' => uri.push_str("%25"),
-            '?' => uri.push_str("%3f"),
-            '#' => uri.push_str("%23"),
-            other => uri.push(other),
-        }
-    }
-    uri.push_str("?vfs=sealpost");
-    Ok(uri)
+pub(super) fn uri(path: &Path) -> ConnectionResult<String> {
+    register().map_err(|problem| ConnectionError::BadConnection(problem.into()))?;
+    super::sqlite::uri(path, "vfs=sealpost")
 }
 
 type File = *mut ffi::sqlite3_file;

@@ -8,14 +8,16 @@ mod boundary;
 mod checkpoints;
 mod copies;
 mod log_file;
+mod origin;
 mod postgres;
 mod sqlite;
 mod writer;
 
-pub use copies::{backup, restore};
+pub use copies::{backup, check_is_backup, restore};
+pub use origin::{Origin, origin};
 pub use postgres::is_reachable;
+pub use sqlite::integrity_problems;
 pub(crate) use sqlite::last_inserted;
-pub use sqlite::{integrity_problems, unknown_version};
 pub use writer::WriterFigures;
 
 use std::path::{Path, PathBuf};
@@ -111,7 +113,8 @@ enum Writer {
 impl Db {
     /// Opens the database, brings its schema up to date and starts the writer.
     ///
-    /// Errors: a database newer than this program, one that cannot be opened.
+    /// Errors: a database newer than this program or of another one, which stays as it was; one
+    /// that cannot be opened.
     pub fn open(settings: &Settings) -> Result<Db> {
         let readers = |manager| {
             r2d2::Pool::builder()

@@ -1,6 +1,6 @@
 //! The SQLite file: how it is opened, checked and closed.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use diesel::connection::SimpleConnection;
 use diesel::migration::{Migration, MigrationSource, MigrationVersion};
@@ -8,10 +8,10 @@ use diesel::prelude::*;
 use diesel::sql_types::Text;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
-use super::{Conn, log_file};
+use super::{Conn, log_file, origin};
 use crate::error::{Error, Result};
 
-const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
+pub(super) const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 
 /// Older ones can corrupt a WAL database that several connections use.
 const OLDEST_SAFE_VERSION: i32 = 3_051_003;
@@ -34,7 +34,7 @@ const WRITER_PRAGMAS: &str = "
     PRAGMA journal_size_limit = 134217728;
 ";
 
-const READER_PRAGMAS: &str = "
+pub(super) const READER_PRAGMAS: &str = "
     PRAGMA busy_timeout = 5000;
     PRAGMA query_only = ON;
     PRAGMA trusted_schema = OFF;
@@ -51,10 +51,11 @@ const CHECKPOINT_PRAGMAS: &str = "
 
 /// The writing connection, with the schema up to date.
 ///
-/// Errors: a SQLite too old to be safe, a database that a newer sealpost has written.
+/// Errors: a SQLite too old to be safe; a database of a newer sealpost or of another program,
+/// which stays as it was.
 pub(super) fn open_for_writing(path: &Path) -> Result<SqliteConnection> {
+    origin::check_may_be_opened(path)?;
     let mut connection = log_file::uri(path)
-        .map_err(|problem| ConnectionError::BadConnection(problem.into()))
         .and_then(|uri| open(&uri, WRITER_PRAGMAS))
         .map_err(|cause| cannot_open(path, &cause))?;
     let version = sqlite_version_number(&mut connection)?;
@@ -83,6 +84,25 @@ pub(super) fn name_of(path: &Path) -> ConnectionResult<&str> {
         .ok_or_else(|| ConnectionError::BadConnection("path is not UTF-8".into()))
 }
 
+/// The URI by which SQLite opens `path` with these parameters.
+pub(super) fn uri(path: &Path, parameters: &str) -> ConnectionResult<String> {
+    let name = name_of(path)?;
+    let mut uri = String::from("file:");
+    // After `//` SQLite would look for the name of a host.
+    if name.starts_with('/') {
+        uri.push_str("//");
+    }
+    for character in name.chars() {
+        match character {
+            '%' => uri.push_str("%25"),
+            '?' => uri.push_str("%3f"),
+            '#' => uri.push_str("%23"),
+            other => uri.push(other),
+        }
+    }
+    Ok(uri + "?" + parameters)
+}
+
 pub(super) fn open(name: &str, pragmas: &str) -> ConnectionResult<SqliteConnection> {
     let mut connection = SqliteConnection::establish(name)?;
     connection
@@ -106,9 +126,7 @@ where
     EmbeddedMigrations: MigrationSource<DB>,
 {
     if let Some(newer) = newer_version(connection, &ours).map_err(not_brought_up)? {
-        return Err(Error::Internal(format!(
-            "the database was written by a newer sealpost (schema {newer}); use that version or later"
-        )));
+        return Err(origin::newer(&newer.to_string()));
     }
     connection
         .run_pending_migrations(ours)
@@ -143,14 +161,6 @@ where
     Ok(applied.into_iter().find(|version| !known.contains(version)))
 }
 
-/// The schema version of a database file, if it is one that this program does not know.
-pub fn unknown_version(path: &Path) -> Result<Option<String>> {
-    let mut connection = open_for_reading(path).map_err(|cause| cannot_open(path, &cause))?;
-    // Asking for the versions would make the table that holds them; this connection may not.
-    let newer = newer_version(&mut connection, &MIGRATIONS).map_err(not_brought_up)?;
-    Ok(newer.map(|version| version.to_string()))
-}
-
 /// The last things before the writer's connection goes: one file holds everything again.
 pub(super) fn close(connection: Conn) {
     if let Conn::Sqlite(mut inner) = connection {
@@ -163,10 +173,15 @@ pub(super) fn close(connection: Conn) {
 
 /// The file and its write-ahead log together.
 pub(super) fn size_bytes(path: &Path) -> u64 {
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
     let length = |path: &Path| std::fs::metadata(path).map_or(0, |meta| meta.len());
-    length(path) + length(Path::new(&log))
+    length(path) + length(&with_suffix(path, "-wal"))
+}
+
+/// The name of a file beside `path`: SQLite's log has `-wal`.
+pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
 }
 
 diesel::define_sql_function! {

@@ -41,6 +41,7 @@ mod durability;
 mod full_disk;
 mod operations;
 mod operations_backup;
+mod operations_refused;
 mod operations_start;
 
 mod tidy;

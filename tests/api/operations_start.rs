@@ -7,10 +7,10 @@ use std::process::{Command, Output};
 use reqwest::Method;
 use tempfile::TempDir;
 
-use crate::world::{Reply, Setup, World, program, skips_sqlite_test};
+use crate::world::{Reply, Setup, World, program};
 
 /// Runs `serve` to its end, which must come by itself.
-fn serve(data_dir: &Path, port: &str, database_url: Option<&str>) -> Output {
+pub(crate) fn serve(data_dir: &Path, port: &str, database_url: Option<&str>) -> Output {
     let mut command: Command = program();
     command
         .args(["serve", "--no-chat-room", "--port", port, "--data-dir"])
@@ -25,7 +25,7 @@ fn serve(data_dir: &Path, port: &str, database_url: Option<&str>) -> Output {
 }
 
 /// One clear line on stderr that holds `word`, and exit code 1.
-fn assert_one_line(output: &Output, word: &str) {
+pub(crate) fn assert_one_line(output: &Output, word: &str) {
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(text.trim().lines().count(), 1, "one line: {text}");
@@ -131,71 +131,6 @@ fn a_second_process_on_the_same_data_is_refused_and_the_first_goes_on() {
     assert_one_line(&output, &world.data_dir().display().to_string());
     alice.send(&bob, "the first is unharmed");
     assert_eq!(bob.inbox().len(), 1);
-}
-
-#[test]
-fn a_database_of_a_newer_version_is_refused_and_left_as_it_was() {
-    let mut world = World::start();
-    world.people(["alice", "bob"]);
-    world.person("alice").try_send("bob", "sealed").ok();
-    assert!(world.server.stop().success());
-    let version = "'99991231235959'";
-    change_database(
-        &world,
-        &format!("INSERT INTO __diesel_schema_migrations (version) VALUES ({version})"),
-    );
-    let url = world.database().map(crate::world::OwnDatabase::url);
-    assert_one_line(&serve(world.data_dir(), "0", url), "newer");
-    change_database(
-        &world,
-        &format!("DELETE FROM __diesel_schema_migrations WHERE version = {version}"),
-    );
-    world.restart();
-    assert_eq!(world.person("bob").inbox().len(), 1);
-}
-
-/// Runs `sql` in the database of a server that is not running.
-fn change_database(world: &World, sql: &str) {
-    use diesel::Connection as _;
-    use diesel::connection::SimpleConnection as _;
-
-    if let Some(database) = world.database() {
-        return database.run(sql);
-    }
-    let path = sqlite_file(world.data_dir());
-    let mut db = diesel::SqliteConnection::establish(&path).expect("the database opens");
-    db.batch_execute(sql)
-        .unwrap_or_else(|error| panic!("{sql}: {error}"));
-}
-
-/// The database file in a data directory: the one that begins as SQLite's do.
-fn sqlite_file(data_dir: &Path) -> String {
-    let files = std::fs::read_dir(data_dir).expect("the data directory is readable");
-    let paths = files.map(|entry| entry.expect("an entry").path());
-    let is_sqlite = |path: &std::path::PathBuf| {
-        std::fs::read(path).is_ok_and(|bytes| bytes.starts_with(b"SQLite format 3\0"))
-    };
-    paths
-        .into_iter()
-        .find(is_sqlite)
-        .expect("a database file")
-        .display()
-        .to_string()
-}
-
-#[test]
-fn a_file_that_is_no_database_is_refused_and_left_as_it_was() {
-    if skips_sqlite_test("a_file_that_is_no_database_is_refused_and_left_as_it_was") {
-        return;
-    }
-    let mut world = World::start();
-    assert!(world.server.stop().success());
-    let path = sqlite_file(world.data_dir());
-    let text = "this is not a database\n".repeat(1000);
-    std::fs::write(&path, &text).expect("written");
-    let output = serve(world.data_dir(), "0", None);
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
-    assert_eq!(std::fs::read_to_string(&path).expect("still there"), text);
 }
 
 #[test]

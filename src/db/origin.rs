@@ -1,0 +1,129 @@
+//! Whose database a file is, found out without changing it or anything beside it.
+//!
+//! Asked before a file is opened for writing: the first thing that would do is switch it to a
+//! write-ahead log, and a file that is refused must stay as it was.
+
+use std::path::Path;
+
+use diesel::migration::{Migration, MigrationSource};
+use diesel::prelude::*;
+use diesel::sql_types::Text;
+use diesel::sqlite::Sqlite;
+
+use super::sqlite::{MIGRATIONS, READER_PRAGMAS, cannot_open, open, uri, with_suffix};
+use crate::error::{Error, Result};
+
+/// Our first migration. Every sealpost database has it; another program that uses Diesel has
+/// versions of its own in a table of the same name.
+const FIRST_VERSION: &str = "00000000000001";
+
+/// Where Diesel keeps which migrations have run.
+const VERSIONS_TABLE: &str = "__diesel_schema_migrations";
+
+/// Whose database a file is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Nobody's: there is no file, or nothing in it.
+    Empty,
+    /// Of a sealpost of this version or older.
+    Sealpost,
+    /// Of a sealpost that knows this schema version; this one does not.
+    NewerSealpost(String),
+    /// Of another program.
+    Foreign,
+}
+
+#[derive(QueryableByName)]
+struct Row {
+    #[diesel(sql_type = Text)]
+    name: String,
+}
+
+/// Whose database the file at `path` is.
+///
+/// Errors: it cannot be read, is no database, or is damaged where it would say.
+pub fn origin(path: &Path) -> Result<Origin> {
+    if !path.exists() {
+        return Ok(Origin::Empty);
+    }
+    let mut connection = open_unchanging(path)?;
+    read_origin(&mut connection)
+        .map_err(|cause| cannot_open(path, &ConnectionError::BadConnection(cause.to_string())))
+}
+
+fn read_origin(connection: &mut SqliteConnection) -> QueryResult<Origin> {
+    let mut names = |sql: &str| -> QueryResult<Vec<String>> {
+        let rows: Vec<Row> = diesel::sql_query(sql).load(connection)?;
+        Ok(rows.into_iter().map(|row| row.name).collect())
+    };
+    let made =
+        names("SELECT name FROM sqlite_master WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'")?;
+    let versions = if made.iter().any(|name| name == VERSIONS_TABLE) {
+        names("SELECT version AS name FROM __diesel_schema_migrations ORDER BY version")?
+    } else {
+        Vec::new()
+    };
+    let known = known_versions();
+    Ok(if versions.iter().any(|version| version == FIRST_VERSION) {
+        match versions
+            .into_iter()
+            .find(|version| !known.contains(version))
+        {
+            Some(newer) => Origin::NewerSealpost(newer),
+            None => Origin::Sealpost,
+        }
+    } else if versions.is_empty() && made.iter().all(|name| name == VERSIONS_TABLE) {
+        // With the table of versions alone, a first start was cut short.
+        Origin::Empty
+    } else {
+        Origin::Foreign
+    })
+}
+
+fn known_versions() -> Vec<String> {
+    let ours: Vec<Box<dyn Migration<Sqlite>>> = MIGRATIONS
+        .migrations()
+        .expect("the migrations were checked when they were compiled in");
+    ours.iter()
+        .map(|migration| migration.name().version().to_string())
+        .collect()
+}
+
+/// A connection that leaves the file, its log and the directory as they are.
+pub(super) fn open_unchanging(path: &Path) -> Result<SqliteConnection> {
+    // Even a reader would make a log beside the file, and fold one that was left into it when it
+    // goes. Without a log the file is all there is; a log that is there has to be read with it.
+    let log = with_suffix(path, "-wal");
+    let mode = if log.exists() {
+        "mode=ro"
+    } else {
+        "mode=ro&immutable=1"
+    };
+    uri(path, mode)
+        .and_then(|uri| open(&uri, READER_PRAGMAS))
+        .map_err(|cause| cannot_open(path, &cause))
+}
+
+/// Refuses what this program would spoil by writing to it.
+pub(super) fn check_may_be_opened(path: &Path) -> Result<()> {
+    match origin(path)? {
+        Origin::Empty | Origin::Sealpost => Ok(()),
+        Origin::NewerSealpost(version) => Err(newer(&version)),
+        Origin::Foreign => Err(foreign(path)),
+    }
+}
+
+/// Says that only a later program may open the database.
+pub(super) fn newer(version: &str) -> Error {
+    Error::Internal(format!(
+        "the database was written by a newer sealpost (schema {version}); use that version or later"
+    ))
+}
+
+/// Says that a database is not ours to open or to replace.
+pub(super) fn foreign(path: &Path) -> Error {
+    Error::Internal(format!(
+        "{} is the database of another program; move it away, or name another --data-dir",
+        path.display()
+    ))
+}

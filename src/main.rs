@@ -263,10 +263,11 @@ fn restore(file: &Path, data: &DataDir) -> Result<()> {
         ..Serve::default()
     })?;
     let target = sqlite_file(&config)?;
+    progress(&format!("checking and copying {} …", file.display()));
+    // First of all: a mistyped name must not leave a data directory behind.
+    db::check_is_backup(file)?;
     app::make_private_dir(&config.data_dir)?;
     let _lock = app::lock_directory(&config.data_dir)?;
-    progress(&format!("checking and copying {} …", file.display()));
-    db::check_is_backup(file)?;
     db::restore(file, &target)?;
     say(&format!("restored into {}\n", target.display()));
     Ok(())

@@ -105,6 +105,22 @@ fn a_file_that_is_no_backup_is_not_restored() {
 }
 
 #[test]
+fn a_restore_of_what_is_no_backup_makes_no_data_directory() {
+    if skips_sqlite_test("a_restore_of_what_is_no_backup_makes_no_data_directory") {
+        return;
+    }
+    let home = TempDir::new().expect("a temporary directory");
+    let nonsense = home.path().join("nonsense");
+    std::fs::write(&nonsense, "nonsense").expect("written");
+    let data_dir = home.path().join("data");
+    for file in [&nonsense, &home.path().join("missing")] {
+        let output = command("restore", &data_dir, file);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert!(!data_dir.exists());
+    }
+}
+
+#[test]
 fn a_backup_that_cannot_be_written_leaves_nothing_behind() {
     if skips_sqlite_test("a_backup_that_cannot_be_written_leaves_nothing_behind") {
         return;

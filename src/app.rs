@@ -209,6 +209,20 @@ pub fn lock_directory(data_dir: &Path) -> Result<fs::File> {
     }
 }
 
+/// Whether some process holds a data directory. Nothing is made: without a lock file nobody does.
+pub fn is_in_use(data_dir: &Path) -> std::io::Result<bool> {
+    let lock = match fs::File::open(data_dir.join("lock")) {
+        Ok(lock) => lock,
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        Err(cause) => return Err(cause),
+    };
+    match lock.try_lock_shared() {
+        Ok(()) => Ok(false),
+        Err(fs::TryLockError::WouldBlock) => Ok(true),
+        Err(fs::TryLockError::Error(cause)) => Err(cause),
+    }
+}
+
 /// 32 random bytes that stay the same from the first start on; only the owner may read them.
 ///
 /// Errors: a file that cannot be read or written, or is too short; it is never replaced, since

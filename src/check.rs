@@ -27,9 +27,11 @@ fn ok(text: impl Into<String>) -> Finding {
     }
 }
 
-fn problem(text: impl Into<String>, advice: impl Into<String>) -> Finding {
+/// On one line, though libraries say some things on several.
+fn problem(text: impl AsRef<str>, advice: impl Into<String>) -> Finding {
+    let lines: Vec<&str> = text.as_ref().lines().map(str::trim).collect();
     Finding {
-        text: text.into(),
+        text: lines.join(" "),
         advice: Some(advice.into()),
     }
 }
@@ -63,23 +65,17 @@ pub fn run(config: &Config) -> Vec<Finding> {
 
 /// Whether a server is running on this data.
 fn lock(config: &Config, findings: &mut Vec<Finding>) -> bool {
-    match app::lock_directory(&config.data_dir) {
-        Ok(_) => {
-            findings.push(ok("no server is running on this data"));
-            false
-        }
-        Err(cause) if cause.to_string().contains("another process") => {
-            findings.push(ok("a server is running on this data"));
-            true
-        }
-        Err(cause) => {
-            findings.push(problem(
-                cause.to_string(),
-                "give the directory to the user that runs sealpost",
-            ));
-            false
-        }
-    }
+    let in_use = app::is_in_use(&config.data_dir);
+    let is_running = matches!(in_use, Ok(true));
+    findings.push(match in_use {
+        Ok(true) => ok("a server is running on this data"),
+        Ok(false) => ok("no server is running on this data"),
+        Err(cause) => problem(
+            format!("the lock cannot be read: {cause}"),
+            "give the directory to the user that runs sealpost",
+        ),
+    });
+    is_running
 }
 
 fn database(config: &Config, findings: &mut Vec<Finding>) {
@@ -135,9 +131,13 @@ fn soundness(file: &Path) -> Finding {
     }
 }
 
-/// What `serve` writes to, beside the directory itself.
+/// What `serve` writes to.
 fn writable(config: &Config, findings: &mut Vec<Finding>) {
-    for path in [db::file_in(&config.data_dir), config.uploads_dir()] {
+    for path in [
+        config.data_dir.clone(),
+        db::file_in(&config.data_dir),
+        config.uploads_dir(),
+    ] {
         if let Err(cause) = rustix::fs::access(&path, rustix::fs::Access::WRITE_OK)
             && path.exists()
         {

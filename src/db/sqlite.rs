@@ -214,8 +214,9 @@ struct Finding {
 }
 
 /// What SQLite's integrity check finds wrong with a database file; empty if it is sound.
+/// Changes nothing.
 pub fn integrity_problems(path: &Path) -> Result<Vec<String>> {
-    let mut connection = open_for_reading(path).map_err(|cause| cannot_open(path, &cause))?;
+    let mut connection = origin::open_unchanging(path)?;
     let findings: Vec<Finding> =
         diesel::sql_query("PRAGMA integrity_check").load(&mut connection)?;
     Ok(findings

@@ -178,3 +178,68 @@ fn an_empty_file_becomes_a_database() {
     let world = Setup::new().start_on(home, data_dir);
     world.register("alice");
 }
+
+#[test]
+fn check_says_that_a_database_is_of_another_program() {
+    if skips_sqlite_test("check_says_that_a_database_is_of_another_program") {
+        return;
+    }
+    let home = TempDir::new().expect("a temporary directory");
+    let output = check(&foreign_data_dir(&home), &[]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("another program"), "{said}");
+}
+
+#[test]
+fn check_changes_nothing_even_of_what_a_killed_server_has_left() {
+    if skips_sqlite_test("check_changes_nothing_even_of_what_a_killed_server_has_left") {
+        return;
+    }
+    let mut world = World::start();
+    let [alice, bob] = world.people(["alice", "bob"]);
+    alice.send(&bob, "in the log");
+    world.server.kill();
+    assert_check_changes_nothing(world.data_dir());
+    world.restart();
+    assert!(world.server.stop().success());
+    assert_check_changes_nothing(world.data_dir());
+}
+
+fn assert_check_changes_nothing(data_dir: &Path) {
+    std::fs::remove_file(data_dir.join("lock")).expect("a lock is left");
+    let mut before = files_in(data_dir);
+    let output = check(data_dir, &[]);
+    assert!(output.status.success(), "{output:?}");
+    let mut after = files_in(data_dir);
+    // The index of the log is no data: any reader makes it from the log.
+    let index = data_dir.join("sealpost.db-shm");
+    assert_eq!(
+        before.remove(&index).is_some(),
+        after.remove(&index).is_some()
+    );
+    assert!(before == after, "{:?} {:?}", before.keys(), after.keys());
+}
+
+#[test]
+fn check_says_in_one_line_that_postgresql_does_not_answer() {
+    let home = TempDir::new().expect("a temporary directory");
+    let url = "postgres://nobody@127.0.0.1:1/nothing";
+    let output = check(home.path(), &["--database-url", url]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stdout);
+    let mut lines = said.lines();
+    assert!(
+        lines.any(|line| line.starts_with("PROBLEM PostgreSQL")),
+        "{said}"
+    );
+    let next = lines.next().expect("what to do");
+    assert!(next.trim().starts_with("->"), "{said}");
+}
+
+fn check(data_dir: &Path, more: &[&str]) -> std::process::Output {
+    let mut command = program();
+    command.args(["check", "--port", "0", "--no-chat-room"]);
+    command.args(more).arg("--data-dir").arg(data_dir);
+    command.output().expect("the program runs")
+}

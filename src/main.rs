@@ -118,10 +118,10 @@ fn main() -> ExitCode {
     let outcome = match cli.command.unwrap_or(Command::Serve(cli.serve)) {
         Command::Serve(flags) => serve(&flags),
         Command::Agent(flags) => agent(flags),
-        Command::Backup { file, data } => backup(&file, &data),
-        Command::Restore { file, data } => restore(&file, &data),
+        Command::Backup { file, data } => backup(&file, data),
+        Command::Restore { file, data } => restore(&file, data),
         Command::Check(flags) => check(&flags),
-        Command::ServerKey(data) => server_key(&data),
+        Command::ServerKey(data) => server_key(data),
         Command::Openapi { mounted } => openapi(mounted),
         Command::Completions { shell } => {
             let mut script = Vec::new();
@@ -163,6 +163,14 @@ fn settings(flags: &Serve) -> Result<Config> {
         sources = sources.merge(("chat_room.enabled", false));
     }
     Config::load(&sources)
+}
+
+/// [`settings`] for the commands that only ask where the data is.
+fn settings_in(data: DataDir) -> Result<Config> {
+    settings(&Serve {
+        data,
+        ..Serve::default()
+    })
 }
 
 fn serve(flags: &Serve) -> Result<()> {
@@ -241,13 +249,8 @@ fn stop_on_signal(shutdown: CancellationToken) {
     });
 }
 
-fn backup(file: &Path, data: &DataDir) -> Result<()> {
-    let config = settings(&Serve {
-        data: DataDir {
-            data_dir: data.data_dir.clone(),
-        },
-        ..Serve::default()
-    })?;
+fn backup(file: &Path, data: DataDir) -> Result<()> {
+    let config = settings_in(data)?;
     let source = sqlite_file(&config)?;
     progress(&format!("copying and checking {} …", source.display()));
     db::backup(&source, file)?;
@@ -255,13 +258,8 @@ fn backup(file: &Path, data: &DataDir) -> Result<()> {
     Ok(())
 }
 
-fn restore(file: &Path, data: &DataDir) -> Result<()> {
-    let config = settings(&Serve {
-        data: DataDir {
-            data_dir: data.data_dir.clone(),
-        },
-        ..Serve::default()
-    })?;
+fn restore(file: &Path, data: DataDir) -> Result<()> {
+    let config = settings_in(data)?;
     let target = sqlite_file(&config)?;
     progress(&format!("checking and copying {} …", file.display()));
     // First of all: a mistyped name must not leave a data directory behind.
@@ -310,13 +308,8 @@ fn check(flags: &Serve) -> Result<()> {
 }
 
 /// The key that signs public keys (encommunication), for those who want to compare it.
-fn server_key(data: &DataDir) -> Result<()> {
-    let config = settings(&Serve {
-        data: DataDir {
-            data_dir: data.data_dir.clone(),
-        },
-        ..Serve::default()
-    })?;
+fn server_key(data: DataDir) -> Result<()> {
+    let config = settings_in(data)?;
     let is_missing = !config.key_file("server.key").exists();
     // A server that runs has made one; only where none runs may another be made.
     let _lock = is_missing

@@ -126,8 +126,7 @@ fn main() -> ExitCode {
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "sealpost", &mut script);
-            say(&String::from_utf8_lossy(&script));
-            Ok(())
+            print(&String::from_utf8_lossy(&script))
         }
     };
     match outcome {
@@ -298,7 +297,7 @@ fn check(flags: &Serve) -> Result<()> {
         } else {
             "ok     "
         };
-        say(&format!("{mark} {}{advice}\n", finding.text));
+        print(&format!("{mark} {}{advice}\n", finding.text))?;
     }
     match problems {
         0 => Ok(()),
@@ -319,37 +318,45 @@ fn server_key(data: DataDir) -> Result<()> {
         })
         .transpose()?;
     let signer = app::open_signer(&config)?;
-    say(&format!(
+    print(&format!(
         "{}SHA256 {}\n",
         signer.public_pem(),
         signer.fingerprint()
-    ));
-    Ok(())
+    ))
 }
 
 fn openapi(mounted: bool) -> Result<()> {
     if !mounted {
         let document = serde_json::to_string_pretty(&api::openapi());
-        say(&document.map_err(|cause| Error::Internal(cause.to_string()))?);
-        say("\n");
-        return Ok(());
+        let document = document.map_err(|cause| Error::Internal(cause.to_string()))?;
+        return print(&format!("{document}\n"));
     }
-    for route in api::routes() {
+    let lines = api::routes().into_iter().map(|route| {
         let path = route
             .uri
             .path()
             .replace('<', "{")
             .replace("..>", "}")
             .replace('>', "}");
-        say(&format!("{} {path}\n", route.method));
-    }
-    Ok(())
+        format!("{} {path}\n", route.method)
+    });
+    print(&lines.collect::<String>())
 }
 
-/// To standard output; a reader that has gone away needs nothing more.
-fn say(text: &str) {
+/// To standard output, what a command was asked for. A reader that has gone away has read enough.
+fn print(text: &str) -> Result<()> {
     let mut out = std::io::stdout();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(cause) if cause.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::Internal(
+            format!("cannot write to standard output: {cause}"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// To standard output, beside the work: that is done, whether or not somebody reads of it.
+fn say(text: &str) {
+    let _ = print(text);
 }
 
 fn say_error(text: &str) {

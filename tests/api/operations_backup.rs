@@ -1,11 +1,12 @@
 //! The commands beside `serve`: backup, restore, check, openapi, completions, help.
 
 use std::path::Path;
-use std::process::Output;
+use std::process::{Output, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::operations_start::assert_one_line;
 use crate::world::{Setup, World, program, skips_sqlite_test};
 
 fn run(args: &[&str], paths: &[&Path]) -> Output {
@@ -257,6 +258,34 @@ fn completions_are_printed_for_every_shell() {
             output.status.success() && !output.stdout.is_empty(),
             "{output:?}"
         );
+    }
+}
+
+#[test]
+fn what_cannot_be_printed_is_an_error_and_a_reader_who_has_enough_is_none() {
+    let home = TempDir::new().expect("a temporary directory");
+    for args in [
+        &["openapi"][..],
+        &["openapi", "--mounted"],
+        &["completions", "bash"],
+        &["server-key"],
+        &["check", "--port", "0", "--no-chat-room"],
+    ] {
+        let run_into = |stdout: Stdio| {
+            let mut command = program();
+            command.args(args).current_dir(home.path());
+            command.stdout(stdout).stderr(Stdio::piped());
+            let process = command.spawn().expect("the program runs");
+            process.wait_with_output().expect("it ends")
+        };
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full");
+        let output = run_into(full.expect("Linux has it").into());
+        assert_one_line(&output, "standard output");
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let output = run_into(writer.into());
+        assert!(output.status.success(), "{output:?}");
+        assert!(output.stderr.is_empty(), "{output:?}");
     }
 }
 

@@ -49,11 +49,9 @@ pub(super) fn sync_dir(dir: &Path) -> Result<()> {
 }
 
 /// Makes `dir`, which only its owner may enter, unless it is there.
-pub(super) fn make_dir(dir: &Path) -> Result<()> {
-    Ok(fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)?)
+pub(super) fn make_dir(dir: &Path) -> std::io::Result<()> {
+    let mut made = fs::DirBuilder::new();
+    made.recursive(true).mode(0o700).create(dir)
 }
 
 /// `done`, but a file that was not there is fine.

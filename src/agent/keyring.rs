@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use rustix::fs::Access;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization;
@@ -47,9 +48,13 @@ struct ServerFile {
 
 impl Home {
     /// Opens (and makes) the part for the server at `url`.
-    pub(super) fn open(data_dir: &Path, url: &str) -> Result<Self> {
+    ///
+    /// Errors: it cannot be made, or not be written to.
+    pub(super) fn open(data_dir: &Path, url: &str) -> std::io::Result<Self> {
         let dir = data_dir.join(crypto::safe_name(url));
         make_dir(&dir)?;
+        // Else the first login would be the one to fail, and could not say why.
+        rustix::fs::access(&dir, Access::WRITE_OK | Access::EXEC_OK)?;
         Ok(Self {
             dir,
             url: url.to_owned(),

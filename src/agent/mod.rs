@@ -68,7 +68,8 @@ pub struct AgentConfig {
 /// Serves the agent until `shutdown`, then sends what waits and closes the links.
 ///
 /// Prints `sealpost agent: open http://127.0.0.1:PORT` once it listens.
-/// Errors: [`Error::Start`] if the address is not of this machine or taken.
+/// Errors: [`Error::Start`] if the address is not of this machine or taken, or the keys have no
+/// place.
 pub async fn serve(config: AgentConfig, shutdown: CancellationToken) -> Result<()> {
     if !config.address.is_loopback() {
         let text = "the agent opens messages: it listens on loopback addresses only";
@@ -98,7 +99,10 @@ impl Agent {
     fn new(config: &AgentConfig, stop: CancellationToken) -> Result<Self> {
         let url = config.server.trim_end_matches('/');
         let relay = Relay::new(url)?;
-        let home = Home::open(&config.data_dir, url)?;
+        let home = Home::open(&config.data_dir, url).map_err(|cause| {
+            let place = config.data_dir.display();
+            Error::Start(format!("cannot keep keys in {place}: {cause}"))
+        })?;
         Ok(Self {
             server: Arc::new(Server::new(relay, home)?),
             events: Events::new(),

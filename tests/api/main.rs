@@ -25,6 +25,7 @@ mod agent;
 mod agent_keys;
 mod agent_link;
 mod agent_real;
+mod agent_start;
 mod agent_world;
 mod encommunication;
 mod one_store;

@@ -1,13 +1,13 @@
 //! Every setting: its meaning, unit and default.
 //!
 //! Settings come, each overriding the ones before, from these defaults, `Rocket.toml` in the
-//! working directory (or `ROCKET_CONFIG`), `ROCKET_<NAME>` variables, and the command line.
+//! working directory (or `ROCKET_CONFIG`), `ROCKET_<NAME>` variables, and the command line;
+//! [`sources`](crate::sources) reads them.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
 use figment::Figment;
-use figment::providers::{Env, Format, Serialized, Toml};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -168,27 +168,8 @@ const LONGEST_LIFE_SECS: i64 = 3_153_600_000;
 /// Sealed once more and written as JSON it still is a row that SQLite takes.
 const LARGEST_CONTENT_BYTES: u64 = 256 << 20;
 
-/// Where [`Config::load`] looks: the defaults, `Rocket.toml` and the environment, in this order.
-/// A single `port` counts as `ports` with one entry.
-pub fn sources() -> Figment {
-    let profile = Env::var_or("ROCKET_PROFILE", "default");
-    let file = Env::var_or("ROCKET_CONFIG", "Rocket.toml");
-    let mut figment = Figment::from(Serialized::defaults(Config::default()));
-    if Path::new(&file).exists() {
-        figment = figment.merge(Toml::file_exact(file).nested());
-    }
-    let figment = figment
-        .merge(
-            Env::prefixed("ROCKET_")
-                .ignore(&["PROFILE", "CONFIG"])
-                .split("__")
-                .global(),
-        )
-        .select(profile);
-    match figment.find_value("port") {
-        Ok(port) => figment.merge(("ports", vec![port])),
-        Err(_) => figment,
-    }
+fn unusable(problem: &dyn std::fmt::Display) -> Error {
+    Error::Internal(format!("configuration: {problem}"))
 }
 
 /// A level, or one for a target; any other word would be taken for a target's name.
@@ -204,17 +185,11 @@ impl Config {
         if let Some(file) = std::env::var_os("ROCKET_CONFIG").map(PathBuf::from)
             && !file.exists()
         {
-            return Err(Error::Internal(format!(
-                "configuration: ROCKET_CONFIG names {}, which is not there",
-                file.display()
-            )));
+            let problem = format!("ROCKET_CONFIG names {}, which is not there", file.display());
+            return Err(unusable(&problem));
         }
-        let config: Config = sources
-            .extract()
-            .map_err(|cause| Error::Internal(format!("configuration: {cause}")))?;
-        config
-            .check()
-            .map_err(|problem| Error::Internal(format!("configuration: {problem}")))?;
+        let config: Config = sources.extract().map_err(|cause| unusable(&cause))?;
+        config.check().map_err(|problem| unusable(&problem))?;
         Ok(config)
     }
 
@@ -280,6 +255,8 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
+    use figment::providers::{Format, Toml};
+
     use super::*;
 
     /// The names of all settings, those of the TCP protocol as `chat_room.<name>`.

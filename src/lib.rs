@@ -4,7 +4,7 @@
 //! the APIs and what they share ([`api`]); the nouns with their use cases and queries ([`users`],
 //! [`contacts`], [`messages`], [`rooms`], [`files`]); what is opened once ([`app`]); the database
 //! and live delivery ([`db`], [`hub`], [`presence`]); and the words for it all ([`model`],
-//! [`error`], [`config`]).
+//! [`error`], [`config`] and its [`sources`]).
 //! Beside all that stands the local client ([`agent`]), which shares nothing with the server but the wire
 //! and how both read a request's method.
 
@@ -31,3 +31,4 @@ pub mod error;
 mod method;
 pub mod model;
 mod schema;
+pub mod sources;

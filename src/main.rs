@@ -11,9 +11,9 @@ use clap_complete::Shell;
 use sealpost::agent::{self, AgentConfig};
 use sealpost::api::{self, Listening};
 use sealpost::app::{self, App};
-use sealpost::config::{self, Auth, Config};
+use sealpost::config::{Auth, Config};
 use sealpost::error::{Error, Result};
-use sealpost::{check, db};
+use sealpost::{check, db, sources};
 use tokio_util::sync::CancellationToken;
 
 #[global_allocator]
@@ -142,7 +142,7 @@ fn main() -> ExitCode {
 
 /// Settings from every source, the command line last.
 fn settings(flags: &Serve) -> Result<Config> {
-    let mut sources = config::sources();
+    let mut sources = sources::merged();
     if let Some(data_dir) = &flags.data.data_dir {
         sources = sources.merge(("data_dir", data_dir));
     }

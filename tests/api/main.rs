@@ -43,6 +43,7 @@ mod full_disk;
 mod operations;
 mod operations_backup;
 mod operations_refused;
+mod operations_settings;
 mod operations_start;
 
 mod tidy;

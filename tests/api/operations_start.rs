@@ -93,7 +93,7 @@ fn settings_that_cannot_be_meant_are_said_in_one_line() {
             "/nowhere/Rocket.toml",
             "/nowhere/Rocket.toml",
         ),
-        ("ROCKET_PORT", "abc", "ports"),
+        ("ROCKET_PORT", "abc", "PORTS"),
         ("ROCKET_LOG_FILTER", "wrn", "log_filter"),
         (
             "ROCKET_QUEUE_CAPACITY",

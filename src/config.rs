@@ -94,6 +94,15 @@ pub struct Config {
     pub chat_room: ChatRoom,
 }
 
+/// The settings that the agent has in common with the server.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Logging {
+    /// See [`Config::log_format`].
+    pub log_format: Option<LogFormat>,
+    /// See [`Config::log_filter`].
+    pub log_filter: String,
+}
+
 /// Settings of the chat_room listener.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default)]
@@ -172,11 +181,29 @@ fn unusable(problem: &dyn std::fmt::Display) -> Error {
     Error::Internal(format!("configuration: {problem}"))
 }
 
+/// Whether each part of a filter is a level.
+fn is_log_filter(filter: &str) -> bool {
+    filter.split(',').all(is_level)
+}
+
 /// A level, or one for a target; any other word would be taken for a target's name.
 fn is_level(directive: &str) -> bool {
     use tracing::level_filters::LevelFilter;
     let level = directive.rsplit('=').next().unwrap_or_default();
     level.trim().parse::<LevelFilter>().is_ok()
+}
+
+const LOG_FILTERS: &str = "log_filter must be error, warn, info, debug, trace or off";
+
+impl Logging {
+    /// Reads and checks these settings, and no other.
+    pub fn load(sources: &Figment) -> Result<Logging> {
+        let logging: Logging = sources.extract().map_err(|cause| unusable(&cause))?;
+        if !is_log_filter(&logging.log_filter) {
+            return Err(unusable(&LOG_FILTERS));
+        }
+        Ok(logging)
+    }
 }
 
 impl Config {
@@ -197,10 +224,7 @@ impl Config {
         let is_postgres =
             |url: &str| url.starts_with("postgres://") || url.starts_with("postgresql://");
         let rules = [
-            (
-                self.log_filter.split(',').all(is_level),
-                "log_filter must be error, warn, info, debug, trace or off",
-            ),
+            (is_log_filter(&self.log_filter), LOG_FILTERS),
             (!self.ports.is_empty(), "ports must name at least one port"),
             (self.workers > 0, "workers must be at least 1"),
             (

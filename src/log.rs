@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use sealpost::config::{Config, LogFormat};
+use sealpost::config::LogFormat;
 use tracing_subscriber::EnvFilter;
 
 const WRITE_EVERY: Duration = Duration::from_millis(50);
@@ -75,21 +75,21 @@ impl Drop for LogThread {
 }
 
 /// Starts logging as configured; keep what is returned until the end.
-pub(crate) fn start(config: &Config) -> io::Result<Option<LogThread>> {
+pub(crate) fn start(format: Option<LogFormat>, filter: &str) -> io::Result<Option<LogThread>> {
     let is_terminal = io::stderr().is_terminal();
     let usual = if is_terminal {
         LogFormat::Text
     } else {
         LogFormat::Json
     };
-    let format = config.log_format.unwrap_or(usual);
+    let format = format.unwrap_or(usual);
     if format == LogFormat::Off {
         return Ok(None);
     }
     let buffer = Buffer::default();
     let into = buffer.clone();
     let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(&config.log_filter))
+        .with_env_filter(EnvFilter::new(filter))
         .with_writer(move || into.clone())
         .with_target(false);
     match format {

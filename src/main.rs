@@ -11,7 +11,7 @@ use clap_complete::Shell;
 use sealpost::agent::{self, AgentConfig};
 use sealpost::api::{self, Listening};
 use sealpost::app::{self, App};
-use sealpost::config::{Auth, Config};
+use sealpost::config::{Auth, Config, Logging};
 use sealpost::error::{Error, Result};
 use sealpost::{check, db, sources};
 use tokio_util::sync::CancellationToken;
@@ -177,7 +177,7 @@ fn serve(flags: &Serve) -> Result<()> {
     // no such wish has none to waste.
     let _ = rustix::thread::disable_transparent_huge_pages(true);
     let config = settings(flags)?;
-    let _log = log::start(&config)?;
+    let _log = log::start(config.log_format, &config.log_filter)?;
     if config.auth == Auth::Open {
         tracing::warn!("auth = \"open\": everybody who reaches the server may act as anybody");
     }
@@ -193,7 +193,8 @@ fn serve(flags: &Serve) -> Result<()> {
 }
 
 fn agent(flags: Agent) -> Result<()> {
-    let _log = log::start(&settings(&Serve::default())?)?;
+    let logging = Logging::load(&sources::merged())?;
+    let _log = log::start(logging.log_format, &logging.log_filter)?;
     let config = AgentConfig {
         server: flags.server,
         address: flags.address,

@@ -1,7 +1,8 @@
 //! How the agent starts: what it does not need does not stop it, and what it lacks is named.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
@@ -17,6 +18,31 @@ fn agent(data_dir: &Path) -> Command {
         .arg(data_dir)
         .current_dir(data_dir.parent().expect("a parent"));
     command
+}
+
+#[test]
+fn settings_of_the_server_do_not_stop_the_agent() {
+    let home = TempDir::new().expect("a temporary directory");
+    let mut process = agent(&home.path().join("keys"))
+        .env("ROCKET_AUTH", "nonsense")
+        .env("ROCKET_PORT", "nonsense")
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let stdout = process.stdout.take().expect("piped");
+    let line = BufReader::new(stdout).lines().next();
+    process.kill().expect("a child can be killed");
+    process.wait().expect("a killed child ends");
+    let line = line.expect("it announces itself").expect("text");
+    assert!(line.starts_with("sealpost agent: open "), "{line}");
+}
+
+#[test]
+fn a_log_filter_that_cannot_be_meant_is_said_by_the_agent_in_one_line() {
+    let home = TempDir::new().expect("a temporary directory");
+    let mut command = agent(&home.path().join("keys"));
+    let output = command.env("ROCKET_LOG_FILTER", "wrn").output();
+    assert_one_line(&output.expect("the program runs"), "log_filter");
 }
 
 #[test]

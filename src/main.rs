@@ -140,7 +140,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Settings from every source, the command line last.
+/// Settings from every source, the command line last. Says what among them has no effect.
 fn settings(flags: &Serve) -> Result<Config> {
     let mut sources = sources::merged();
     if let Some(data_dir) = &flags.data.data_dir {
@@ -161,7 +161,11 @@ fn settings(flags: &Serve) -> Result<Config> {
     if flags.no_chat_room {
         sources = sources.merge(("chat_room.enabled", false));
     }
-    Config::load(&sources)
+    let config = Config::load(&sources)?;
+    for warning in sources::warnings() {
+        say_error(&format!("sealpost: warning: {warning}"));
+    }
+    Ok(config)
 }
 
 /// [`settings`] for the commands that only ask where the data is.

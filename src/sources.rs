@@ -1,4 +1,4 @@
-//! Where settings come from.
+//! Where settings come from, and what stands there that nobody reads.
 //!
 //! What the settings mean is [`config`](crate::config)'s.
 
@@ -61,4 +61,60 @@ impl<P: Provider> Provider for OnePort<P> {
         }
         Ok(profiles)
     }
+}
+
+const NO_SETTING: &str = "there is no such setting";
+
+/// A line for each setting, and for the profile, that has no effect since nothing has that name.
+/// A name below another one, as in `chat_room`, is not looked at.
+///
+/// Says nothing of what cannot be read: [`Config::load`] does.
+pub fn warnings() -> Vec<String> {
+    let mut warnings = Vec::new();
+    let variables = environment().data().unwrap_or_default();
+    for setting in unknown(&variables) {
+        let variable = format!("ROCKET_{}", setting.to_uppercase());
+        warnings.push(format!("{variable} has no effect: {NO_SETTING}"));
+    }
+    let name = file_name();
+    let sections = file().and_then(|file| file.data().ok());
+    for setting in sections.iter().flat_map(unknown) {
+        warnings.push(format!("{setting} in {name} has no effect: {NO_SETTING}"));
+    }
+    warnings.extend(profile_warning(&name, sections.as_ref()));
+    warnings
+}
+
+fn profile_warning(file: &str, sections: Option<&Map<Profile, Dict>>) -> Option<String> {
+    let profile = profile();
+    let holds = |wanted: &Profile| sections.is_some_and(|found| found.contains_key(wanted));
+    if profile != Profile::Default && !holds(&profile) {
+        return Some(format!(
+            "ROCKET_PROFILE={profile} has no effect: there is no [{profile}] in {file}"
+        ));
+    }
+    let is_used = [&profile, &Profile::Default, &Profile::Global]
+        .into_iter()
+        .any(holds);
+    let is_unused = sections.is_some_and(|found| !found.is_empty()) && !is_used;
+    is_unused.then(|| format!("{file} has no effect: there is no [{profile}] in it"))
+}
+
+/// The names in any profile that are settings neither of ours nor of Rocket's.
+fn unknown(profiles: &Map<Profile, Dict>) -> Vec<String> {
+    let ours = Serialized::defaults(Config::default()).data();
+    let ours = ours.expect("the defaults are plain data");
+    let is_known = |name: &str| {
+        ours.values().any(|settings| settings.contains_key(name))
+            || rocket::Config::PARAMETERS.contains(&name)
+    };
+    let mut names: Vec<String> = profiles
+        .values()
+        .flat_map(Dict::keys)
+        .filter(|name| !is_known(name))
+        .cloned()
+        .collect();
+    names.sort();
+    names.dedup();
+    names
 }

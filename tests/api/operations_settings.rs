@@ -51,3 +51,49 @@ fn the_port_of_the_later_source_counts_whatever_it_is_called() {
     let profiles = "[default]\nport = 6001\n[own]\nports = [6002]";
     assert_eq!(ports(profiles, &[("ROCKET_PROFILE", "own")], &[]), [6002]);
 }
+
+/// The one line on standard error.
+fn warning(file: &str, variables: &[(&str, &str)]) -> String {
+    let output = check(file, variables, &["--port", "0"]);
+    assert!(output.status.success(), "it is no error: {output:?}");
+    let said = String::from_utf8(output.stderr).expect("UTF-8");
+    assert_eq!(said.lines().count(), 1, "one line: {said}");
+    said
+}
+
+#[test]
+fn a_setting_that_nobody_reads_is_named_in_one_line() {
+    let said = warning("[default]\nmax_content_byte = 1", &[]);
+    assert!(said.contains("max_content_byte in Rocket.toml"), "{said}");
+    let said = warning("[default.chatroom]\nenabled = false", &[]);
+    assert!(said.contains("chatroom in Rocket.toml"), "{said}");
+    let said = warning("", &[("ROCKET_MAX_CONTENT_BYTE", "1")]);
+    assert!(said.contains("ROCKET_MAX_CONTENT_BYTE"), "{said}");
+}
+
+#[test]
+fn a_profile_that_is_not_there_is_named_in_one_line() {
+    let said = warning("[prod]\nauth = \"token\"", &[("ROCKET_PROFILE", "prdo")]);
+    assert!(said.contains("ROCKET_PROFILE=prdo"), "{said}");
+    let said = warning("[defualt]\nauth = \"token\"", &[]);
+    assert!(said.contains("[default]"), "{said}");
+}
+
+#[test]
+fn settings_of_ours_and_of_rocket_are_not_warned_of() {
+    let published = include_str!("../../Rocket.toml");
+    let rockets = "[default]\nport = 6001\nkeep_alive = 5\nident = \"x\"\ncli_colors = false\n\
+                   log_level = \"off\"\n[default.limits]\njson = \"1MiB\"\n\
+                   [default.shutdown]\ngrace = 1\n[prod]\nauth = \"token\"";
+    let variables = [
+        ("ROCKET_CHAT_ROOM__PORT", "6002"),
+        ("ROCKET_PROFILE", "prod"),
+        ("ROCKET_SECRET_KEY", "a secret of thirty-two characters"),
+        ("ROCKET_LOG_LEVEL", "off"),
+    ];
+    for (file, variables) in [(published, &[][..]), (rockets, &variables)] {
+        let output = check(file, variables, &["--port", "0"]);
+        assert!(output.status.success(), "{output:?}");
+        assert!(output.stderr.is_empty(), "{output:?}");
+    }
+}

@@ -106,7 +106,8 @@ fn unknown(profiles: &Map<Profile, Dict>) -> Vec<String> {
     let ours = ours.expect("the defaults are plain data");
     let is_known = |name: &str| {
         ours.values().any(|settings| settings.contains_key(name))
-            || rocket::Config::PARAMETERS.contains(&name)
+            // This Rocket is built without TLS; nobody should think that it is on.
+            || (rocket::Config::PARAMETERS.contains(&name) && name != "tls")
     };
     let mut names: Vec<String> = profiles
         .values()

@@ -67,6 +67,8 @@ fn a_setting_that_nobody_reads_is_named_in_one_line() {
     assert!(said.contains("max_content_byte in Rocket.toml"), "{said}");
     let said = warning("[default.chatroom]\nenabled = false", &[]);
     assert!(said.contains("chatroom in Rocket.toml"), "{said}");
+    let said = warning("[default.tls]\ncerts = \"certs.pem\"", &[]);
+    assert!(said.contains("tls in Rocket.toml"), "{said}");
     let said = warning("", &[("ROCKET_MAX_CONTENT_BYTE", "1")]);
     assert!(said.contains("ROCKET_MAX_CONTENT_BYTE"), "{said}");
 }

@@ -1,14 +1,17 @@
-//! What two users have written to each other, oldest first, in pieces of bounded size. Numbered
-//! pages are in [`super::numbered`].
+//! What two users have written to each other, and what one has received, oldest first, in pieces of
+//! bounded size. Numbered pages are in [`super::numbered`].
 
+use diesel::connection::DefaultLoadingMode;
+use diesel::pg::PgRowByRowLoadingMode;
 use diesel::prelude::*;
 
-use super::lists::{Chunk, load_chunk};
+use super::lists::{CHUNK_BYTES, Chunk, cut, load_chunk};
 use super::pair;
 use crate::app::App;
-use crate::error::Result;
+use crate::db::Conn;
+use crate::error::{Error, Result};
 use crate::model::{Message, MessageId, UserId};
-use crate::schema::messages;
+use crate::schema::{messages, permissions};
 
 /// The part of a history from below one id, oldest first, as much as fits into one chunk:
 /// from above `after`, at most `limit`.
@@ -47,5 +50,38 @@ pub fn nth_newest(
             .select(messages::id)
             .first(conn)
             .optional()?)
+    })
+}
+
+/// What was sent to `reader` directly, with its keys, oldest first, as much as fits into one chunk:
+/// from above `after`, at most `limit`. Leaves it unread.
+pub fn received_after(
+    app: &App,
+    reader: UserId,
+    after: MessageId,
+    limit: i64,
+) -> Result<Chunk<Message>> {
+    let mailbox = permissions::table
+        .filter(permissions::user_id.eq(reader))
+        .filter(permissions::message_id.gt(after))
+        .filter(permissions::received.eq(true))
+        .order(permissions::message_id.asc())
+        .limit(limit);
+    let bytes = |row: &Message| row.content.len();
+    // As in `lists`: SQLite walks the mailbox, PostgreSQL looks up its keys.
+    app.db.read(|conn| match conn {
+        Conn::Sqlite(inner) => mailbox
+            .inner_join(messages::table.on(messages::id.eq(permissions::message_id)))
+            .select(Message::as_select())
+            .load_iter::<Message, DefaultLoadingMode>(inner)
+            .map_err(Error::from)
+            .and_then(|rows| cut(rows, CHUNK_BYTES, bytes)),
+        Conn::Postgres(inner) => messages::table
+            .filter(messages::id.eq_any(mailbox.select(permissions::message_id)))
+            .order(messages::id.asc())
+            .select(Message::as_select())
+            .load_iter::<Message, PgRowByRowLoadingMode>(inner)
+            .map_err(Error::from)
+            .and_then(|rows| cut(rows, CHUNK_BYTES, bytes)),
     })
 }

@@ -4,5 +4,6 @@ mod accounts;
 mod closing;
 mod frames;
 pub(crate) mod people;
+mod received;
 mod records;
 mod roster;

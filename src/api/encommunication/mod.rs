@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `POST /register`, `POST /login` | accounts |
 //! | `GET /chatRecords` | the history of two users |
+//! | `GET /received` | what has come to the caller since a record |
 //! | `GET /publicKey` | one user as rosters list them, there or not |
 //! | `GET /chat` | the WebSocket: who is there, key frames, message frames |
 //! | `GET /server_public.pem` | the key that vouches for the users' keys |
@@ -31,10 +32,11 @@ use wording::{Envelope, Failure};
 pub(super) const OPENAPI: &str = include_str!("openapi.json");
 
 /// The paths below which this API words what no route could answer.
-pub(super) const BASES: [&str; 6] = [
+pub(super) const BASES: [&str; 7] = [
     "/register",
     "/login",
     "/chatRecords",
+    "/received",
     "/publicKey",
     "/chat",
     "/server_public.pem",
@@ -46,6 +48,7 @@ pub(super) fn routes() -> Vec<Route> {
         accounts::login,
         accounts::server_public_key,
         records::records,
+        records::received,
         roster::public_key,
         socket::chat,
     ]

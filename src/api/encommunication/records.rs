@@ -1,4 +1,5 @@
-//! `GET /chatRecords`: what two users have written to each other, oldest first.
+//! `GET /chatRecords`: what two users have written to each other; `GET /received`: what has come to
+//! the caller since a record. Both oldest first.
 
 use std::sync::Arc;
 
@@ -8,11 +9,12 @@ use serde::Serialize;
 
 use super::caller::Caller;
 use super::wording::Failure;
+use super::{Answer, success};
 use crate::api::http::{AppState, put_json};
 use crate::api::listing::Listing;
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::messages::history;
+use crate::messages::{history, lists};
 use crate::model::{Message, MessageId, UserId};
 
 /// How many records are read at once.
@@ -46,6 +48,28 @@ impl<'a> Record<'a> {
                 .to_rfc3339_opts(SecondsFormat::Millis, true),
         }
     }
+}
+
+/// What came to somebody, and up to which record: from there they ask on.
+#[derive(Serialize)]
+struct Received<'a> {
+    records: Vec<Record<'a>>,
+    last: MessageId,
+}
+
+/// As much as fits into one answer, until there is nothing left; without `after` no record, only
+/// where to begin. An id above all others, as after a restore of the store, stands for the newest.
+#[get("/received?<after>")]
+pub(super) fn received(app: &AppState, caller: Caller, after: Option<&str>) -> Answer {
+    let session = caller.session(app)?;
+    let newest = lists::newest(app)?;
+    let after = integer("after", after)?.map_or(newest, |after| MessageId(after).min(newest));
+    let chunk = history::received_after(app, session.user, after, CHUNK)?;
+    let received = Received {
+        last: chunk.rows.last().map_or(after, |message| message.id),
+        records: chunk.rows.iter().map(Record::new).collect(),
+    };
+    Ok(success("ok", received))
 }
 
 /// Without `limit` and `before` all of them; with them the newest `limit` below the id `before`.

@@ -23,7 +23,7 @@ use crate::app::App;
 use crate::error::Result;
 use crate::hub::{Channel, Event, Subscriber};
 use crate::messages::{self, Draft, pair_keys};
-use crate::model::UserId;
+use crate::model::{MessageId, UserId};
 use crate::users;
 
 /// The most bytes of one message: a picture of 5 MiB, sealed, in base64 twice, with room to spare.
@@ -44,10 +44,12 @@ struct Sender {
     id: UserId,
 }
 
-#[get("/chat")]
+/// With `ids=true` messages come with the ids of their records; the published frames have none.
+#[get("/chat?<ids>")]
 pub(super) fn chat(
     app: &AppState,
     caller: Caller,
+    ids: Option<&str>,
     handshake: Option<WebSocket>,
 ) -> Result<Upgrade, Failure> {
     let session = caller.session_for_socket(app)?;
@@ -67,9 +69,10 @@ pub(super) fn chat(
     });
     // A token that was ended meanwhile had no subscription to end.
     caller.session_for_socket(app)?;
+    let with_ids = ids == Some("true");
     let serve = move |stream| async move {
         let (app, id) = (sender.app.clone(), sender.id);
-        let encode = move |event: &Event| encode(&app, id, event);
+        let encode = move |event: &Event| encode(&app, id, with_ids, event);
         let react = move |text| react(sender.clone(), text);
         let lifetime = socket::until(session.expires_at);
         socket::run(stream, subscription, CODES, lifetime, encode, react).await;
@@ -85,6 +88,8 @@ fn not_a_socket() -> Failure {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Relayed<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<MessageId>,
     from_id: UserId,
     message: &'a str,
     aes_key: &'a str,
@@ -92,16 +97,17 @@ struct Relayed<'a> {
 }
 
 /// What a client hears of an event. What was sent through another API comes without a key.
-fn encode(app: &App, receiver: UserId, event: &Event) -> Option<String> {
-    let (from_id, message, aes_key) = match event {
+fn encode(app: &App, receiver: UserId, with_ids: bool, event: &Event) -> Option<String> {
+    let (id, from_id, message, aes_key) = match event {
         Event::Roster { entries, frame } => {
             return roster::for_receiver(app, receiver, entries, frame.as_ref());
         }
         Event::Sent { message, .. } => {
             let aes_key = message.sender_key.as_deref().unwrap_or_default();
-            (message.sender_id, message.content.as_str(), aes_key)
+            let id = with_ids.then_some(message.id);
+            (id, message.sender_id, message.content.as_str(), aes_key)
         }
-        Event::KeyOffered { from, aes_key } => (*from, "", aes_key.as_str()),
+        Event::KeyOffered { from, aes_key } => (None, *from, "", aes_key.as_str()),
         Event::Posted { .. }
         | Event::Shared { .. }
         | Event::Said { .. }
@@ -113,6 +119,7 @@ fn encode(app: &App, receiver: UserId, event: &Event) -> Option<String> {
         | Event::Broadcast { .. } => return None,
     };
     let relayed = Relayed {
+        id,
         from_id,
         message,
         aes_key,

@@ -85,6 +85,13 @@ impl User<'_> {
         Reply::to(request.query(&[("fromId", self.id)]).query(query))
     }
 
+    /// What `/received` answers to this user.
+    pub(crate) fn received(&self, query: &str) -> Reply {
+        let path = format!("/received{query}");
+        let request = self.world.request(Method::GET, &path);
+        Reply::to(request.header("token", &self.token))
+    }
+
     /// Waits until the records with `peer` are `count`, since frames are not answered.
     pub(crate) fn records_once_there_are(&self, count: usize, peer: i64) -> Vec<Value> {
         for _ in 0..600 {

@@ -98,6 +98,8 @@ async fn open(session: &Session) -> Result<Socket> {
             .events
             .publish(&serde_json::json!({"type": "server_key_changed"}));
     }
+    // Before the socket is read, so that what was missed comes before what comes live.
+    session.deliver_missed().await?;
     if session.conversations().outbox.is_unsettled() {
         sleep(SETTLE.saturating_sub(dialled.elapsed())).await;
         session.repeat_missing().await?;

@@ -47,6 +47,15 @@ pub(super) struct Window {
     pub(super) before: Option<i64>,
 }
 
+/// What came to a user after some record, oldest first.
+#[derive(Deserialize)]
+pub(super) struct Received {
+    /// None when there is no more of it.
+    pub(super) records: Vec<Record>,
+    /// From where to ask on.
+    pub(super) last: i64,
+}
+
 impl Relay {
     /// The relay at `base`, an `http` or `https` URL without a final slash.
     ///
@@ -77,8 +86,8 @@ impl Relay {
 
     /// The URL of the socket.
     pub(super) fn socket_url(&self) -> String {
-        // http → ws, https → wss.
-        format!("{}/chat", self.base.replacen("http", "ws", 1))
+        // http → ws, https → wss. Messages are to come with the ids of their records.
+        format!("{}/chat?ids=true", self.base.replacen("http", "ws", 1))
     }
 
     /// Registers; what the server says about the new user.
@@ -126,6 +135,28 @@ impl Relay {
             StatusCode::UNAUTHORIZED => Err(Error::TokenRefused),
             status if status.is_server_error() => Err(Error::Unreachable),
             status => Err(Error::Refused(format!("获取聊天记录失败 ({status})"))),
+        }
+    }
+
+    /// A part of what came to the user of `token` after the record `after`; without it no records,
+    /// only from where to ask on. Nothing at all from a server that does not tell.
+    pub(super) async fn received(
+        &self,
+        token: &str,
+        after: Option<i64>,
+    ) -> Result<Option<Received>> {
+        let url = format!("{}/received", self.base);
+        let after = after.map(|after| ("after", after));
+        let request = self.http.get(url).query(after.as_slice());
+        let answer = send(request.header("token", token)).await?;
+        match answer.status() {
+            StatusCode::OK => {
+                let envelope: Envelope = answer.json().await.map_err(|_| Error::Unreachable)?;
+                Ok(serde_json::from_value(envelope.data).ok())
+            }
+            StatusCode::UNAUTHORIZED => Err(Error::TokenRefused),
+            status if status.is_server_error() => Err(Error::Unreachable),
+            _ => Ok(None),
         }
     }
 

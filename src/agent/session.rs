@@ -2,7 +2,8 @@
 //!
 //! It holds the token, renews it, and guards the [`Conversations`]; it neither listens nor dials.
 
-use std::collections::HashSet;
+mod recovery;
+
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -20,6 +21,7 @@ use super::opening::Opener;
 use super::relay::{Login, Window};
 use super::server::Server;
 use super::wire::{self, Incoming, Record, UserId};
+use recovery::Heard;
 
 /// In the server's words for what it may take after all when asked later.
 const LATER: &str = "稍后重试";
@@ -29,9 +31,6 @@ const READY_WITHIN: Duration = Duration::from_secs(5);
 /// The longest text, in bytes: 6 MiB of a file in base64 and the words around it. Sealed it is
 /// 11 MiB, within the 12 MiB the server takes per frame.
 const TEXT_BYTES: usize = 8 * 1024 * 1024 + 64 * 1024;
-/// Records looked through per request, and requests, to find what a lost link may have delivered.
-const RECORDS_COMPARED: usize = 50;
-const COMPARISONS: usize = 20;
 
 /// One record, opened.
 #[derive(Debug, Serialize)]
@@ -64,6 +63,7 @@ pub(super) struct Session {
     public_key: String,
     opener: Opener,
     conversations: Mutex<Conversations>,
+    heard: Mutex<Heard>,
     /// Something is to be written, or is due at another time than before.
     pub(super) outgoing: Notify,
     ready: watch::Sender<bool>,
@@ -100,6 +100,7 @@ impl Session {
             public_key: public.fingerprint(),
             opener,
             conversations: Mutex::new(conversations),
+            heard: Mutex::default(),
             outgoing: Notify::new(),
             ready: watch::Sender::new(false),
             stop,
@@ -243,41 +244,11 @@ impl Session {
         }
     }
 
-    /// After a lost link: what the server did not keep goes to be sent again.
-    ///
-    /// Errors: [`Error::Unreachable`] if the server cannot be asked now.
-    pub(super) async fn repeat_missing(&self) -> Result<()> {
-        let unsettled = self.conversations().outbox.unsettled();
-        let mut kept = HashSet::new();
-        let peers: HashSet<UserId> = unsettled.iter().map(|(peer, _)| *peer).collect();
-        for peer in peers {
-            let mut missing: HashSet<&str> = unsettled
-                .iter()
-                .filter(|(to, _)| *to == peer)
-                .map(|(_, digest)| digest.as_str())
-                .collect();
-            let mut before = None;
-            for _ in 0..COMPARISONS {
-                let limit = Some(RECORDS_COMPARED);
-                let window = Window { limit, before };
-                let records = match self.sealed_records(peer, window).await {
-                    Err(Error::Refused(_)) => break,
-                    answer => answer?,
-                };
-                for record in &records {
-                    let sealed = record.message.as_deref().unwrap_or_default();
-                    let digest = super::crypto::safe_name(sealed);
-                    missing.remove(digest.as_str());
-                    kept.insert(digest);
-                }
-                before = records.first().map(|oldest| oldest.id);
-                if missing.is_empty() || records.len() != RECORDS_COMPARED {
-                    break;
-                }
-            }
-        }
-        self.conversations().outbox.repeat_missing(&kept);
-        Ok(())
+    /// A sealed message for this user is opened and delivered.
+    fn message(&self, from: UserId, content: &str, wrapped: Option<&str>) {
+        let kept = self.conversations().keys_with(from);
+        let opened = self.opener.message(content, wrapped, &kept);
+        self.conversations().message(from, opened, Instant::now());
     }
 
     /// A text frame came over the link.
@@ -298,13 +269,14 @@ impl Session {
                 self.conversations().key_frame(from, key, bare, now);
             }
             Some(Incoming::Message {
+                id,
                 from,
                 content,
                 wrapped,
             }) => {
-                let kept = self.conversations().keys_with(from);
-                let opened = self.opener.message(&content, wrapped.as_deref(), &kept);
-                self.conversations().message(from, opened, now);
+                if id.is_none_or(|id| self.heard().came(id)) {
+                    self.message(from, &content, wrapped.as_deref());
+                }
             }
             Some(Incoming::Notice(notice)) => {
                 tracing::warn!(user = self.id, notice, "the server refused a frame");

@@ -29,8 +29,9 @@ pub(super) enum Incoming {
     Roster(Vec<Listed>),
     /// `from` offers or confirms a wrapped AES key (empty from peers who confirm without one).
     Key { from: UserId, wrapped: String },
-    /// A sealed message and the key it came with, if any.
+    /// A sealed message and the key it came with, if any. Not every server tells its record's id.
     Message {
+        id: Option<i64>,
         from: UserId,
         content: String,
         wrapped: Option<String>,
@@ -44,6 +45,8 @@ struct Frame {
     #[serde(default, rename = "systemMessage")]
     system: bool,
     message: Body,
+    #[serde(default)]
+    id: Value,
     #[serde(default, rename = "fromId")]
     from: Value,
     #[serde(default, rename = "aesKey")]
@@ -75,6 +78,7 @@ pub(super) fn parse(text: &str) -> Option<Incoming> {
                 Incoming::Key { from, wrapped }
             } else {
                 Incoming::Message {
+                    id: read_id(&frame.id),
                     from,
                     content,
                     wrapped: frame.wrapped.filter(|wrapped| !wrapped.is_empty()),
@@ -161,14 +165,16 @@ mod tests {
         check(
             r#"{"fromId":1,"message":"你好","aesKey":"123","systemMessage":false}"#,
             Some(Incoming::Message {
+                id: None,
                 from: 1,
                 content: "你好".into(),
                 wrapped: Some("123".into()),
             }),
         );
         check(
-            r#"{"fromId":"7","message":"x","aesKey":""}"#,
+            r#"{"id":5,"fromId":"7","message":"x","aesKey":""}"#,
             Some(Incoming::Message {
+                id: Some(5),
                 from: 7,
                 content: "x".into(),
                 wrapped: None,

@@ -103,3 +103,60 @@ fn logging_in_again_keeps_the_session() {
     let users = good(agent.get("/api/me"))["users"].clone();
     assert_eq!(users.as_array().map(Vec::len), Some(1));
 }
+
+#[test]
+fn what_came_while_the_link_was_down_is_delivered_once_and_in_order_when_it_is_back() {
+    let relay = Relay::start();
+    let agent = Agent::start(&relay.url);
+    let (alice, bob) = acquainted(&relay, &agent);
+    let stream = agent.stream();
+    bob.write(alice.id, "before", [3; 32], true);
+    assert_eq!(stream.message()["content"], "before");
+    relay.set_down(true);
+    stream.next(|event| event["state"] == "reconnecting");
+    // One without its key, one under a new key, and more than one answer holds.
+    bob.write(alice.id, "one", [3; 32], false);
+    bob.write(alice.id, "two", [4; 32], true);
+    let carol = relay.puppet("carol");
+    carol.write(alice.id, "from a stranger", [5; 32], true);
+    bob.write_at_next_look(alice.id, "twice on its way", [3; 32]);
+    relay.set_down(false);
+    for (from, text) in [
+        (&bob, "one"),
+        (&bob, "two"),
+        (&carol, "from a stranger"),
+        (&bob, "twice on its way"),
+    ] {
+        let event = stream.message();
+        assert_eq!(event["content"], text);
+        assert_eq!(event["fromId"], from.id);
+        assert_eq!(event["toId"], alice.id);
+    }
+    bob.write(alice.id, "after", [3; 32], true);
+    assert_eq!(stream.message()["content"], "after");
+    alice.peer(bob.id, |shown| shown["unread"] == 5);
+    alice.peer(carol.id, |shown| shown["unread"] == 1);
+}
+
+#[test]
+fn nothing_is_delivered_anew_when_the_link_is_back_and_nothing_was_missed() {
+    let relay = Relay::start();
+    let agent = Agent::start(&relay.url);
+    let bob = relay.puppet("bob");
+    let id = agent.register("alice")["id"].as_i64().expect("a number");
+    bob.write(id, "before the login", [3; 32], true);
+    let alice = agent.login("alice");
+    let stream = agent.stream();
+    alice.sees(bob.id);
+    bob.write(id, "live", [3; 32], true);
+    assert_eq!(stream.message()["content"], "live");
+    for round in ["first", "second"] {
+        relay.set_down(true);
+        stream.next(|event| event["state"] == "reconnecting");
+        relay.set_down(false);
+        stream.next(|event| event["state"] == "connected");
+        bob.write(id, round, [3; 32], true);
+        assert_eq!(stream.message()["content"], round);
+    }
+    alice.peer(bob.id, |shown| shown["unread"] == 3);
+}

@@ -50,6 +50,28 @@ fn a_server_that_is_killed_and_returns_loses_and_doubles_nothing() {
 }
 
 #[test]
+fn what_came_before_the_agent_was_back_at_its_server_is_delivered_once() {
+    let free = TcpListener::bind("127.0.0.1:0").and_then(|taken| taken.local_addr());
+    let port = free.expect("a free port").port().to_string();
+    let mut world = Setup::new().arg("--port").arg(&port).start();
+    let server = format!("http://127.0.0.1:{port}");
+    let (here, there) = (Agent::start(&server), Agent::start(&server));
+    let (alice, bob) = (here.person("alice"), there.person("bob").id);
+    alice.sees(bob);
+    let stream = here.stream();
+    let letter = json!({"user_id": "bob", "receiver_id": "alice", "encrypted_content": "?"});
+    for count in [1, 3, 5] {
+        world.post("/messages/send", &letter).ok();
+        assert_eq!(stream.message()["fromId"], bob);
+        alice.peer(bob, |shown| shown["unread"] == count);
+        world.restart();
+        world.post("/messages/send", &letter).ok();
+        assert_eq!(stream.message()["fromId"], bob);
+        alice.peer(bob, |shown| shown["unread"] == count + 1);
+    }
+}
+
+#[test]
 fn after_a_password_was_changed_elsewhere_the_old_one_opens_the_keys_once_more() {
     let world = World::start();
     let agent = Agent::start(&world.url(""));

@@ -5,8 +5,9 @@
 
 mod faults;
 mod puppet;
+mod received;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -42,6 +43,8 @@ struct Inner {
     users: BTreeMap<String, User>,
     puppets: Vec<i64>,
     sockets: BTreeMap<i64, UnboundedSender<Option<String>>>,
+    with_ids: BTreeSet<i64>,
+    at_next_look: Option<(i64, String)>,
     records: Vec<Value>,
     last_keys: BTreeMap<(i64, i64), String>,
     frames: Vec<Value>,
@@ -67,6 +70,8 @@ impl Relay {
             users: BTreeMap::new(),
             puppets: Vec::new(),
             sockets: BTreeMap::new(),
+            with_ids: BTreeSet::new(),
+            at_next_look: None,
             records: Vec::new(),
             last_keys: BTreeMap::new(),
             frames: Vec::new(),
@@ -90,7 +95,8 @@ impl Relay {
             let rocket = rocket::custom(config)
                 .manage(state)
                 .attach(announce)
-                .mount("/", routes![register, login, records, server_key, chat]);
+                .mount("/", routes![register, login, records, server_key, chat])
+                .mount("/", received::routes());
             rocket::execute(rocket.launch()).expect("a relay");
         });
         let port = started.recv_timeout(SOON).expect("the relay starts");
@@ -216,10 +222,13 @@ impl Inner {
     }
 
     fn relay(&self, from: i64, to: i64, frame: &Value) {
-        let relayed = json!({
+        let mut relayed = json!({
             "fromId": from, "message": frame["message"], "aesKey": frame["aesKey"],
             "systemMessage": false,
         });
+        if self.with_ids.contains(&to) && frame["message"] != "" {
+            relayed["id"] = json!(self.records.len());
+        }
         if let Some(socket) = self.sockets.get(&to) {
             let _ = socket.send(Some(relayed.to_string()));
         }
@@ -338,8 +347,8 @@ fn server_key(stub: &Stub) -> String {
     pem(&stub.lock().expect("the relay").server_key)
 }
 
-#[get("/chat")]
-fn chat(stub: &Stub, caller: Caller, socket: WebSocket) -> Channel<'static> {
+#[get("/chat?<ids>")]
+fn chat(stub: &Stub, caller: Caller, ids: bool, socket: WebSocket) -> Channel<'static> {
     let stub = Arc::clone(stub.inner());
     socket.channel(move |mut stream| {
         Box::pin(async move {
@@ -347,6 +356,9 @@ fn chat(stub: &Stub, caller: Caller, socket: WebSocket) -> Channel<'static> {
             {
                 let mut inner = stub.lock().expect("the relay");
                 inner.sockets.insert(caller.0, sender.clone());
+                if ids {
+                    inner.with_ids.insert(caller.0);
+                }
                 inner.tell_roster();
             }
             loop {

@@ -35,10 +35,21 @@ impl Puppet {
         self.send(to, &seal(key, text), &wrapped);
     }
 
+    /// Sends a message at the moment when somebody asks what they missed.
+    pub(crate) fn write_at_next_look(&self, to: i64, text: &str, key: [u8; 32]) {
+        let wrapped = self.relay.wrap_for(to, key);
+        let frame = self.frame(to, &seal(key, text), &wrapped);
+        self.relay.send_at_next_look(self.id, &frame);
+    }
+
     /// Sends a frame as it stands.
     pub(crate) fn send(&self, to: i64, message: &str, wrapped: &str) {
-        let frame = json!({"fromId": self.id, "toId": to, "message": message, "aesKey": wrapped});
+        let frame = self.frame(to, message, wrapped);
         self.relay.inner().take(self.id, &frame.to_string());
+    }
+
+    fn frame(&self, to: i64, message: &str, wrapped: &str) -> Value {
+        json!({"fromId": self.id, "toId": to, "message": message, "aesKey": wrapped})
     }
 
     /// The AES key of a frame that was sent to this puppet.

@@ -144,20 +144,33 @@ pub(super) struct Keyring {
 impl Keyring {
     /// The user's keys from disk, or nothing if there are none.
     ///
-    /// Keys of a registration whose answer was lost are taken over here.
+    /// Keys of a registration whose answer was lost are taken over here where there are no others.
     /// Slow: derives a key. Errors: [`Error::LockedKeys`] if the password does not open them.
     pub(super) fn open(home: &Home, username: &str, password: &str) -> Result<Option<Self>> {
         let dir = home.user(username);
-        let settled = Self::read(&dir, "key.json", password);
-        if !matches!(settled, Ok(None) | Err(Error::LockedKeys)) {
-            return settled;
+        let settled = Self::read(&dir, "key.json", password)?;
+        if settled.is_some() {
+            return Ok(settled);
         }
-        match Self::read(&dir, "key.new.json", password) {
-            Ok(Some(fresh)) => {
-                fresh.settle()?;
-                Ok(Some(fresh))
-            }
-            _ => settled,
+        let Ok(Some(fresh)) = Self::read(&dir, "key.new.json", password) else {
+            return Ok(None);
+        };
+        fresh.settle()?;
+        Ok(Some(fresh))
+    }
+
+    /// Keys of a registration whose answer was lost, if the password opens some. They may be
+    /// nobody's: only who knows that the server has them may [`Keyring::settle`] them.
+    ///
+    /// Slow: derives a key.
+    pub(super) fn open_unconfirmed(
+        home: &Home,
+        username: &str,
+        password: &str,
+    ) -> Result<Option<Self>> {
+        match Self::read(&home.user(username), "key.new.json", password) {
+            Err(Error::LockedKeys) => Ok(None),
+            found => found,
         }
     }
 

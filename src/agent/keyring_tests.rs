@@ -114,6 +114,28 @@ fn keys_of_a_registration_whose_answer_was_lost_are_found() {
 }
 
 #[test]
+fn unconfirmed_keys_never_replace_others_by_themselves() {
+    let data = tempfile::tempdir().expect("a directory");
+    let home = Home::open(data.path(), "http://a").expect("a home");
+    let mine = Keyring::create(&home, "alice", "p").expect("keys");
+    mine.settle().expect("settled");
+    let fresh = Keyring::create(&home, "alice", "q").expect("keys");
+    for _ in 0..2 {
+        let locked = Keyring::open(&home, "alice", "q");
+        assert!(matches!(locked, Err(Error::LockedKeys)), "{locked:?}");
+    }
+    let again = Keyring::open(&home, "alice", "p").expect("opens");
+    let der = again.expect("is there").private().to_der();
+    assert_eq!(der, mine.private().to_der());
+
+    let none = Keyring::open_unconfirmed(&home, "alice", "p").expect("readable");
+    assert!(none.is_none());
+    let found = Keyring::open_unconfirmed(&home, "alice", "q").expect("opens");
+    let der = found.expect("is there").private().to_der();
+    assert_eq!(der, fresh.private().to_der());
+}
+
+#[test]
 fn another_password_opens_everything_in_its_place() {
     let data = tempfile::tempdir().expect("a directory");
     let home = Home::open(data.path(), "http://a").expect("a home");

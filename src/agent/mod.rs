@@ -41,10 +41,11 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crypto::PublicKey;
 pub use error::{Error, Result};
 use events::Events;
 use keyring::{Home, Keyring};
-use relay::Relay;
+use relay::{Login, Relay};
 use server::Server;
 use session::Session;
 use wire::UserId;
@@ -117,19 +118,24 @@ impl Agent {
     /// says of the new user.
     async fn register(&self, username: &str, password: &str, repassword: &str) -> Result<Value> {
         let _door = self.door.lock().await;
-        let found = self.open_keys(username, password).await;
-        let fresh = match found {
-            Ok(Some(keyring)) => {
-                let pem = keyring.private().public().to_pem();
-                let relay = &self.server.relay;
-                return relay.register(username, password, repassword, &pem).await;
-            }
-            Ok(None) | Err(Error::LockedKeys) => self.new_keys(username, password).await?,
-            Err(error) => return Err(error),
-        };
-        let pem = fresh.private().public().to_pem();
         let relay = &self.server.relay;
-        let registered = relay.register(username, password, repassword, &pem).await;
+        let register = async |keyring: &Keyring| {
+            let pem = keyring.private().public().to_pem();
+            relay.register(username, password, repassword, &pem).await
+        };
+        match self.open_keys(username, password).await {
+            Ok(Some(keyring)) => return register(&keyring).await,
+            Ok(None) | Err(Error::LockedKeys) => {}
+            Err(error) => return Err(error),
+        }
+        // If they were registered after all, they are not to be overwritten by others.
+        if let Some(earlier) = self.unconfirmed_keys(username, password).await? {
+            let registered = register(&earlier).await?;
+            earlier.settle()?;
+            return Ok(registered);
+        }
+        let fresh = self.new_keys(username, password).await?;
+        let registered = register(&fresh).await;
         match &registered {
             Ok(_) => fresh.settle()?,
             Err(Error::Refused(_)) => fresh.discard()?,
@@ -154,9 +160,16 @@ impl Agent {
             session.logged_in_again(&token, password).await;
             return Ok((session, token));
         }
-        let found = match (self.open_keys(username, password).await, old_password) {
-            (Err(Error::LockedKeys), Some(old)) => self.reseal_keys(username, old, password).await,
-            (found, _) => found,
+        let found = match self.open_keys(username, password).await {
+            Err(Error::LockedKeys) => {
+                let confirmed = self.confirmed_keys(&login, username, password).await?;
+                match (confirmed, old_password) {
+                    (None, Some(old)) => self.reseal_keys(username, old, password).await,
+                    (None, None) => Err(Error::LockedKeys),
+                    (confirmed, _) => Ok(confirmed),
+                }
+            }
+            found => found,
         };
         let keyring = match found? {
             Some(keyring) => keyring,
@@ -202,6 +215,36 @@ impl Agent {
         let home = self.server.home.clone();
         let (username, password) = (username.to_owned(), password.to_owned());
         blocking(move || Keyring::open(&home, &username, &password)).await
+    }
+
+    async fn unconfirmed_keys(&self, username: &str, password: &str) -> Result<Option<Keyring>> {
+        let home = self.server.home.clone();
+        let (username, password) = (username.to_owned(), password.to_owned());
+        blocking(move || Keyring::open_unconfirmed(&home, &username, &password)).await
+    }
+
+    /// Keys of a registration whose answer was lost, in place of others that the password does not
+    /// open: if they are those that the server shows for the user. Without that they would displace
+    /// good keys as soon as the account's password becomes the one of a failed registration.
+    async fn confirmed_keys(
+        &self,
+        login: &Login,
+        username: &str,
+        password: &str,
+    ) -> Result<Option<Keyring>> {
+        let Some(keyring) = self.unconfirmed_keys(username, password).await? else {
+            return Ok(None);
+        };
+        let listed = match self.server.relay.listed(&login.token, login.id).await {
+            Err(Error::NotReady) => return Ok(None),
+            answer => answer?,
+        };
+        let shown = listed.public_key.as_deref().and_then(PublicKey::from_pem);
+        if shown.as_ref() != Some(&keyring.private().public()) {
+            return Ok(None);
+        }
+        keyring.settle()?;
+        Ok(Some(keyring))
     }
 
     /// The keys that `old` opens, sealed under `password` from now on.

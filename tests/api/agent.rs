@@ -67,6 +67,23 @@ fn what_the_server_refuses_is_refused_in_its_words() {
 }
 
 #[test]
+fn keys_whose_registration_was_not_answered_are_used_if_the_server_has_them() {
+    let relay = Relay::start();
+    let agent = Agent::start(&relay.url);
+    agent.register("alice");
+    relay.forget("alice");
+    relay.lose_answer();
+    let body = json!({"username": "alice", "password": "q", "repassword": "q"});
+    refused(agent.post("/api/register", &body), 500);
+    refused(agent.post("/api/register", &body), 400);
+    let id = good(agent.post("/api/login", &body))["id"].clone();
+    let bob = agent.person("bob");
+    let shown = bob.peer(id.as_i64().expect("a number"), |_| true);
+    let own = good(agent.get(&format!("/api/fingerprint?user={id}")));
+    assert_eq!(own["fingerprint"], shown["fingerprint"]);
+}
+
+#[test]
 fn a_server_that_is_away_is_said_to_be() {
     let agent = Agent::start("http://127.0.0.1:9");
     let body = json!({"username": "alice", "password": "p"});

@@ -8,6 +8,19 @@ use sha2::{Digest, Sha256};
 use crate::agent_world::{Agent, Person, good, refused, wait_for};
 use crate::world::{Setup, World};
 
+/// Changes the password of `name` elsewhere than at the agent.
+fn change_password(world: &World, name: &str, [from, to]: [&str; 2]) {
+    let digest = |password: &str| {
+        let digest = Sha256::digest(password).to_vec();
+        digest
+            .iter()
+            .fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
+    };
+    let change = json!({"user_id": name, "current_password_hash": digest(from),
+        "new_password_hash": digest(to)});
+    assert_eq!(world.post("/auth/change_password", &change).status, 200);
+}
+
 #[test]
 fn two_people_with_nothing_but_the_program_write_to_each_other() {
     let world = World::start();
@@ -82,16 +95,7 @@ fn after_a_password_was_changed_elsewhere_the_old_one_opens_the_keys_once_more()
         alice.id
     };
     good(agent.post("/api/logout", &json!({"id": id})));
-    let digest = |password: &str| {
-        let digest = Sha256::digest(password).to_vec();
-        digest
-            .iter()
-            .fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
-    };
-    let change = json!({"user_id": "alice", "current_password_hash": digest("p"),
-        "new_password_hash": digest("q")});
-    assert_eq!(world.post("/auth/change_password", &change).status, 200);
-
+    change_password(&world, "alice", ["p", "q"]);
     let login = |old: Value| {
         let body = json!({"username": "alice", "password": "q", "old_password": old});
         agent.post("/api/login", &body)
@@ -106,6 +110,29 @@ fn after_a_password_was_changed_elsewhere_the_old_one_opens_the_keys_once_more()
         assert_eq!(texts(), ["note to self"]);
         good(agent.post("/api/logout", &json!({"id": id})));
     }
+}
+
+#[test]
+fn keys_of_a_registration_that_failed_never_displace_the_users_own() {
+    let free = TcpListener::bind("127.0.0.1:0").and_then(|taken| taken.local_addr());
+    let port = free.expect("a free port").port().to_string();
+    let mut world = Setup::new().arg("--port").arg(&port).start();
+    let agent = Agent::start(&format!("http://127.0.0.1:{port}"));
+    let alice = agent.person("alice");
+    alice.send(alice.id, "note to self");
+    wait_for(|| (alice.texts(alice.id) == ["note to self"]).then_some(()));
+    good(agent.post("/api/logout", &json!({"id": alice.id})));
+
+    world.server.kill();
+    let body = json!({"username": "alice", "password": "q", "repassword": "q"});
+    refused(agent.post("/api/register", &body), 500);
+    world.restart();
+    change_password(&world, "alice", ["p", "q"]);
+    let words = refused(agent.post("/api/login", &body), 400);
+    assert!(words.contains("old_password"), "{words}");
+    let body = json!({"username": "alice", "password": "q", "old_password": "p"});
+    good(agent.post("/api/login", &body));
+    assert_eq!(alice.texts(alice.id), ["note to self"]);
 }
 
 #[test]

@@ -4,8 +4,8 @@
 //! every frame, messages that get lost, links that break, tokens that expire, keys that change.
 
 mod faults;
+mod lookups;
 mod puppet;
-mod received;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -50,6 +50,7 @@ struct Inner {
     frames: Vec<Value>,
     tokens: u64,
     lose_messages: bool,
+    answers_to_lose: usize,
     refusal: Option<&'static str>,
     break_after_message: bool,
     is_down: bool,
@@ -77,6 +78,7 @@ impl Relay {
             frames: Vec::new(),
             tokens: 1,
             lose_messages: false,
+            answers_to_lose: 0,
             refusal: None,
             break_after_message: false,
             is_down: false,
@@ -96,7 +98,7 @@ impl Relay {
                 .manage(state)
                 .attach(announce)
                 .mount("/", routes![register, login, records, server_key, chat])
-                .mount("/", received::routes());
+                .mount("/", lookups::routes());
             rocket::execute(rocket.launch()).expect("a relay");
         });
         let port = started.recv_timeout(SOON).expect("the relay starts");
@@ -165,15 +167,17 @@ impl Inner {
         id
     }
 
+    fn listed(&self, username: &str, user: &User) -> Value {
+        json!({
+            "id": user.id, "username": username, "publicKey": user.public_key,
+            "enpublicKey": sign(&self.server_key, &user.public_key),
+        })
+    }
+
     fn tell_roster(&self) {
         let listed = |(username, user): (&String, &User)| {
             let online = self.sockets.contains_key(&user.id) || self.puppets.contains(&user.id);
-            online.then(|| {
-                json!({
-                    "id": user.id, "username": username, "publicKey": user.public_key,
-                    "enpublicKey": sign(&self.server_key, &user.public_key),
-                })
-            })
+            online.then(|| self.listed(username, user))
         };
         let list: Vec<Value> = self.users.iter().filter_map(listed).collect();
         let roster = json!({"systemMessage": true, "message": list}).to_string();
@@ -281,6 +285,10 @@ fn register(stub: &Stub, body: Json<Value>) -> Reply {
         return refuse(Status::BadRequest, "用户名已存在");
     }
     let id = inner.add(&username, &field("password"), &field("publicKey"));
+    if inner.answers_to_lose > 0 {
+        inner.answers_to_lose -= 1;
+        return refuse(Status::ServiceUnavailable, "");
+    }
     agree("注册成功", &json!({"id": id, "username": username}))
 }
 

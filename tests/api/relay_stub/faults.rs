@@ -8,6 +8,16 @@ impl Relay {
         self.inner().lose_messages = lose;
     }
 
+    /// The next registration succeeds, but its answer does not say so.
+    pub(crate) fn lose_answer(&self) {
+        self.inner().answers_to_lose += 1;
+    }
+
+    /// There is no such user any longer.
+    pub(crate) fn forget(&self, username: &str) {
+        self.inner().users.remove(username);
+    }
+
     /// The next message is answered with these words and not stored.
     pub(crate) fn refuse_message(&self, words: &'static str) {
         self.inner().refusal = Some(words);

@@ -1,12 +1,13 @@
-//! What came to somebody since a record, for who lost their link.
+//! What may be asked besides the records: what came to somebody since a record, and one user's key.
 
+use rocket::http::Status;
 use rocket::{Route, get, routes};
 use serde_json::{Value, json};
 
-use super::{Caller, Relay, Reply, Stub, agree};
+use super::{Caller, Relay, Reply, Stub, agree, refuse};
 
 pub(super) fn routes() -> Vec<Route> {
-    routes![received]
+    routes![received, public_key]
 }
 
 impl Relay {
@@ -32,4 +33,15 @@ fn received(stub: &Stub, caller: Caller, after: Option<i64>) -> Reply {
         .last()
         .map_or(json!(after), |last| last["id"].clone());
     agree("ok", &json!({"records": records, "last": last}))
+}
+
+#[expect(non_snake_case, reason = "the published name of the parameter")]
+#[get("/publicKey?<userId>")]
+fn public_key(stub: &Stub, _caller: Caller, userId: i64) -> Reply {
+    let inner = stub.lock().expect("the relay");
+    let mut users = inner.users.iter();
+    match users.find(|(_, user)| user.id == userId) {
+        Some((username, user)) => agree("ok", &inner.listed(username, user)),
+        None => refuse(Status::NotFound, "用户不存在"),
+    }
 }

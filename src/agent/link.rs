@@ -98,6 +98,7 @@ async fn open(session: &Session) -> Result<Socket> {
             .events
             .publish(&serde_json::json!({"type": "server_key_changed"}));
     }
+    session.meet_unvouched().await;
     // Before the socket is read, so that what was missed comes before what comes live.
     session.deliver_missed().await?;
     if session.conversations().outbox.is_unsettled() {

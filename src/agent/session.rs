@@ -188,7 +188,18 @@ impl Session {
             }
             answer => answer?,
         };
-        self.conversations().meet(&listed)
+        self.conversations().meet(&listed, Instant::now())
+    }
+
+    /// Asks again for whom the server vouches now: no roster tells that of those who are away.
+    pub(super) async fn meet_unvouched(&self) {
+        let unvouched = self.conversations().unvouched();
+        for peer in unvouched {
+            if let Err(error) = self.meet(peer).await {
+                tracing::debug!(user = self.id, peer, %error, "what waits for a key still does");
+            }
+        }
+        self.outgoing.notify_one();
     }
 
     /// The history with `peer`, opened; marks it as seen.

@@ -283,6 +283,49 @@ fn a_changed_server_key_vouches_for_nobody_new_until_it_is_accepted() {
     assert_eq!(server["changed"], Value::Null);
 }
 
+/// A relay whose key has changed, and somebody absent for whom Alice's text waits since then.
+fn waiting_for_the_servers_key(relay: &Relay, agent: &Agent) -> (i64, Puppet) {
+    let bob = relay.puppet("bob");
+    bob.set_online(false);
+    let alice = agent.person("alice");
+    let stream = agent.stream();
+    relay.change_server_key();
+    stream.next(|event| event["type"] == "server_key_changed");
+    stream.next(|event| event["state"] == "connected");
+    alice.send(bob.id, "letter");
+    (alice.id, bob)
+}
+
+fn accept_server_key(agent: &Agent) {
+    let server = good(agent.get("/api/me"))["server"].clone();
+    let body = json!({"fingerprint": server["changed"]["new"]});
+    good(agent.post("/api/server/accept", &body));
+}
+
+#[test]
+fn what_waits_for_somebody_absent_goes_out_when_the_servers_key_is_accepted() {
+    let relay = Relay::start();
+    let mut agent = Agent::start(&relay.url);
+    let (alice, bob) = waiting_for_the_servers_key(&relay, &agent);
+    agent.restart();
+    agent.login("alice");
+    assert_eq!(relay.frames(alice, bob.id), [] as [Value; 0]);
+    accept_server_key(&agent);
+    assert_eq!(bob.open(&relay.frame(alice, bob.id, is_message)), "letter");
+}
+
+#[test]
+fn a_servers_key_accepted_without_a_link_releases_what_waits_once_there_is_one() {
+    let relay = Relay::start();
+    let agent = Agent::start(&relay.url);
+    let (alice, bob) = waiting_for_the_servers_key(&relay, &agent);
+    relay.set_down(true);
+    accept_server_key(&agent);
+    relay.set_down(false);
+    assert_eq!(bob.open(&relay.frame(alice, bob.id, is_message)), "letter");
+    assert_eq!(relay.records().len(), 1);
+}
+
 #[test]
 fn everybody_sees_the_same_fingerprint_of_a_user() {
     let relay = Relay::start();

@@ -68,13 +68,21 @@ impl Conversations {
         }
     }
 
-    /// Takes the key of somebody who is not on the roster, or doubts it.
+    /// Those whose texts wait since the server does not vouch for their key.
+    pub(in crate::agent) fn unvouched(&self) -> Vec<UserId> {
+        let is_unvouched = |peer: &&UserId| self.doubts.get(peer) == Some(&Doubt::Unvouched);
+        self.kept.keys().filter(is_unvouched).copied().collect()
+    }
+
+    /// Takes the key of somebody who is not on the roster, or doubts it. If it is in order, what
+    /// waited for that goes to the outbox.
     ///
     /// Errors: [`Error::NoKey`] if they have none that is of use.
-    pub(in crate::agent) fn meet(&mut self, listed: &Listed) -> Result<()> {
+    pub(in crate::agent) fn meet(&mut self, listed: &Listed, now: Instant) -> Result<()> {
         if self.judge(listed) {
             self.save();
         }
+        self.settle_doubt(listed.id, now);
         let has_key = listed.public_key.as_deref().and_then(PublicKey::from_pem);
         has_key.map(|_| ()).ok_or(Error::NoKey)
     }
@@ -86,7 +94,7 @@ impl Conversations {
         news
     }
 
-    /// Judges everybody again after the server's key was accepted.
+    /// Judges everybody online again after the server's key was accepted.
     pub(in crate::agent) fn judge_again(&mut self, now: Instant) {
         let list = self.roster.values().cloned().collect();
         self.roster(list, now);

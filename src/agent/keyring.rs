@@ -1,8 +1,6 @@
-//! Keys at rest: one directory per server, one below it per user.
+//! One user's keys at rest, in a directory that `home` finds.
 //!
 //! ```text
-//! <data dir>/<digest of the server's URL>/server.json              its URL and pinned public key
-//! <data dir>/<digest of the server's URL>/<digest of the name>/
 //!     key.json        PKCS#8, sealed under the vault key, which is sealed under Argon2id of the
 //!                     password: another password changes this one file
 //!     key.new.json    the same, while a registration is under way
@@ -10,8 +8,7 @@
 //!     held.sealed     texts that wait until a peer's key is trusted, sealed under the vault key
 //! ```
 //!
-//! Directories are 0700, files 0600 and replaced as a whole. Names of files are digests: no
-//! username reaches the file system. Nothing here talks to anybody.
+//! Nothing here talks to anybody.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -20,10 +17,8 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use rustix::fs::Access;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use unicode_normalization::UnicodeNormalization;
 
 use super::crypto::{self, AesKey, KdfCost, PrivateKey};
 use super::error::{Error, Result};
@@ -32,56 +27,6 @@ use super::wire::UserId;
 
 /// AES keys kept per peer: enough for years of restarts, and a bound for a peer who floods.
 const KEYS_KEPT: usize = 1_000;
-
-/// One server's part of the data directory.
-#[derive(Debug, Clone)]
-pub(super) struct Home {
-    dir: PathBuf,
-    url: String,
-}
-
-#[derive(Serialize, Deserialize)]
-struct ServerFile {
-    url: String,
-    public_key: String,
-}
-
-impl Home {
-    /// Opens (and makes) the part for the server at `url`.
-    ///
-    /// Errors: it cannot be made, or not be written to.
-    pub(super) fn open(data_dir: &Path, url: &str) -> std::io::Result<Self> {
-        let dir = data_dir.join(crypto::safe_name(url));
-        make_dir(&dir)?;
-        // Else the first login would be the one to fail, and could not say why.
-        rustix::fs::access(&dir, Access::WRITE_OK | Access::EXEC_OK)?;
-        Ok(Self {
-            dir,
-            url: url.to_owned(),
-        })
-    }
-
-    /// The server's public key as pinned at first contact.
-    pub(super) fn server_key(&self) -> Result<Option<String>> {
-        let file: Option<ServerFile> = read_json(&self.dir.join("server.json"))?;
-        Ok(file.map(|file| file.public_key))
-    }
-
-    /// Pins the server's public key.
-    pub(super) fn pin_server_key(&self, pem: &str) -> Result<()> {
-        let file = ServerFile {
-            url: self.url.clone(),
-            public_key: pem.to_owned(),
-        };
-        write_json(&self.dir.join("server.json"), &file)
-    }
-
-    /// In NFC, as the server compares names: every spelling of a name has the same keys.
-    fn user(&self, username: &str) -> PathBuf {
-        let username: String = username.nfc().collect();
-        self.dir.join(crypto::safe_name(&username))
-    }
-}
 
 #[derive(Serialize, Deserialize)]
 struct KeyFile {
@@ -146,13 +91,12 @@ impl Keyring {
     ///
     /// Keys of a registration whose answer was lost are taken over here where there are no others.
     /// Slow: derives a key. Errors: [`Error::LockedKeys`] if the password does not open them.
-    pub(super) fn open(home: &Home, username: &str, password: &str) -> Result<Option<Self>> {
-        let dir = home.user(username);
-        let settled = Self::read(&dir, "key.json", password)?;
+    pub(super) fn open(dir: &Path, password: &str) -> Result<Option<Self>> {
+        let settled = Self::read(dir, "key.json", password)?;
         if settled.is_some() {
             return Ok(settled);
         }
-        let Ok(Some(fresh)) = Self::read(&dir, "key.new.json", password) else {
+        let Ok(Some(fresh)) = Self::read(dir, "key.new.json", password) else {
             return Ok(None);
         };
         fresh.settle()?;
@@ -163,12 +107,8 @@ impl Keyring {
     /// nobody's: only who knows that the server has them may [`Keyring::settle`] them.
     ///
     /// Slow: derives a key.
-    pub(super) fn open_unconfirmed(
-        home: &Home,
-        username: &str,
-        password: &str,
-    ) -> Result<Option<Self>> {
-        match Self::read(&home.user(username), "key.new.json", password) {
+    pub(super) fn open_unconfirmed(dir: &Path, password: &str) -> Result<Option<Self>> {
+        match Self::read(dir, "key.new.json", password) {
             Err(Error::LockedKeys) => Ok(None),
             found => found,
         }
@@ -177,11 +117,10 @@ impl Keyring {
     /// New keys, on disk but not yet the user's: [`Keyring::settle`] or [`Keyring::discard`] them.
     ///
     /// Slow: makes an RSA key and derives another.
-    pub(super) fn create(home: &Home, username: &str, password: &str) -> Result<Self> {
-        let dir = home.user(username);
-        make_dir(&dir)?;
+    pub(super) fn create(dir: &Path, password: &str) -> Result<Self> {
+        make_dir(dir)?;
         let keyring = Self {
-            dir,
+            dir: dir.to_owned(),
             vault: AesKey::generate(),
             private: PrivateKey::generate(),
             peers: BTreeMap::new(),
@@ -262,6 +201,11 @@ impl Keyring {
             private,
             peers,
         }))
+    }
+
+    /// Where the keys are.
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// The user's private key.

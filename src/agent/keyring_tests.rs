@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
+use crate::agent::home::Home;
 
 fn files_under(dir: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
@@ -22,12 +23,13 @@ fn keys_and_peers_come_back_with_the_password_alone() {
     let data = tempfile::tempdir().expect("a directory");
     let home = Home::open(data.path(), "http://127.0.0.1:5000").expect("a home");
     assert!(
-        Keyring::open(&home, "alice", "p")
+        Keyring::open(&home.unclaimed("alice").expect("a directory"), "p")
             .expect("no keys")
             .is_none()
     );
 
-    let mut keyring = Keyring::create(&home, "alice", "p").expect("keys");
+    let mut keyring =
+        Keyring::create(&home.unclaimed("alice").expect("a directory"), "p").expect("keys");
     keyring.settle().expect("settled");
     let (old, new) = (AesKey::generate(), AesKey::generate());
     keyring.peer_mut(7).public_key = Some("pem".into());
@@ -36,12 +38,12 @@ fn keys_and_peers_come_back_with_the_password_alone() {
     assert!(!keyring.use_key(7, &new, Use::Chosen));
     keyring.save().expect("saved");
 
-    let again = Keyring::open(&home, "alice", "p").expect("opens");
+    let again = Keyring::open(&home.unclaimed("alice").expect("a directory"), "p").expect("opens");
     let again = again.expect("is there");
     assert_eq!(again.private().to_der(), keyring.private().to_der());
     assert_eq!(again.keys_with(7), [new, old]);
     assert_eq!(again.peers()[&7].public_key.as_deref(), Some("pem"));
-    let wrong = Keyring::open(&home, "alice", "q");
+    let wrong = Keyring::open(&home.unclaimed("alice").expect("a directory"), "q");
     assert!(matches!(wrong, Err(Error::LockedKeys)), "{wrong:?}");
 }
 
@@ -51,10 +53,11 @@ fn no_name_leaves_the_directory_and_no_file_is_open_to_others() {
     let home = Home::open(&data.path().join("inner"), "http://a/../b").expect("a home");
     let long = "长".repeat(200);
     for name in ["../../evil", "a/b", ".", "\"'\\", "\0", long.as_str()] {
-        let keyring = Keyring::create(&home, name, "p").expect("keys");
+        let keyring =
+            Keyring::create(&home.unclaimed(name).expect("a directory"), "p").expect("keys");
         keyring.settle().expect("settled");
         keyring.save().expect("saved");
-        let again = Keyring::open(&home, name, "p").expect("opens");
+        let again = Keyring::open(&home.unclaimed(name).expect("a directory"), "p").expect("opens");
         assert!(again.is_some(), "{name:?}");
     }
     home.pin_server_key("pem").expect("pinned");
@@ -71,7 +74,8 @@ fn no_name_leaves_the_directory_and_no_file_is_open_to_others() {
 fn nothing_on_disk_tells_a_key_without_the_password() {
     let data = tempfile::tempdir().expect("a directory");
     let home = Home::open(data.path(), "http://a").expect("a home");
-    let mut keyring = Keyring::create(&home, "alice", "p").expect("keys");
+    let mut keyring =
+        Keyring::create(&home.unclaimed("alice").expect("a directory"), "p").expect("keys");
     keyring.settle().expect("settled");
     let key = AesKey::generate();
     keyring.use_key(7, &key, Use::Agreed);
@@ -92,23 +96,27 @@ fn nothing_on_disk_tells_a_key_without_the_password() {
 fn a_refused_registration_leaves_older_keys_alone() {
     let data = tempfile::tempdir().expect("a directory");
     let home = Home::open(data.path(), "http://a").expect("a home");
-    let mine = Keyring::create(&home, "alice", "p").expect("keys");
+    let mine = Keyring::create(&home.unclaimed("alice").expect("a directory"), "p").expect("keys");
     mine.settle().expect("settled");
-    let other = Keyring::create(&home, "alice", "q").expect("keys");
+    let other = Keyring::create(&home.unclaimed("alice").expect("a directory"), "q").expect("keys");
     other.discard().expect("discarded");
     assert!(matches!(
-        Keyring::open(&home, "alice", "q"),
+        Keyring::open(&home.unclaimed("alice").expect("a directory"), "q"),
         Err(Error::LockedKeys)
     ));
-    assert!(Keyring::open(&home, "alice", "p").expect("opens").is_some());
+    assert!(
+        Keyring::open(&home.unclaimed("alice").expect("a directory"), "p")
+            .expect("opens")
+            .is_some()
+    );
 }
 
 #[test]
 fn keys_of_a_registration_whose_answer_was_lost_are_found() {
     let data = tempfile::tempdir().expect("a directory");
     let home = Home::open(data.path(), "http://a").expect("a home");
-    let fresh = Keyring::create(&home, "alice", "p").expect("keys");
-    let found = Keyring::open(&home, "alice", "p").expect("opens");
+    let fresh = Keyring::create(&home.unclaimed("alice").expect("a directory"), "p").expect("keys");
+    let found = Keyring::open(&home.unclaimed("alice").expect("a directory"), "p").expect("opens");
     let found = found.expect("is there");
     assert_eq!(found.private().to_der(), fresh.private().to_der());
 }
@@ -117,20 +125,22 @@ fn keys_of_a_registration_whose_answer_was_lost_are_found() {
 fn unconfirmed_keys_never_replace_others_by_themselves() {
     let data = tempfile::tempdir().expect("a directory");
     let home = Home::open(data.path(), "http://a").expect("a home");
-    let mine = Keyring::create(&home, "alice", "p").expect("keys");
+    let mine = Keyring::create(&home.unclaimed("alice").expect("a directory"), "p").expect("keys");
     mine.settle().expect("settled");
-    let fresh = Keyring::create(&home, "alice", "q").expect("keys");
+    let fresh = Keyring::create(&home.unclaimed("alice").expect("a directory"), "q").expect("keys");
     for _ in 0..2 {
-        let locked = Keyring::open(&home, "alice", "q");
+        let locked = Keyring::open(&home.unclaimed("alice").expect("a directory"), "q");
         assert!(matches!(locked, Err(Error::LockedKeys)), "{locked:?}");
     }
-    let again = Keyring::open(&home, "alice", "p").expect("opens");
+    let again = Keyring::open(&home.unclaimed("alice").expect("a directory"), "p").expect("opens");
     let der = again.expect("is there").private().to_der();
     assert_eq!(der, mine.private().to_der());
 
-    let none = Keyring::open_unconfirmed(&home, "alice", "p").expect("readable");
+    let none = Keyring::open_unconfirmed(&home.unclaimed("alice").expect("a directory"), "p")
+        .expect("readable");
     assert!(none.is_none());
-    let found = Keyring::open_unconfirmed(&home, "alice", "q").expect("opens");
+    let found = Keyring::open_unconfirmed(&home.unclaimed("alice").expect("a directory"), "q")
+        .expect("opens");
     let der = found.expect("is there").private().to_der();
     assert_eq!(der, fresh.private().to_der());
 }
@@ -139,15 +149,16 @@ fn unconfirmed_keys_never_replace_others_by_themselves() {
 fn another_password_opens_everything_in_its_place() {
     let data = tempfile::tempdir().expect("a directory");
     let home = Home::open(data.path(), "http://a").expect("a home");
-    let mut keyring = Keyring::create(&home, "alice", "p").expect("keys");
+    let mut keyring =
+        Keyring::create(&home.unclaimed("alice").expect("a directory"), "p").expect("keys");
     keyring.settle().expect("settled");
     let key = AesKey::generate();
     keyring.use_key(7, &key, Use::Agreed);
     keyring.save().expect("saved");
     keyring.reseal("q").expect("sealed again");
-    let old = Keyring::open(&home, "alice", "p");
+    let old = Keyring::open(&home.unclaimed("alice").expect("a directory"), "p");
     assert!(matches!(old, Err(Error::LockedKeys)), "{old:?}");
-    let again = Keyring::open(&home, "alice", "q").expect("opens");
+    let again = Keyring::open(&home.unclaimed("alice").expect("a directory"), "q").expect("opens");
     assert_eq!(again.expect("is there").keys_with(7), [key]);
 }
 
@@ -155,7 +166,8 @@ fn another_password_opens_everything_in_its_place() {
 fn keys_sealed_under_the_password_alone_still_open() {
     let data = tempfile::tempdir().expect("a directory");
     let home = Home::open(data.path(), "http://a").expect("a home");
-    let keyring = Keyring::create(&home, "alice", "p").expect("keys");
+    let keyring =
+        Keyring::create(&home.unclaimed("alice").expect("a directory"), "p").expect("keys");
     keyring.settle().expect("settled");
     let (salt, cost) = (crypto::salt(), KdfCost::NEW);
     let vault = crypto::derive("p", &salt, cost).expect("a key");
@@ -166,8 +178,15 @@ fn keys_sealed_under_the_password_alone_still_open() {
         vault: None,
         sealed: crypto::seal(&vault, &keyring.private().to_der()),
     };
-    write_json(&home.user("alice").join("key.json"), &file).expect("written");
-    let again = Keyring::open(&home, "alice", "p").expect("opens");
+    write_json(
+        &home
+            .unclaimed("alice")
+            .expect("a directory")
+            .join("key.json"),
+        &file,
+    )
+    .expect("written");
+    let again = Keyring::open(&home.unclaimed("alice").expect("a directory"), "p").expect("opens");
     let der = again.expect("is there").private().to_der();
     assert_eq!(der, keyring.private().to_der());
 }

@@ -11,6 +11,7 @@
 //! opening    sealed texts to clear ones                crypto   pure functions
 //! link       the socket to the server                  relay    its HTTP API, wire its words
 //! server     the server's pinned key                   keyring  keys at rest, files whole ones
+//! home       whose keys are where
 //! ```
 //!
 //! Source: encommunication. It is no server: one person's machine, a few users at once.
@@ -21,6 +22,7 @@ mod error;
 mod events;
 mod exchange;
 mod files;
+mod home;
 mod keyring;
 mod link;
 mod opening;
@@ -33,7 +35,7 @@ mod wire;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -44,7 +46,8 @@ use tokio_util::sync::CancellationToken;
 use crypto::PublicKey;
 pub use error::{Error, Result};
 use events::Events;
-use keyring::{Home, Keyring};
+use home::Home;
+use keyring::Keyring;
 use relay::{Login, Relay};
 use server::Server;
 use session::Session;
@@ -118,23 +121,30 @@ impl Agent {
     /// says of the new user.
     async fn register(&self, username: &str, password: &str, repassword: &str) -> Result<Value> {
         let _door = self.door.lock().await;
-        let relay = &self.server.relay;
+        let Server { relay, home, .. } = &*self.server;
         let register = async |keyring: &Keyring| {
             let pem = keyring.private().public().to_pem();
-            relay.register(username, password, repassword, &pem).await
+            let registered = relay.register(username, password, repassword, &pem);
+            let registered = registered.await?;
+            // Without an id in the answer the next login tells it.
+            if let Some(id) = wire::read_id(&registered["id"]) {
+                home.claim(keyring.dir(), id)?;
+            }
+            Ok(registered)
         };
-        match self.open_keys(username, password).await {
+        let dir = home.unclaimed(username)?;
+        match open_keys(&dir, password).await {
             Ok(Some(keyring)) => return register(&keyring).await,
             Ok(None) | Err(Error::LockedKeys) => {}
             Err(error) => return Err(error),
         }
         // If they were registered after all, they are not to be overwritten by others.
-        if let Some(earlier) = self.unconfirmed_keys(username, password).await? {
+        if let Some(earlier) = unconfirmed_keys(&dir, password).await? {
             let registered = register(&earlier).await?;
             earlier.settle()?;
             return Ok(registered);
         }
-        let fresh = self.new_keys(username, password).await?;
+        let fresh = new_keys(&dir, password).await?;
         let registered = register(&fresh).await;
         match &registered {
             Ok(_) => fresh.settle()?,
@@ -157,14 +167,16 @@ impl Agent {
         let login = self.server.relay.login(username, password).await?;
         let token = login.token.clone();
         if let Some(session) = self.session(login.id) {
-            session.logged_in_again(&token, password).await;
+            session.logged_in_again(&token, username, password).await;
             return Ok((session, token));
         }
-        let found = match self.open_keys(username, password).await {
+        let home = &self.server.home;
+        let dir = home.user(login.id, username)?;
+        let found = match open_keys(&dir, password).await {
             Err(Error::LockedKeys) => {
                 let confirmed = self.confirmed_keys(&login, username, password).await?;
                 match (confirmed, old_password) {
-                    (None, Some(old)) => self.reseal_keys(username, old, password).await,
+                    (None, Some(old)) => reseal_keys(&dir, old, password).await,
                     (None, None) => Err(Error::LockedKeys),
                     (confirmed, _) => Ok(confirmed),
                 }
@@ -173,8 +185,9 @@ impl Agent {
         };
         let keyring = match found? {
             Some(keyring) => keyring,
-            None => self.keys_elsewhere(username, password).await?,
+            None => keys_elsewhere(&dir, password).await?,
         };
+        home.claim(keyring.dir(), login.id)?;
         let session = Arc::new(Session::new(
             login,
             (username, password),
@@ -211,18 +224,6 @@ impl Agent {
         sessions.values().cloned().collect()
     }
 
-    async fn open_keys(&self, username: &str, password: &str) -> Result<Option<Keyring>> {
-        let home = self.server.home.clone();
-        let (username, password) = (username.to_owned(), password.to_owned());
-        blocking(move || Keyring::open(&home, &username, &password)).await
-    }
-
-    async fn unconfirmed_keys(&self, username: &str, password: &str) -> Result<Option<Keyring>> {
-        let home = self.server.home.clone();
-        let (username, password) = (username.to_owned(), password.to_owned());
-        blocking(move || Keyring::open_unconfirmed(&home, &username, &password)).await
-    }
-
     /// Keys of a registration whose answer was lost, in place of others that the password does not
     /// open: if they are those that the server shows for the user. Without that they would displace
     /// good keys as soon as the account's password becomes the one of a failed registration.
@@ -232,7 +233,18 @@ impl Agent {
         username: &str,
         password: &str,
     ) -> Result<Option<Keyring>> {
-        let Some(keyring) = self.unconfirmed_keys(username, password).await? else {
+        let dir = self.server.home.unclaimed(username)?;
+        // A second try to register has taken them over where there were no others.
+        let settled = match open_keys(&dir, password).await {
+            Err(Error::LockedKeys) => None,
+            found => found?,
+        };
+        let is_settled = settled.is_some();
+        let unconfirmed = match settled {
+            Some(keyring) => Some(keyring),
+            None => unconfirmed_keys(&dir, password).await?,
+        };
+        let Some(keyring) = unconfirmed else {
             return Ok(None);
         };
         let listed = match self.server.relay.listed(&login.token, login.id).await {
@@ -243,40 +255,10 @@ impl Agent {
         if shown.as_ref() != Some(&keyring.private().public()) {
             return Ok(None);
         }
-        keyring.settle()?;
+        if !is_settled {
+            keyring.settle()?;
+        }
         Ok(Some(keyring))
-    }
-
-    /// The keys that `old` opens, sealed under `password` from now on.
-    async fn reseal_keys(
-        &self,
-        username: &str,
-        old: &str,
-        password: &str,
-    ) -> Result<Option<Keyring>> {
-        let keyring = self.open_keys(username, old).await?;
-        let password = password.to_owned();
-        blocking(move || {
-            if let Some(keyring) = &keyring {
-                keyring.reseal(&password)?;
-            }
-            Ok(keyring)
-        })
-        .await
-    }
-
-    async fn new_keys(&self, username: &str, password: &str) -> Result<Keyring> {
-        let home = self.server.home.clone();
-        let (username, password) = (username.to_owned(), password.to_owned());
-        blocking(move || Keyring::create(&home, &username, &password)).await
-    }
-
-    /// Keys for a user who registered with another client: they can write, and read what is
-    /// answered under the AES key they offer, but not what was sealed for their other key.
-    async fn keys_elsewhere(&self, username: &str, password: &str) -> Result<Keyring> {
-        let keyring = self.new_keys(username, password).await?;
-        keyring.settle()?;
-        Ok(keyring)
     }
 
     /// Ends every link, letting what waits go out first.
@@ -295,6 +277,42 @@ impl Agent {
         let guard = self.links.lock();
         guard.expect("nobody panics with the lock held")
     }
+}
+
+async fn open_keys(dir: &Path, password: &str) -> Result<Option<Keyring>> {
+    let (dir, password) = (dir.to_owned(), password.to_owned());
+    blocking(move || Keyring::open(&dir, &password)).await
+}
+
+async fn unconfirmed_keys(dir: &Path, password: &str) -> Result<Option<Keyring>> {
+    let (dir, password) = (dir.to_owned(), password.to_owned());
+    blocking(move || Keyring::open_unconfirmed(&dir, &password)).await
+}
+
+/// The keys that `old` opens, sealed under `password` from now on.
+async fn reseal_keys(dir: &Path, old: &str, password: &str) -> Result<Option<Keyring>> {
+    let keyring = open_keys(dir, old).await?;
+    let password = password.to_owned();
+    blocking(move || {
+        if let Some(keyring) = &keyring {
+            keyring.reseal(&password)?;
+        }
+        Ok(keyring)
+    })
+    .await
+}
+
+async fn new_keys(dir: &Path, password: &str) -> Result<Keyring> {
+    let (dir, password) = (dir.to_owned(), password.to_owned());
+    blocking(move || Keyring::create(&dir, &password)).await
+}
+
+/// Keys for a user who registered with another client: they can write, and read what is answered
+/// under the AES key they offer, but not what was sealed for their other key.
+async fn keys_elsewhere(dir: &Path, password: &str) -> Result<Keyring> {
+    let keyring = new_keys(dir, password).await?;
+    keyring.settle()?;
+    Ok(keyring)
 }
 
 /// Runs what takes long, such as deriving a key, away from the async threads.

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use super::crypto::{self, PublicKey};
 use super::error::{Error, Result};
-use super::keyring::Home;
+use super::home::Home;
 use super::relay::Relay;
 
 /// The server of this agent.

@@ -51,12 +51,18 @@ pub(super) struct Page {
     next: Option<i64>,
 }
 
+/// What the user logged in with last; both may be changed elsewhere.
+#[derive(Clone)]
+struct Credentials {
+    username: String,
+    password: String,
+}
+
 /// A user logged in on this agent.
 pub(super) struct Session {
     pub(super) id: UserId,
-    pub(super) username: String,
     /// To renew the token, which lasts half an hour, for as long as the agent runs.
-    password: Mutex<String>,
+    credentials: Mutex<Credentials>,
     token: tokio::sync::Mutex<String>,
     pub(super) server: Arc<Server>,
     pub(super) events: Events,
@@ -92,8 +98,10 @@ impl Session {
             Conversations::new(login.id, keyring, Arc::clone(&server), events.clone())?;
         Ok(Self {
             id: login.id,
-            username: username.to_owned(),
-            password: Mutex::new(password.to_owned()),
+            credentials: Mutex::new(Credentials {
+                username: username.to_owned(),
+                password: password.to_owned(),
+            }),
             token: tokio::sync::Mutex::new(login.token),
             server,
             events,
@@ -118,15 +126,23 @@ impl Session {
         guard.expect("nobody panics with the lock held")
     }
 
-    /// The user logged in once more: the newer token and password are the better ones.
-    pub(super) async fn logged_in_again(&self, token: &str, password: &str) {
+    /// The user logged in once more: the newer token, name and password are the better ones.
+    pub(super) async fn logged_in_again(&self, token: &str, username: &str, password: &str) {
         token.clone_into(&mut *self.token.lock().await);
-        password.clone_into(&mut self.password());
+        *self.credentials() = Credentials {
+            username: username.to_owned(),
+            password: password.to_owned(),
+        };
     }
 
-    fn password(&self) -> MutexGuard<'_, String> {
-        let guard = self.password.lock();
+    fn credentials(&self) -> MutexGuard<'_, Credentials> {
+        let guard = self.credentials.lock();
         guard.expect("nobody panics with the lock held")
+    }
+
+    /// The name that the user logged in with last.
+    pub(super) fn username(&self) -> String {
+        self.credentials().username.clone()
     }
 
     /// The token to use now.
@@ -138,13 +154,9 @@ impl Session {
     pub(super) async fn renewed_token(&self, refused: &str) -> Result<String> {
         let mut token = self.token.lock().await;
         if *token == refused {
-            let password = self.password().clone();
-            *token = self
-                .server
-                .relay
-                .login(&self.username, &password)
-                .await?
-                .token;
+            let Credentials { username, password } = self.credentials().clone();
+            let login = self.server.relay.login(&username, &password).await?;
+            *token = login.token;
         }
         Ok(token.clone())
     }

@@ -2,11 +2,12 @@
 
 use std::net::TcpListener;
 
+use reqwest::Method;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::agent_world::{Agent, Person, good, refused, wait_for};
-use crate::world::{Setup, World};
+use crate::world::{Reply, Setup, World};
 
 /// Changes the password of `name` elsewhere than at the agent.
 fn change_password(world: &World, name: &str, [from, to]: [&str; 2]) {
@@ -132,6 +133,41 @@ fn keys_of_a_registration_that_failed_never_displace_the_users_own() {
     assert!(words.contains("old_password"), "{words}");
     let body = json!({"username": "alice", "password": "q", "old_password": "p"});
     good(agent.post("/api/login", &body));
+    assert_eq!(alice.texts(alice.id), ["note to self"]);
+}
+
+#[test]
+fn somebody_renamed_elsewhere_keeps_their_keys_and_the_next_of_that_name_gets_others() {
+    let world = World::start();
+    let agent = Agent::start(&world.url(""));
+    agent.register("alice");
+    let body = json!({"username": "alice", "password": "p"});
+    let login = good(agent.post("/api/login", &body));
+    let (id, token) = (&login["id"], login["token"].as_str().expect("a token"));
+    let alice = Person {
+        agent: &agent,
+        id: id.as_i64().expect("a number"),
+    };
+    alice.send(alice.id, "note to self");
+    wait_for(|| (alice.texts(alice.id) == ["note to self"]).then_some(()));
+    let renamed = world.request(Method::PUT, "/api/v1/user/profile");
+    let renamed = renamed
+        .bearer_auth(token)
+        .json(&json!({"username": "alicia"}));
+    assert_eq!(Reply::to(renamed).status, 200);
+
+    // Once while she is logged in, and once anew.
+    for _ in 0..2 {
+        assert_eq!(agent.login("alicia").id, alice.id);
+        let users = good(agent.get("/api/me"))["users"].clone();
+        assert_eq!(users, json!([{"id": alice.id, "username": "alicia"}]));
+        assert_eq!(alice.texts(alice.id), ["note to self"]);
+        good(agent.post("/api/logout", &json!({"id": alice.id})));
+    }
+    let other = agent.person("alice");
+    agent.login("alicia");
+    let print = |id: i64| good(agent.get(&format!("/api/fingerprint?user={id}")));
+    assert_ne!(print(other.id), print(alice.id));
     assert_eq!(alice.texts(alice.id), ["note to self"]);
 }
 

@@ -48,7 +48,7 @@ async fn login(agent: &State<Arc<Agent>>, data: Data<'_>) -> Answer {
         Some(_) => Some(text(&body, "old_password", "旧密码不能为空")?),
     };
     let (session, token) = agent.login(username, password, old_password).await?;
-    let data = json!({"token": token, "id": session.id, "username": session.username});
+    let data = json!({"token": token, "id": session.id, "username": session.username()});
     Ok(Done("登录成功", data))
 }
 
@@ -63,7 +63,7 @@ async fn logout(agent: &State<Arc<Agent>>, data: Data<'_>) -> Answer {
 
 #[get("/me")]
 fn me(agent: &State<Arc<Agent>>) -> Done {
-    let user = |session: &Arc<Session>| json!({"id": session.id, "username": session.username});
+    let user = |session: &Arc<Session>| json!({"id": session.id, "username": session.username()});
     let users: Vec<Value> = agent.everybody().iter().map(user).collect();
     let server = &agent.server;
     ok(json!({

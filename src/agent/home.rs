@@ -1,0 +1,142 @@
+//! One server's part of the data directory, and whose keys are where in it.
+//!
+//! ```text
+//! <data dir>/<digest of the server's URL>/
+//!     server.json           its URL and pinned public key
+//!     users.json            which of the directories is whose, by user id
+//!     <digest of a name>/   one user's keys: see `keyring`
+//! ```
+//!
+//! Directories are 0700, files 0600 and replaced as a whole. Names of files are digests: no
+//! username reaches the file system. Before the first answer of the server a user has no id, so a
+//! directory is made by the name. From then on the id finds it: names change, and others take them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::Access;
+use serde::{Deserialize, Serialize};
+use unicode_normalization::UnicodeNormalization;
+
+use super::crypto;
+use super::error::Result;
+use super::files::{make_dir, read_json, write_json};
+use super::wire::UserId;
+
+/// One server's part of the data directory.
+#[derive(Debug, Clone)]
+pub(super) struct Home {
+    dir: PathBuf,
+    url: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ServerFile {
+    url: String,
+    public_key: String,
+}
+
+/// The name of the directory of each user.
+type Users = BTreeMap<UserId, PathBuf>;
+
+impl Home {
+    /// Opens (and makes) the part for the server at `url`.
+    ///
+    /// Errors: it cannot be made, or not be written to.
+    pub(super) fn open(data_dir: &Path, url: &str) -> std::io::Result<Self> {
+        let dir = data_dir.join(crypto::safe_name(url));
+        make_dir(&dir)?;
+        // Else the first login would be the one to fail, and could not say why.
+        rustix::fs::access(&dir, Access::WRITE_OK | Access::EXEC_OK)?;
+        Ok(Self {
+            dir,
+            url: url.to_owned(),
+        })
+    }
+
+    /// The server's public key as pinned at first contact.
+    pub(super) fn server_key(&self) -> Result<Option<String>> {
+        let file: Option<ServerFile> = read_json(&self.dir.join("server.json"))?;
+        Ok(file.map(|file| file.public_key))
+    }
+
+    /// Pins the server's public key.
+    pub(super) fn pin_server_key(&self, pem: &str) -> Result<()> {
+        let file = ServerFile {
+            url: self.url.clone(),
+            public_key: pem.to_owned(),
+        };
+        write_json(&self.dir.join("server.json"), &file)
+    }
+
+    /// The directory that is made for the first user of the name `username`.
+    ///
+    /// In NFC, as the server compares names: every spelling of a name has the same keys.
+    fn named(&self, username: &str) -> PathBuf {
+        let username: String = username.nfc().collect();
+        self.dir.join(crypto::safe_name(&username))
+    }
+
+    /// The directory of `username` that is nobody's yet, be it there or not.
+    pub(super) fn unclaimed(&self, username: &str) -> Result<PathBuf> {
+        let users = self.users()?;
+        let is_claimed = |dir: &PathBuf| users.values().any(|name| dir.ends_with(name));
+        let mut dir = self.named(username);
+        for number in 2.. {
+            if !is_claimed(&dir) {
+                break;
+            }
+            // No username has a line break and a number behind it.
+            dir = self.named(&format!("{username}\n{number}"));
+        }
+        Ok(dir)
+    }
+
+    /// The directory of the user `id`; if there is none yet, the one they registered with by the
+    /// name `username`.
+    pub(super) fn user(&self, id: UserId, username: &str) -> Result<PathBuf> {
+        match self.users()?.get(&id) {
+            Some(name) => Ok(self.dir.join(name)),
+            None => self.unclaimed(username),
+        }
+    }
+
+    /// The keys in `dir` are those of the user `id` from now on, whatever their name.
+    pub(super) fn claim(&self, dir: &Path, id: UserId) -> Result<()> {
+        let mut users = self.users()?;
+        let name = dir.file_name().expect("every directory of ours has a name");
+        if users.insert(id, name.into()).as_deref() == Some(name.as_ref()) {
+            return Ok(());
+        }
+        write_json(&self.dir.join("users.json"), &users)
+    }
+
+    fn users(&self) -> Result<Users> {
+        Ok(read_json(&self.dir.join("users.json"))?.unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_finds_its_directory_under_every_name_and_nobody_else_is_given_it() {
+        let data = tempfile::tempdir().expect("a directory");
+        let home = Home::open(data.path(), "http://a").expect("a home");
+        let hers = home.unclaimed("alice").expect("readable");
+        assert_eq!(home.user(1, "alice").expect("readable"), hers);
+        home.claim(&hers, 1).expect("claimed");
+        assert_eq!(home.user(1, "alicia").expect("readable"), hers);
+
+        let next = home.user(7, "alice").expect("readable");
+        assert_ne!(next, hers);
+        assert_eq!(home.unclaimed("alice").expect("readable"), next);
+        home.claim(&next, 7).expect("claimed");
+        let again = Home::open(data.path(), "http://a").expect("a home");
+        assert_eq!(again.user(1, "alice").expect("readable"), hers);
+        assert_eq!(again.user(7, "x").expect("readable"), next);
+        let third = again.unclaimed("alice").expect("readable");
+        assert!(third != hers && third != next);
+    }
+}

@@ -36,7 +36,10 @@ impl Agent {
 
     fn start_in(home: TempDir, server: &str) -> Self {
         let (process, url) = launch(home.path(), server);
-        let http = Client::builder().no_proxy().timeout(SOON * 2).build();
+        // Shorter than Rocket keeps a connection: one that it is just closing answers nothing.
+        let idle = Duration::from_secs(2);
+        let http = Client::builder().no_proxy().timeout(SOON * 2);
+        let http = http.pool_idle_timeout(idle).build();
         Self {
             process,
             url,

@@ -1,5 +1,5 @@
-//! The tables, as Diesel sees them. Both back ends share these names and kinds;
-//! `migrations/` says what each column means.
+//! The tables, as Diesel sees them. Both back ends share these names and kinds, but
+//! `read_marks` is SQLite's alone. `migrations/` says what each column means.
 
 diesel::table! {
     users (id) {
@@ -103,7 +103,6 @@ diesel::table! {
 }
 
 diesel::table! {
-    // SQLite only; see `messages::unread`.
     read_marks (user_id) {
         user_id -> BigInt,
         message_id -> BigInt,

@@ -22,14 +22,10 @@ fn files_under(dir: &Path) -> Vec<PathBuf> {
 fn keys_and_peers_come_back_with_the_password_alone() {
     let data = tempfile::tempdir().expect("a directory");
     let home = Home::open(data.path(), "http://127.0.0.1:5000").expect("a home");
-    assert!(
-        Keyring::open(&home.unclaimed("alice").expect("a directory"), "p")
-            .expect("no keys")
-            .is_none()
-    );
+    let dir = home.unclaimed("alice").expect("a directory");
+    assert!(Keyring::open(&dir, "p").expect("no keys").is_none());
 
-    let mut keyring =
-        Keyring::create(&home.unclaimed("alice").expect("a directory"), "p").expect("keys");
+    let mut keyring = Keyring::create(&dir, "p").expect("keys");
     keyring.settle().expect("settled");
     let (old, new) = (AesKey::generate(), AesKey::generate());
     keyring.peer_mut(7).public_key = Some("pem".into());
@@ -38,12 +34,12 @@ fn keys_and_peers_come_back_with_the_password_alone() {
     assert!(!keyring.use_key(7, &new, Use::Chosen));
     keyring.save().expect("saved");
 
-    let again = Keyring::open(&home.unclaimed("alice").expect("a directory"), "p").expect("opens");
+    let again = Keyring::open(&dir, "p").expect("opens");
     let again = again.expect("is there");
     assert_eq!(again.private().to_der(), keyring.private().to_der());
     assert_eq!(again.keys_with(7), [new, old]);
     assert_eq!(again.peers()[&7].public_key.as_deref(), Some("pem"));
-    let wrong = Keyring::open(&home.unclaimed("alice").expect("a directory"), "q");
+    let wrong = Keyring::open(&dir, "q");
     assert!(matches!(wrong, Err(Error::LockedKeys)), "{wrong:?}");
 }
 
@@ -74,8 +70,8 @@ fn no_name_leaves_the_directory_and_no_file_is_open_to_others() {
 fn nothing_on_disk_tells_a_key_without_the_password() {
     let data = tempfile::tempdir().expect("a directory");
     let home = Home::open(data.path(), "http://a").expect("a home");
-    let mut keyring =
-        Keyring::create(&home.unclaimed("alice").expect("a directory"), "p").expect("keys");
+    let dir = home.unclaimed("alice").expect("a directory");
+    let mut keyring = Keyring::create(&dir, "p").expect("keys");
     keyring.settle().expect("settled");
     let key = AesKey::generate();
     keyring.use_key(7, &key, Use::Agreed);
@@ -96,27 +92,22 @@ fn nothing_on_disk_tells_a_key_without_the_password() {
 fn a_refused_registration_leaves_older_keys_alone() {
     let data = tempfile::tempdir().expect("a directory");
     let home = Home::open(data.path(), "http://a").expect("a home");
-    let mine = Keyring::create(&home.unclaimed("alice").expect("a directory"), "p").expect("keys");
+    let dir = home.unclaimed("alice").expect("a directory");
+    let mine = Keyring::create(&dir, "p").expect("keys");
     mine.settle().expect("settled");
-    let other = Keyring::create(&home.unclaimed("alice").expect("a directory"), "q").expect("keys");
+    let other = Keyring::create(&dir, "q").expect("keys");
     other.discard().expect("discarded");
-    assert!(matches!(
-        Keyring::open(&home.unclaimed("alice").expect("a directory"), "q"),
-        Err(Error::LockedKeys)
-    ));
-    assert!(
-        Keyring::open(&home.unclaimed("alice").expect("a directory"), "p")
-            .expect("opens")
-            .is_some()
-    );
+    assert!(matches!(Keyring::open(&dir, "q"), Err(Error::LockedKeys)));
+    assert!(Keyring::open(&dir, "p").expect("opens").is_some());
 }
 
 #[test]
 fn keys_of_a_registration_whose_answer_was_lost_are_found() {
     let data = tempfile::tempdir().expect("a directory");
     let home = Home::open(data.path(), "http://a").expect("a home");
-    let fresh = Keyring::create(&home.unclaimed("alice").expect("a directory"), "p").expect("keys");
-    let found = Keyring::open(&home.unclaimed("alice").expect("a directory"), "p").expect("opens");
+    let dir = home.unclaimed("alice").expect("a directory");
+    let fresh = Keyring::create(&dir, "p").expect("keys");
+    let found = Keyring::open(&dir, "p").expect("opens");
     let found = found.expect("is there");
     assert_eq!(found.private().to_der(), fresh.private().to_der());
 }
@@ -125,22 +116,21 @@ fn keys_of_a_registration_whose_answer_was_lost_are_found() {
 fn unconfirmed_keys_never_replace_others_by_themselves() {
     let data = tempfile::tempdir().expect("a directory");
     let home = Home::open(data.path(), "http://a").expect("a home");
-    let mine = Keyring::create(&home.unclaimed("alice").expect("a directory"), "p").expect("keys");
+    let dir = home.unclaimed("alice").expect("a directory");
+    let mine = Keyring::create(&dir, "p").expect("keys");
     mine.settle().expect("settled");
-    let fresh = Keyring::create(&home.unclaimed("alice").expect("a directory"), "q").expect("keys");
+    let fresh = Keyring::create(&dir, "q").expect("keys");
     for _ in 0..2 {
-        let locked = Keyring::open(&home.unclaimed("alice").expect("a directory"), "q");
+        let locked = Keyring::open(&dir, "q");
         assert!(matches!(locked, Err(Error::LockedKeys)), "{locked:?}");
     }
-    let again = Keyring::open(&home.unclaimed("alice").expect("a directory"), "p").expect("opens");
+    let again = Keyring::open(&dir, "p").expect("opens");
     let der = again.expect("is there").private().to_der();
     assert_eq!(der, mine.private().to_der());
 
-    let none = Keyring::open_unconfirmed(&home.unclaimed("alice").expect("a directory"), "p")
-        .expect("readable");
+    let none = Keyring::open_unconfirmed(&dir, "p").expect("readable");
     assert!(none.is_none());
-    let found = Keyring::open_unconfirmed(&home.unclaimed("alice").expect("a directory"), "q")
-        .expect("opens");
+    let found = Keyring::open_unconfirmed(&dir, "q").expect("opens");
     let der = found.expect("is there").private().to_der();
     assert_eq!(der, fresh.private().to_der());
 }
@@ -149,16 +139,16 @@ fn unconfirmed_keys_never_replace_others_by_themselves() {
 fn another_password_opens_everything_in_its_place() {
     let data = tempfile::tempdir().expect("a directory");
     let home = Home::open(data.path(), "http://a").expect("a home");
-    let mut keyring =
-        Keyring::create(&home.unclaimed("alice").expect("a directory"), "p").expect("keys");
+    let dir = home.unclaimed("alice").expect("a directory");
+    let mut keyring = Keyring::create(&dir, "p").expect("keys");
     keyring.settle().expect("settled");
     let key = AesKey::generate();
     keyring.use_key(7, &key, Use::Agreed);
     keyring.save().expect("saved");
     keyring.reseal("q").expect("sealed again");
-    let old = Keyring::open(&home.unclaimed("alice").expect("a directory"), "p");
+    let old = Keyring::open(&dir, "p");
     assert!(matches!(old, Err(Error::LockedKeys)), "{old:?}");
-    let again = Keyring::open(&home.unclaimed("alice").expect("a directory"), "q").expect("opens");
+    let again = Keyring::open(&dir, "q").expect("opens");
     assert_eq!(again.expect("is there").keys_with(7), [key]);
 }
 
@@ -166,8 +156,8 @@ fn another_password_opens_everything_in_its_place() {
 fn keys_sealed_under_the_password_alone_still_open() {
     let data = tempfile::tempdir().expect("a directory");
     let home = Home::open(data.path(), "http://a").expect("a home");
-    let keyring =
-        Keyring::create(&home.unclaimed("alice").expect("a directory"), "p").expect("keys");
+    let dir = home.unclaimed("alice").expect("a directory");
+    let keyring = Keyring::create(&dir, "p").expect("keys");
     keyring.settle().expect("settled");
     let (salt, cost) = (crypto::salt(), KdfCost::NEW);
     let vault = crypto::derive("p", &salt, cost).expect("a key");
@@ -178,15 +168,8 @@ fn keys_sealed_under_the_password_alone_still_open() {
         vault: None,
         sealed: crypto::seal(&vault, &keyring.private().to_der()),
     };
-    write_json(
-        &home
-            .unclaimed("alice")
-            .expect("a directory")
-            .join("key.json"),
-        &file,
-    )
-    .expect("written");
-    let again = Keyring::open(&home.unclaimed("alice").expect("a directory"), "p").expect("opens");
+    write_json(&dir.join("key.json"), &file).expect("written");
+    let again = Keyring::open(&dir, "p").expect("opens");
     let der = again.expect("is there").private().to_der();
     assert_eq!(der, keyring.private().to_der());
 }

@@ -8,7 +8,6 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use fs4::fs_std::FileExt;
 use quick_cache::sync::Cache;
 use rand::RngCore;
 use tokio::sync::Semaphore;
@@ -199,13 +198,13 @@ pub fn lock_directory(data_dir: &Path) -> Result<fs::File> {
             data_dir.display()
         ))
     })?;
-    match file.try_lock_exclusive() {
-        Ok(true) => Ok(file),
-        Ok(false) => Err(Error::Internal(format!(
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => Err(Error::Internal(format!(
             "another process uses the data directory {}; stop it, or name another --data-dir",
             data_dir.display()
         ))),
-        Err(cause) => Err(cause.into()),
+        Err(fs::TryLockError::Error(cause)) => Err(cause.into()),
     }
 }
 

@@ -5,12 +5,13 @@
 
 use std::path::Path;
 
-use diesel::migration::{Migration, MigrationSource};
 use diesel::prelude::*;
 use diesel::sql_types::Text;
 use diesel::sqlite::Sqlite;
 
-use super::sqlite::{MIGRATIONS, READER_PRAGMAS, cannot_open, open, uri, with_suffix};
+use super::sqlite::{
+    MIGRATIONS, READER_PRAGMAS, cannot_open, known_versions, open, uri, with_suffix,
+};
 use crate::error::{Error, Result};
 
 /// Our first migration. Every sealpost database has it; another program that uses Diesel has
@@ -63,12 +64,10 @@ fn read_origin(connection: &mut SqliteConnection) -> QueryResult<Origin> {
     } else {
         Vec::new()
     };
-    let known = known_versions();
+    let known = known_versions::<Sqlite>(&MIGRATIONS);
+    let is_known = |version: &String| known.contains(&version.as_str().into());
     Ok(if versions.iter().any(|version| version == FIRST_VERSION) {
-        match versions
-            .into_iter()
-            .find(|version| !known.contains(version))
-        {
+        match versions.into_iter().find(|version| !is_known(version)) {
             Some(newer) => Origin::NewerSealpost(newer),
             None => Origin::Sealpost,
         }
@@ -78,15 +77,6 @@ fn read_origin(connection: &mut SqliteConnection) -> QueryResult<Origin> {
     } else {
         Origin::Foreign
     })
-}
-
-fn known_versions() -> Vec<String> {
-    let ours: Vec<Box<dyn Migration<Sqlite>>> = MIGRATIONS
-        .migrations()
-        .expect("the migrations were checked when they were compiled in");
-    ours.iter()
-        .map(|migration| migration.name().version().to_string())
-        .collect()
 }
 
 /// A connection that leaves the file, its log and the directory as they are.

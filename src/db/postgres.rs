@@ -1,10 +1,13 @@
 //! PostgreSQL: each write is a transaction on a pooled connection; the engine groups commits.
 
 use diesel::connection::SimpleConnection;
+use diesel::pg::Pg;
 use diesel::prelude::*;
-use diesel_migrations::{EmbeddedMigrations, embed_migrations};
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 use super::Conn;
+use super::origin::newer;
+use super::sqlite::{known_versions, not_brought_up, run_migrations};
 use crate::error::{Error, Result};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/postgres");
@@ -13,11 +16,18 @@ const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 const MIGRATION_LOCK: i64 = 0x5ea1_9057;
 
 /// Brings the schema up to date; several nodes that start at once wait for one another.
+///
+/// Errors: a database that knows more than this program does.
 pub(super) fn migrate(url: &str) -> Result<()> {
     let mut connection =
         PgConnection::establish(url).map_err(|cause| Error::Internal(cause.to_string()))?;
     connection.batch_execute(&format!("SELECT pg_advisory_lock({MIGRATION_LOCK})"))?;
-    super::sqlite::run_migrations(&mut connection, MIGRATIONS)
+    let known = known_versions::<Pg>(&MIGRATIONS);
+    let applied = connection.applied_migrations().map_err(not_brought_up)?;
+    if let Some(version) = applied.iter().find(|version| !known.contains(version)) {
+        return Err(newer(&version.to_string()));
+    }
+    run_migrations(&mut connection, MIGRATIONS)
 }
 
 /// Whether a server answers at this URL.

@@ -118,47 +118,38 @@ pub(super) fn cannot_open(path: &Path, cause: &ConnectionError) -> Error {
     ))
 }
 
-/// Runs what is missing; refuses a database that knows more than we do.
+/// Runs what is missing. That the database is not newer has been found out before.
 pub(super) fn run_migrations<C, DB>(connection: &mut C, ours: EmbeddedMigrations) -> Result<()>
 where
     DB: diesel::backend::Backend,
     C: MigrationHarness<DB>,
     EmbeddedMigrations: MigrationSource<DB>,
 {
-    if let Some(newer) = newer_version(connection, &ours).map_err(not_brought_up)? {
-        return Err(origin::newer(&newer.to_string()));
-    }
     connection
         .run_pending_migrations(ours)
         .map_err(not_brought_up)?;
     Ok(())
 }
 
-type MigrationProblem = Box<dyn std::error::Error + Send + Sync>;
-
-fn not_brought_up(cause: MigrationProblem) -> Error {
+/// Says what kept the schema from being brought up to date.
+pub(super) fn not_brought_up(cause: Box<dyn std::error::Error + Send + Sync>) -> Error {
     Error::Internal(format!(
         "the database could not be brought up to date: {cause}"
     ))
 }
 
-/// A schema version in the database that this program does not know.
-fn newer_version<C, DB>(
-    connection: &mut C,
-    ours: &EmbeddedMigrations,
-) -> Result<Option<MigrationVersion<'static>>, MigrationProblem>
+/// The schema versions that this program knows.
+pub(super) fn known_versions<DB>(ours: &EmbeddedMigrations) -> Vec<MigrationVersion<'static>>
 where
     DB: diesel::backend::Backend,
-    C: MigrationHarness<DB>,
     EmbeddedMigrations: MigrationSource<DB>,
 {
-    let known: Vec<Box<dyn Migration<DB>>> = ours.migrations()?;
-    let known: Vec<MigrationVersion<'static>> = known
-        .iter()
+    let ours: Vec<Box<dyn Migration<DB>>> = ours
+        .migrations()
+        .expect("the migrations were checked when they were compiled in");
+    ours.iter()
         .map(|migration| migration.name().version().as_owned())
-        .collect();
-    let applied = connection.applied_migrations()?;
-    Ok(applied.into_iter().find(|version| !known.contains(version)))
+        .collect()
 }
 
 /// The last things before the writer's connection goes: one file holds everything again.

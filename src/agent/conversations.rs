@@ -7,13 +7,14 @@
 mod held;
 mod trust;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
 use serde::Serialize;
 use serde_json::json;
 
+use super::arrivals::Arrivals;
 use super::crypto::{self, AesKey, PublicKey};
 use super::error::{Error, Result};
 use super::events::Events;
@@ -37,7 +38,9 @@ pub(super) struct Conversations {
     /// How many texts for each peer are on disk, since their key is not trusted yet.
     kept: BTreeMap<UserId, usize>,
     wrapped: HashMap<UserId, (AesKey, String)>,
-    unread: HashMap<UserId, u64>,
+    pub(super) arrivals: Arrivals,
+    /// Those who wrote and whose names are not known yet.
+    strangers: HashSet<UserId>,
     /// Offers of the last link may be lost: they are repeated with the first roster of this one.
     new_link: bool,
     pub(super) outbox: Outbox,
@@ -62,6 +65,7 @@ impl Conversations {
         server: Arc<Server>,
         events: Events,
     ) -> Result<Self> {
+        let arrivals = Arrivals::from(keyring.arrivals()?);
         let mut conversations = Self {
             own,
             server,
@@ -72,7 +76,8 @@ impl Conversations {
             exchanges: HashMap::new(),
             kept: BTreeMap::new(),
             wrapped: HashMap::new(),
-            unread: HashMap::new(),
+            strangers: arrivals.senders().collect(),
+            arrivals,
             new_link: true,
             outbox: Outbox::default(),
         };
@@ -87,14 +92,12 @@ impl Conversations {
             .map(|(id, listed)| (*id, listed.username.as_str()))
     }
 
-    /// Everybody online or known, without oneself.
+    /// Everybody online or known, and who wrote, without oneself.
     pub(super) fn peers(&self) -> Vec<PeerView> {
-        let mut names: BTreeMap<UserId, &str> = self
-            .keyring
-            .peers()
-            .iter()
-            .map(|(id, peer)| (*id, peer.username.as_str()))
-            .collect();
+        let known = self.keyring.peers().iter();
+        let mut names: BTreeMap<UserId, &str> =
+            self.arrivals.senders().map(|id| (id, "")).collect();
+        names.extend(known.map(|(id, peer)| (*id, peer.username.as_str())));
         names.extend(self.online());
         names.remove(&self.own);
         names
@@ -115,7 +118,7 @@ impl Conversations {
             online: self.roster.contains_key(&id),
             fingerprint: pinned.and_then(crypto::fingerprint),
             changed,
-            unread: self.unread.get(&id).copied().unwrap_or_default(),
+            unread: self.arrivals.unread(id),
         }
     }
 
@@ -124,9 +127,15 @@ impl Conversations {
         self.keyring.keys_with(peer)
     }
 
-    /// The user has seen what `peer` wrote.
-    pub(super) fn seen(&mut self, peer: UserId) {
-        self.unread.remove(&peer);
+    /// Those who wrote and whose names are not known; each is handed out once.
+    pub(super) fn take_strangers(&mut self) -> Vec<UserId> {
+        let strangers = std::mem::take(&mut self.strangers).into_iter();
+        strangers.filter(|id| !self.is_named(*id)).collect()
+    }
+
+    fn is_named(&self, id: UserId) -> bool {
+        let known = self.keyring.peers().get(&id);
+        self.roster.contains_key(&id) || known.is_some_and(|peer| !peer.username.is_empty())
     }
 
     /// The link is new: nothing of the old one's offers can be relied on.
@@ -214,8 +223,8 @@ impl Conversations {
             }
             Opened::NoKey | Opened::Altered => {}
         }
-        if from != self.own {
-            *self.unread.entry(from).or_default() += 1;
+        if from != self.own && self.arrivals.count(from, now) == 1 {
+            self.strangers.insert(from);
         }
         let content = opened.shown();
         self.events.publish_received(from, self.own, &content);
@@ -227,7 +236,20 @@ impl Conversations {
         for peer in peers {
             self.step(peer, |exchange| exchange.tick(now));
         }
-        self.exchanges.values().filter_map(Exchange::due).min()
+        if self.arrivals.due().is_some_and(|due| due <= now) {
+            self.save_arrivals();
+        }
+        let exchanges = self.exchanges.values().filter_map(Exchange::due);
+        exchanges.chain(self.arrivals.due()).min()
+    }
+
+    /// What came and is unread goes to disk, if that has changed.
+    pub(super) fn save_arrivals(&mut self) {
+        if let Some(arrivals) = self.arrivals.take_unsaved()
+            && let Err(error) = self.keyring.save_arrivals(arrivals)
+        {
+            tracing::error!(user = self.own, %error, "what is unread was not saved");
+        }
     }
 
     /// The agent stops: what waits goes to the outbox.

@@ -6,6 +6,7 @@
 //!     key.new.json    the same, while a registration is under way
 //!     peers.sealed    pinned keys and AES keys of peers, sealed under the vault key
 //!     held.sealed     texts that wait until a peer's key is trusted, sealed under the vault key
+//!     arrivals.sealed what has come and is unread, sealed under the vault key
 //! ```
 //!
 //! Nothing here talks to anybody.
@@ -20,6 +21,7 @@ use base64::prelude::BASE64_STANDARD;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::arrivals;
 use super::crypto::{self, AesKey, KdfCost, PrivateKey};
 use super::error::{Error, Result};
 use super::files::{found, make_dir, read_json, sync_dir, write_json, write_whole};
@@ -156,6 +158,7 @@ impl Keyring {
             ("key.json", "key"),
             ("peers.sealed", "peers"),
             ("held.sealed", "held"),
+            ("arrivals.sealed", "arrivals"),
         ];
         for (name, old) in names {
             let kept = self.dir.join(format!("{old}.{aside}.old"));
@@ -280,6 +283,16 @@ impl Keyring {
     /// What [`Keyring::save_held`] wrote last.
     pub(super) fn held(&self) -> Result<BTreeMap<UserId, Vec<String>>> {
         read_sealed(&self.dir.join("held.sealed"), &self.vault)
+    }
+
+    /// Writes what has come and is unread, sealed.
+    pub(super) fn save_arrivals(&self, arrivals: &arrivals::Kept) -> Result<()> {
+        self.write_sealed("arrivals.sealed", arrivals)
+    }
+
+    /// What [`Keyring::save_arrivals`] wrote last.
+    pub(super) fn arrivals(&self) -> Result<arrivals::Kept> {
+        read_sealed(&self.dir.join("arrivals.sealed"), &self.vault)
     }
 
     fn write_sealed(&self, name: &str, value: &impl Serialize) -> Result<()> {

@@ -65,6 +65,7 @@ pub(super) async fn run(session: Arc<Session>) {
         }
     }
     session.link_lost();
+    session.conversations().save_arrivals();
 }
 
 /// The wait before dial number `failures` of a series: doubling, bounded, half of it random.
@@ -101,6 +102,7 @@ async fn open(session: &Session) -> Result<Socket> {
     session.meet_unvouched().await;
     // Before the socket is read, so that what was missed comes before what comes live.
     session.deliver_missed().await?;
+    session.meet_strangers().await;
     if session.conversations().outbox.is_unsettled() {
         sleep(SETTLE.saturating_sub(dialled.elapsed())).await;
         session.repeat_missing().await?;
@@ -143,7 +145,10 @@ async fn read(session: &Session, mut stream: SplitStream<Socket>) -> Result<()> 
     loop {
         let message = timeout(SILENCE, stream.next()).await;
         match message {
-            Ok(Some(Ok(Message::Text(text)))) => session.received(&text)?,
+            Ok(Some(Ok(Message::Text(text)))) => {
+                session.received(&text)?;
+                session.meet_strangers().await;
+            }
             Ok(Some(Ok(Message::Pong(mark)))) => {
                 if let Ok(mark) = mark.try_into() {
                     let mut conversations = session.conversations();

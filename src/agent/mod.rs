@@ -7,6 +7,7 @@
 //! routes     the local HTTP API and the pages, for this machine only
 //! session    one logged-in user: token, history, sending
 //! conversations   who is online, whose key is in doubt, what is on its way
+//! arrivals   what has come and is unread
 //! exchange   how two agents come to share a key        outbox   nothing lost, nothing doubled
 //! opening    sealed texts to clear ones                crypto   pure functions
 //! link       the socket to the server                  relay    its HTTP API, wire its words
@@ -16,6 +17,7 @@
 //!
 //! Source: encommunication. It is no server: one person's machine, a few users at once.
 
+mod arrivals;
 mod conversations;
 mod crypto;
 mod error;
@@ -206,6 +208,8 @@ impl Agent {
         let session = self.sessions().remove(&id);
         session.is_some_and(|session| {
             session.stop.cancel();
+            // Before the link has ended: the user may be back sooner.
+            session.conversations().save_arrivals();
             true
         })
     }

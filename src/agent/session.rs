@@ -21,7 +21,6 @@ use super::opening::Opener;
 use super::relay::{Login, Window};
 use super::server::Server;
 use super::wire::{self, Incoming, Record, UserId};
-use recovery::Heard;
 
 /// In the server's words for what it may take after all when asked later.
 const LATER: &str = "稍后重试";
@@ -69,7 +68,6 @@ pub(super) struct Session {
     public_key: String,
     opener: Opener,
     conversations: Mutex<Conversations>,
-    heard: Mutex<Heard>,
     /// Something is to be written, or is due at another time than before.
     pub(super) outgoing: Notify,
     ready: watch::Sender<bool>,
@@ -108,7 +106,6 @@ impl Session {
             public_key: public.fingerprint(),
             opener,
             conversations: Mutex::new(conversations),
-            heard: Mutex::default(),
             outgoing: Notify::new(),
             ready: watch::Sender::new(false),
             stop,
@@ -206,12 +203,27 @@ impl Session {
     /// Asks again for whom the server vouches now: no roster tells that of those who are away.
     pub(super) async fn meet_unvouched(&self) {
         let unvouched = self.conversations().unvouched();
-        for peer in unvouched {
+        self.meet_all(unvouched).await;
+    }
+
+    /// Learns who those are that wrote without ever having been on a roster.
+    pub(super) async fn meet_strangers(&self) {
+        let strangers = self.conversations().take_strangers();
+        self.meet_all(strangers).await;
+    }
+
+    async fn meet_all(&self, peers: Vec<UserId>) {
+        if peers.is_empty() {
+            return;
+        }
+        for peer in peers {
             if let Err(error) = self.meet(peer).await {
-                tracing::debug!(user = self.id, peer, %error, "what waits for a key still does");
+                tracing::debug!(user = self.id, peer, %error, "nothing new of a peer");
             }
         }
         self.outgoing.notify_one();
+        self.events
+            .publish(&json!({"type": "online", "user": self.id}));
     }
 
     /// The history with `peer`, opened; marks it as seen.
@@ -242,9 +254,10 @@ impl Session {
     fn open_all(&self, peer: UserId, records: Vec<Record>) -> Vec<OpenRecord> {
         let kept = {
             let mut conversations = self.conversations();
-            conversations.seen(peer);
+            conversations.arrivals.seen(peer, Instant::now());
             conversations.keys_with(peer)
         };
+        self.outgoing.notify_one();
         let open = |record: Record| OpenRecord {
             id: record.id,
             from_id: record.from,
@@ -297,7 +310,7 @@ impl Session {
                 content,
                 wrapped,
             }) => {
-                if id.is_none_or(|id| self.heard().came(id)) {
+                if id.is_none_or(|id| self.conversations().arrivals.came(id, now)) {
                     self.message(from, &content, wrapped.as_deref());
                 }
             }
@@ -306,6 +319,8 @@ impl Session {
                 if notice.contains(LATER) {
                     return Err(Error::Busy(notice));
                 }
+                let refused = json!({"type": "refused", "user": self.id, "notice": notice});
+                self.events.publish(&refused);
             }
             None => tracing::warn!(user = self.id, "a frame that is none of the published ones"),
         }

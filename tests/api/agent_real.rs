@@ -86,6 +86,36 @@ fn what_came_before_the_agent_was_back_at_its_server_is_delivered_once() {
 }
 
 #[test]
+fn what_came_while_no_agent_ran_is_unread_at_the_next_login_whoever_wrote_it() {
+    let world = World::start();
+    let server = world.url("");
+    let (mut here, there) = (Agent::start(&server), Agent::start(&server));
+    let bob = there.person("bob");
+    let alice = here.person("alice").id;
+    bob.sees(alice);
+    bob.send(alice, "while she is there");
+    here.login("alice")
+        .peer(bob.id, |shown| shown["unread"] == 1);
+    here.stop();
+    bob.send(alice, "while she is away");
+    world.register("carol").try_send("alice", "?").ok();
+    here.start_again();
+
+    for of_bob in [2, 0] {
+        let alice = here.login("alice");
+        alice.peer(bob.id, |shown| shown["unread"] == of_bob);
+        let carol = alice.shows(|shown| shown["username"] == "carol");
+        assert_eq!(
+            (&carol["unread"], &carol["online"]),
+            (&json!(1), &json!(false))
+        );
+        let texts = ["while she is there", "while she is away"];
+        assert_eq!(alice.texts(bob.id), texts);
+        here.restart();
+    }
+}
+
+#[test]
 fn after_a_password_was_changed_elsewhere_the_old_one_opens_the_keys_once_more() {
     let world = World::start();
     let agent = Agent::start(&world.url(""));

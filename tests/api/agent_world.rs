@@ -52,6 +52,11 @@ impl Agent {
     /// Stops the agent the kind way and starts it with the same key store.
     pub(crate) fn restart(&mut self) {
         self.stop();
+        self.start_again();
+    }
+
+    /// Starts an agent that was stopped, with the same key store.
+    pub(crate) fn start_again(&mut self) {
         let (process, url) = launch(self.home.path(), &self.server);
         (self.process, self.url) = (process, url);
     }
@@ -151,13 +156,16 @@ impl Person<'_> {
 
     /// `peer` as the agent shows them, once they fit.
     pub(crate) fn peer(&self, peer: i64, fits: impl Fn(&Value) -> bool) -> Value {
+        self.shows(|shown| shown["id"] == peer && fits(shown))
+    }
+
+    /// Somebody as the agent shows them, once they fit.
+    pub(crate) fn shows(&self, fits: impl Fn(&Value) -> bool) -> Value {
         let path = format!("/api/peers?user={}", self.id);
         wait_for(|| {
             let data = good(self.agent.get(&path));
             let peers = data["peers"].as_array().expect("a list").clone();
-            peers
-                .into_iter()
-                .find(|shown| shown["id"] == peer && fits(shown))
+            peers.into_iter().find(&fits)
         })
     }
 

@@ -24,22 +24,22 @@ impl Conversations {
     pub(super) fn judge(&mut self, listed: &Listed) -> bool {
         let id = listed.id;
         let shown = listed.public_key.as_deref();
+        let renamed = self.rename(listed);
         let Some((pem, key)) = shown.and_then(|pem| Some((pem, PublicKey::from_pem(pem)?))) else {
-            return false;
+            return renamed;
         };
         let pinned = self.pinned(id).map(str::to_owned);
         let same = |old: &String| old == pem || PublicKey::from_pem(old).as_ref() == Some(&key);
         if pinned.as_ref().is_some_and(same) {
-            return self.clear_doubt(id) | self.rename(listed);
+            return self.clear_doubt(id) | renamed;
         }
         if !self.server.vouches(pem, listed.signature.as_deref()) {
             self.doubts.insert(id, Doubt::Unvouched);
-            return false;
+            return renamed;
         }
         if pinned.is_none() {
             self.doubts.remove(&id);
             self.keyring.peer_mut(id).public_key = Some(pem.to_owned());
-            self.rename(listed);
             return true;
         }
         let doubt = Doubt::Changed(pem.to_owned());
@@ -50,7 +50,7 @@ impl Conversations {
                 .publish(&json!({"type": "key_changed", "user": self.own, "peer": id}));
             return true;
         }
-        false
+        renamed
     }
 
     /// Nothing is in doubt about the key of `id` any longer. True if something is to be saved.

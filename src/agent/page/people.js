@@ -2,7 +2,7 @@
 
 import { listPeers } from "./api.js";
 import { avatar, byId, el, icon } from "./dom.js";
-import { label, say } from "./i18n.js";
+import { label, say, t } from "./i18n.js";
 import { listen } from "./stream.js";
 
 const REFRESH_MS = 200; // Events come in bursts; one look at the list answers them all.
@@ -28,7 +28,7 @@ export function openPeople(me, current, onPeers) {
   async function refresh() {
     timer = null;
     try {
-      peers = sorted((await listPeers(me.id)).peers, current);
+      peers = sorted((await listPeers(me.id)).peers.map(named), current);
     } catch {
       return; // The strip tells that the agent is away; its return refreshes.
     }
@@ -62,6 +62,11 @@ function moveTo(list, index, event) {
   if (!link) return;
   event.preventDefault();
   link.focus();
+}
+
+// Somebody wrote of whom the server tells nothing.
+function named(peer) {
+  return peer.username ? peer : { ...peer, username: t("userNumber", { id: peer.id }) };
 }
 
 function sorted(peers, current) {

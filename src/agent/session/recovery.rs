@@ -1,8 +1,8 @@
-//! After a lost link: what the server did not keep is sent again, and what came to the user
+//! With a new link: what the server did not keep is sent again, and what came to the user
 //! meanwhile is delivered; neither is doubled.
 
 use std::collections::HashSet;
-use std::sync::MutexGuard;
+use std::time::Instant;
 
 use super::Session;
 use crate::agent::crypto;
@@ -13,39 +13,6 @@ use crate::agent::wire::UserId;
 /// Records looked through per request, and requests, to find what a lost link may have delivered.
 const RECORDS_COMPARED: usize = 50;
 const COMPARISONS: usize = 20;
-
-/// Up to which record a session has heard what was sent to it.
-#[derive(Debug, Default)]
-pub(super) struct Heard {
-    /// The greatest id, once there is one to go on from.
-    last: Option<i64>,
-    /// Ids that were asked for: the new link may bring them as well.
-    asked_for: HashSet<i64>,
-}
-
-impl Heard {
-    /// From where to ask the server on.
-    pub(super) fn last(&self) -> Option<i64> {
-        self.last
-    }
-
-    /// There is a new link: what the old one may still have brought will not come any more.
-    pub(super) fn linked_anew(&mut self) {
-        self.asked_for.clear();
-    }
-
-    /// The server answered with the records `ids`, and is to be asked on from `last`.
-    pub(super) fn asked(&mut self, ids: impl Iterator<Item = i64>, last: i64) {
-        self.asked_for.extend(ids);
-        self.last = Some(last);
-    }
-
-    /// A message came over the link. False if it has been delivered before.
-    pub(super) fn came(&mut self, id: i64) -> bool {
-        self.last = self.last.max(Some(id));
-        !self.asked_for.remove(&id)
-    }
-}
 
 impl Session {
     /// What the server did not keep goes to be sent again.
@@ -85,20 +52,22 @@ impl Session {
         Ok(())
     }
 
-    /// What came to the user since the last link is delivered as if it came live. The first link
-    /// has missed nothing, and only learns from where to ask on.
+    /// What came to the user since the last link, be it of an earlier run, is delivered as if it
+    /// came live. The very first link only learns from where to ask on.
     ///
     /// Errors: [`Error::Unreachable`] if the server cannot be asked now; the next link goes on from
     /// what was delivered.
     pub(in crate::agent) async fn deliver_missed(&self) -> Result<()> {
-        self.heard().linked_anew();
+        self.conversations().arrivals.linked_anew();
         loop {
-            let after = self.heard().last();
+            let after = self.conversations().arrivals.last();
             let Some(received) = self.received_after(after).await? else {
                 return Ok(());
             };
             let ids = received.records.iter().map(|record| record.id);
-            self.heard().asked(ids, received.last);
+            self.conversations()
+                .arrivals
+                .asked(ids, received.last, Instant::now());
             // A server that does not go on would be asked for ever.
             if received.records.is_empty() || Some(received.last) <= after {
                 return Ok(());
@@ -121,36 +90,5 @@ impl Session {
             }
             answer => answer,
         }
-    }
-
-    pub(super) fn heard(&self) -> MutexGuard<'_, Heard> {
-        self.heard.lock().expect("nobody panics with the lock held")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_was_asked_for_is_no_news_when_it_comes_and_everything_else_is() {
-        let mut heard = Heard::default();
-        assert_eq!(heard.last(), None);
-        heard.asked([].into_iter(), 4);
-        assert!(heard.came(6) && heard.came(5), "whatever their order");
-        assert_eq!(heard.last(), Some(6));
-        heard.linked_anew();
-        heard.asked([7, 8].into_iter(), 8);
-        assert!(!heard.came(7) && !heard.came(8));
-        assert!(heard.came(9));
-        assert_eq!(heard.last(), Some(9));
-    }
-
-    #[test]
-    fn a_server_that_went_back_in_time_is_followed() {
-        let mut heard = Heard::default();
-        heard.came(90);
-        heard.asked([].into_iter(), 20);
-        assert_eq!(heard.last(), Some(20));
     }
 }

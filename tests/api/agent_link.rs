@@ -57,6 +57,19 @@ fn a_message_that_the_server_could_not_take_is_sent_again() {
 }
 
 #[test]
+fn the_page_hears_of_a_message_that_the_server_refuses_for_good() {
+    let relay = Relay::start();
+    let agent = Agent::start(&relay.url);
+    let (alice, bob) = acquainted(&relay, &agent);
+    let stream = agent.stream();
+    relay.refuse_message("消息超过 9 字节的上限");
+    alice.send(bob.id, "too long");
+    let refused = stream.next(|event| event["type"] == "refused");
+    assert_eq!(refused["user"], alice.id);
+    assert_eq!(refused["notice"], "消息超过 9 字节的上限");
+}
+
+#[test]
 fn a_server_that_goes_away_and_returns_is_found_again() {
     let relay = Relay::start();
     let agent = Agent::start(&relay.url);

@@ -107,6 +107,13 @@ test("a message that arrives while its chat is open counts as read", async () =>
   assert.equal(world.unread.get("1<2"), undefined);
 });
 
+test("what the server refuses after all is told on the page", async () => {
+  const { world, ann } = stage;
+  await openChat();
+  world.push({ type: "refused", user: ann.id, notice: "消息超过 9 字节的上限" });
+  await shows("#problem", "too long");
+});
+
 test("Enter sends, Shift+Enter starts a line, and an input method's Enter does neither", async () => {
   const { world, page } = stage;
   await openChat();

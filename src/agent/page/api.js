@@ -84,7 +84,7 @@ const known = [
   [/不一致/, "passwordsDiffer"],
   [/未就绪/, "errNotReady"],
   [/没有可用的公钥/, "errNoKey"],
-  [/(过大|太大|过长)/, "textTooLong"],
+  [/(过大|太大|过长|字节的上限)/, "textTooLong"],
   [/(无法连接|连接失败|不可用)/, "errServer"],
 ];
 

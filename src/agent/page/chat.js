@@ -1,6 +1,6 @@
 // The page of one chat: whom it is with, its messages, writing, and the people beside it.
 
-import { actingUser, explain, records } from "./api.js";
+import { ApiError, actingUser, explain, records } from "./api.js";
 import { spoken } from "./bubble.js";
 import { openComposer } from "./composer.js";
 import { avatar, byId, el } from "./dom.js";
@@ -59,14 +59,18 @@ async function load(limit, before) {
 /** Fetches the newest records and shows what is missing. */
 async function catchUp(limit = pageSize) {
   catchUpTimer = null;
-  const problem = byId("problem");
   try {
     log.merge(await load(limit));
-    problem.hidden = true;
+    byId("problem").hidden = true;
   } catch (error) {
-    problem.textContent = explain(error);
-    problem.hidden = false;
+    showProblem(error);
   }
+}
+
+function showProblem(error) {
+  const problem = byId("problem");
+  problem.textContent = explain(error);
+  problem.hidden = false;
 }
 
 function catchUpSoon(wait) {
@@ -80,6 +84,9 @@ function onEvent(event) {
     if (event.user !== me.id) return;
     composer.linked(event.state === "connected");
     if (event.state === "connected") catchUpSoon(500);
+  } else if (event.type === "refused") {
+    // The server did not take what was shown as sent; it does not say which message that was.
+    if (event.user === me.id) showProblem(new ApiError(400, event.notice));
   } else if (event.type === "sent") {
     const here = event.fromId === me.id && event.toId === peer.id;
     if (here && !composer.claimEcho(event.content)) receive(event);

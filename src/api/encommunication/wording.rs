@@ -140,8 +140,8 @@ pub(super) fn wording(error: &Error) -> (Status, String) {
         | Error::SelfContact
         | Error::NotAMember
         | Error::KeyReused => (Status::BadRequest, "请求无法完成"),
-        Error::Db(_) | Error::Pool(_) | Error::Io(_) | Error::Internal(_) => {
-            (Status::InternalServerError, "服务器内部错误")
+        Error::Db(_) | Error::Io(_) | Error::Internal(_) => {
+            (Status::InternalServerError, "服务器内部错误, 请稍后重试")
         }
     };
     (status, text.to_owned())
@@ -154,5 +154,26 @@ fn published(field: &'static str) -> &'static str {
         "content" => "message",
         "aes_key" => "aesKey",
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_may_pass_is_worded_so_that_clients_send_the_frame_again() {
+        let passing = [
+            Error::BUSY,
+            Error::ReadOnly,
+            Error::Internal("a library refused".into()),
+            Error::Io(std::io::Error::other("no file")),
+            Error::Db(diesel::result::Error::NotFound),
+        ];
+        for error in passing {
+            let (_, text) = wording(&error);
+            assert!(text.contains("稍后重试"), "{error}: {text}");
+        }
+        assert!(!wording(&Error::UnknownUser).1.contains("稍后重试"));
     }
 }

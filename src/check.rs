@@ -4,6 +4,8 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use rustix::fs::Access;
+
 use crate::app;
 use crate::config::Config;
 use crate::db::{self, Origin};
@@ -39,9 +41,12 @@ fn problem(text: impl AsRef<str>, advice: impl Into<String>) -> Finding {
 /// Looks at everything, and changes nothing.
 pub fn run(config: &Config) -> Vec<Finding> {
     let mut findings = Vec::new();
+    findings.extend(config.database_url.as_deref().map(postgres));
     if config.data_dir.is_dir() {
         let is_running = lock(config, &mut findings);
-        database(config, &mut findings);
+        if config.database_url.is_none() {
+            database(&db::file_in(&config.data_dir), &mut findings);
+        }
         writable(config, &mut findings);
         private_files(&config.data_dir, &mut findings);
         disk(&config.data_dir, &mut findings);
@@ -54,13 +59,33 @@ pub fn run(config: &Config) -> Vec<Finding> {
             "name another --data-dir",
         ));
     } else {
-        findings.push(ok(format!(
-            "no data yet: {} will be made by `serve`",
-            config.data_dir.display()
-        )));
+        to_be_made(&config.data_dir, &mut findings);
         ports(config, &mut findings);
     }
     findings
+}
+
+/// Whether `serve` could make the directory, and what room it would have.
+fn to_be_made(data_dir: &Path, findings: &mut Vec<Finding>) {
+    let whole = std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_owned());
+    let Some(parent) = whole.ancestors().find(|above| above.exists()) else {
+        return;
+    };
+    let made = if parent.is_dir() {
+        let needed = Access::WRITE_OK | Access::EXEC_OK;
+        rustix::fs::access(parent, needed).map_err(|cause| cause.to_string())
+    } else {
+        Err("it is no directory".into())
+    };
+    let data_dir = data_dir.display();
+    findings.push(match made {
+        Ok(()) => ok(format!("no data yet: {data_dir} will be made by `serve`")),
+        Err(cause) => problem(
+            format!("{data_dir} cannot be made in {}: {cause}", parent.display()),
+            "name another --data-dir",
+        ),
+    });
+    disk(parent, findings);
 }
 
 /// Whether a server is running on this data.
@@ -78,23 +103,22 @@ fn lock(config: &Config, findings: &mut Vec<Finding>) -> bool {
     is_running
 }
 
-fn database(config: &Config, findings: &mut Vec<Finding>) {
-    if let Some(url) = &config.database_url {
-        findings.push(match db::is_reachable(url) {
-            Ok(()) => ok("PostgreSQL answers"),
-            Err(cause) => problem(
-                format!("PostgreSQL: {cause}"),
-                "check database_url and that the server runs",
-            ),
-        });
-        return;
+fn postgres(url: &str) -> Finding {
+    match db::is_reachable(url) {
+        Ok(()) => ok("PostgreSQL answers"),
+        Err(cause) => problem(
+            format!("PostgreSQL: {cause}"),
+            "check database_url and that the server runs",
+        ),
     }
-    let file = db::file_in(&config.data_dir);
+}
+
+fn database(file: &Path, findings: &mut Vec<Finding>) {
     if !file.exists() {
         findings.push(ok("no database yet: `serve` will make it"));
         return;
     }
-    let origin = db::origin(&file);
+    let origin = db::origin(file);
     let is_ours = matches!(origin, Ok(Origin::Sealpost | Origin::NewerSealpost(_)));
     findings.push(match origin {
         Ok(Origin::Sealpost) => ok("the database is of this version or older"),
@@ -113,7 +137,7 @@ fn database(config: &Config, findings: &mut Vec<Finding>) {
         ),
     });
     if is_ours {
-        findings.push(soundness(&file));
+        findings.push(soundness(file));
     }
 }
 
@@ -138,7 +162,7 @@ fn writable(config: &Config, findings: &mut Vec<Finding>) {
         db::file_in(&config.data_dir),
         config.uploads_dir(),
     ] {
-        if let Err(cause) = rustix::fs::access(&path, rustix::fs::Access::WRITE_OK)
+        if let Err(cause) = rustix::fs::access(&path, Access::WRITE_OK)
             && path.exists()
         {
             findings.push(problem(

@@ -225,16 +225,29 @@ fn assert_check_changes_nothing(data_dir: &Path) {
 fn check_says_in_one_line_that_postgresql_does_not_answer() {
     let home = TempDir::new().expect("a temporary directory");
     let url = "postgres://nobody@127.0.0.1:1/nothing";
-    let output = check(home.path(), &["--database-url", url]);
+    for data_dir in [home.path(), &home.path().join("not-yet")] {
+        let output = check(data_dir, &["--database-url", url]);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let said = String::from_utf8_lossy(&output.stdout);
+        let mut lines = said.lines();
+        assert!(
+            lines.any(|line| line.starts_with("PROBLEM PostgreSQL")),
+            "{said}"
+        );
+        let next = lines.next().expect("what to do");
+        assert!(next.trim().starts_with("->"), "{said}");
+    }
+}
+
+#[test]
+fn check_says_that_a_data_directory_cannot_be_made() {
+    let home = TempDir::new().expect("a temporary directory");
+    let file = home.path().join("file");
+    std::fs::write(&file, "").expect("written");
+    let output = check(&file.join("data"), &[]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let said = String::from_utf8_lossy(&output.stdout);
-    let mut lines = said.lines();
-    assert!(
-        lines.any(|line| line.starts_with("PROBLEM PostgreSQL")),
-        "{said}"
-    );
-    let next = lines.next().expect("what to do");
-    assert!(next.trim().starts_with("->"), "{said}");
+    assert!(said.contains("no directory"), "{said}");
 }
 
 fn check(data_dir: &Path, more: &[&str]) -> std::process::Output {

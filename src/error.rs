@@ -100,7 +100,7 @@ pub enum Error {
     #[error("the idempotency key was used for another request")]
     KeyReused,
 
-    /// The store sheds load; nothing was written.
+    /// The store sheds load, or does not answer; nothing was written.
     #[error("busy, try again in {retry_after_secs} s")]
     Busy {
         /// When to try again.
@@ -113,9 +113,6 @@ pub enum Error {
     /// The database failed.
     #[error("database: {0}")]
     Db(DieselError),
-    /// No database connection could be had.
-    #[error("database connection: {0}")]
-    Pool(#[from] r2d2::Error),
     /// A file could not be read or written.
     #[error("file: {0}")]
     Io(#[from] std::io::Error),
@@ -125,6 +122,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// [`Error::Busy`] with no better guess of when.
+    pub(crate) const BUSY: Error = Error::Busy {
+        retry_after_secs: 1,
+    };
+
     /// Shorthand for [`Error::Invalid`].
     pub fn invalid(field: &'static str, problem: impl Into<String>) -> Self {
         Error::Invalid {
@@ -135,10 +137,7 @@ impl Error {
 
     /// True for what is our fault: to be logged, and answered with a fixed text.
     pub fn is_internal(&self) -> bool {
-        matches!(
-            self,
-            Error::Db(_) | Error::Pool(_) | Error::Io(_) | Error::Internal(_)
-        )
+        matches!(self, Error::Db(_) | Error::Io(_) | Error::Internal(_))
     }
 
     /// When the peer should try again, for the errors that pass.
@@ -178,7 +177,38 @@ impl Error {
 }
 
 impl From<DieselError> for Error {
+    /// A database that is full, read-only or not there is for another time, and no fault of ours.
     fn from(cause: DieselError) -> Self {
-        Error::Db(cause)
+        let error = match &cause {
+            DieselError::DatabaseError(kind, info) => match kind {
+                DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand => {
+                    Error::BUSY
+                }
+                DatabaseErrorKind::ReadOnlyTransaction => Error::ReadOnly,
+                _ if says_no_room(info.message()) => Error::ReadOnly,
+                _ => return Error::Db(cause),
+            },
+            DieselError::BrokenTransactionManager => Error::BUSY,
+            _ => return Error::Db(cause),
+        };
+        tracing::error!(%cause, "the database refuses");
+        error
+    }
+}
+
+/// Neither library has a kind of its own for a full disk or a read-only file.
+fn says_no_room(message: &str) -> bool {
+    let words = [
+        "disk is full",
+        "No space left on device",
+        "readonly database",
+    ];
+    words.iter().any(|words| message.contains(words))
+}
+
+impl From<r2d2::Error> for Error {
+    fn from(cause: r2d2::Error) -> Self {
+        tracing::error!(%cause, "no connection to the database was free in time");
+        Error::BUSY
     }
 }

@@ -16,7 +16,7 @@ use diesel::prelude::*;
 use diesel::sql_types::Integer;
 
 use super::sqlite;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// So many pages (of 2 KiB) are copied at once. Rather many: a page that is changed by every other
 /// commit is copied once for all of them.
@@ -41,6 +41,20 @@ struct Shared {
     is_over: AtomicBool,
     /// Set for good when nothing more may be written before the next start.
     failed: Arc<AtomicBool>,
+}
+
+impl Shared {
+    /// A checkpoint came to nothing. If it was for want of room, the next one tries again. Otherwise
+    /// a sync may have failed, and the next one would pass though pages never came to the disk. The
+    /// log still has them, and the next start reads it anew, as long as it does not start over.
+    fn failed_with(&self, cause: &Error) {
+        if matches!(cause, Error::ReadOnly) {
+            tracing::warn!("no room for a checkpoint; the log grows");
+            return;
+        }
+        tracing::error!(%cause, "a checkpoint failed; nothing more is written");
+        self.failed.store(true, Ordering::Release);
+    }
 }
 
 /// How far the log has been copied, in pages.
@@ -93,7 +107,7 @@ impl Checkpoints {
                         break;
                     }
                     if let Err(cause) = prepare(&mut connection, &file, &its_shared) {
-                        tracing::warn!(%cause, "a checkpoint failed; the log grows");
+                        its_shared.failed_with(&cause);
                     }
                 }
             })?;
@@ -112,7 +126,7 @@ impl Checkpoints {
             let is_done = match copy(connection) {
                 Ok(progress) => progress.log < BULK_PAGES || progress.is_bulk_left(),
                 Err(cause) => {
-                    tracing::warn!(%cause, "a checkpoint failed; the log grows");
+                    self.shared.failed_with(&cause.into());
                     true
                 }
             };
@@ -138,21 +152,15 @@ impl Checkpoints {
 }
 
 /// Copies the bulk, if there is one, and syncs the file, after which the writer can do the rest.
-fn prepare(connection: &mut SqliteConnection, file: &File, shared: &Shared) -> QueryResult<()> {
+fn prepare(connection: &mut SqliteConnection, file: &File, shared: &Shared) -> Result<()> {
     let before = look(connection)?;
     if !before.is_bulk_left() {
         return Ok(());
     }
     let after = copy(connection)?;
     // SQLite leaves the sync to whoever copies the last page.
-    if after.checkpointed > before.checkpointed
-        && let Err(cause) = file.sync_data()
-    {
-        // These pages count as moved but may not be on disk. The log still has them, and the next
-        // start reads it anew, as long as it does not start over before.
-        tracing::error!(%cause, "the database file cannot be synced; nothing more is written");
-        shared.failed.store(true, Ordering::Release);
-        return Ok(());
+    if after.checkpointed > before.checkpointed {
+        file.sync_data()?;
     }
     // Where somebody else is at it there is nothing to see: both are -1.
     let is_prepared = after.log >= 0 && !after.is_bulk_left();

@@ -3,7 +3,6 @@
 //! A copy appears under its name only once it is complete, checked and on disk; until then what
 //! was there before stays as it was.
 
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use diesel::prelude::*;
@@ -12,7 +11,8 @@ use diesel::sql_types::Text;
 use super::Conn;
 use super::origin::{Origin, foreign, newer, origin};
 use super::sqlite::{
-    cannot_open, close, integrity_problems, name_of, open, open_for_writing, with_suffix,
+    cannot_open, close, integrity_problems, make_private, name_of, open, open_for_writing,
+    with_suffix,
 };
 use crate::error::{Error, Result};
 
@@ -43,7 +43,7 @@ pub fn backup(source: &Path, target: &Path) -> Result<()> {
     let into = partial
         .to_str()
         .ok_or_else(|| Error::Internal("path is not UTF-8".into()))?;
-    make_private(&partial)?;
+    make_private(&partial).map_err(at(&partial))?;
     let copied = diesel::sql_query("VACUUM INTO ?")
         .bind::<Text, _>(into)
         .execute(&mut connection);
@@ -88,10 +88,12 @@ pub fn restore(source: &Path, target: &Path) -> Result<()> {
     let partial = partial_beside(target);
     remove_if_there(&partial)?;
     let mut backup = std::fs::File::open(source).map_err(at(source))?;
-    std::io::copy(&mut backup, &mut make_private(&partial)?).map_err(at(&partial))?;
-    // Opening it brings it up to date.
-    let finished = open_for_writing(&partial)
-        .map(|connection| close(Conn::Sqlite(connection)))
+    let finished = make_private(&partial)
+        .map_err(at(&partial))
+        .and_then(|mut copy| std::io::copy(&mut backup, &mut copy).map_err(at(&partial)))
+        // Opening it brings it up to date.
+        .and_then(|_| open_for_writing(&partial))
+        .and_then(|connection| close(Conn::Sqlite(connection)))
         .and_then(|()| put_in_place(&partial, target));
     if finished.is_err() {
         remove_log_of(&partial)?;
@@ -176,17 +178,6 @@ fn remove_log_of(path: &Path) -> Result<()> {
 
 fn partial_beside(target: &Path) -> PathBuf {
     with_suffix(target, ".partial")
-}
-
-/// A new, empty file that only its owner may read: verifiers and letters will be in it.
-fn make_private(path: &Path) -> Result<std::fs::File> {
-    let mut options = std::fs::OpenOptions::new();
-    options
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(at(path))
 }
 
 fn remove_if_there(path: &Path) -> Result<()> {

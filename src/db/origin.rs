@@ -9,9 +9,8 @@ use diesel::prelude::*;
 use diesel::sql_types::Text;
 use diesel::sqlite::Sqlite;
 
-use super::sqlite::{
-    MIGRATIONS, READER_PRAGMAS, cannot_open, known_versions, open, uri, with_suffix,
-};
+use super::migrations::known_versions;
+use super::sqlite::{MIGRATIONS, READER_PRAGMAS, cannot_open, open, uri, with_suffix};
 use crate::error::{Error, Result};
 
 /// Our first migration. Every sealpost database has it; another program that uses Diesel has

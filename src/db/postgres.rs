@@ -6,8 +6,8 @@ use diesel::prelude::*;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 use super::Conn;
+use super::migrations::{known_versions, not_brought_up, run_migrations};
 use super::origin::newer;
-use super::sqlite::{known_versions, not_brought_up, run_migrations};
 use crate::error::{Error, Result};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/postgres");
@@ -46,22 +46,6 @@ pub(super) fn write<T>(
     let value = connection.transaction(work)?;
     after(&value);
     Ok(value)
-}
-
-/// A write that changes nothing, yet has to go through: on SQLite a page to the disk, since a
-/// statement that meets no row would pass on a full one.
-pub(super) fn or_sqlite_can_write(connection: &mut Conn) -> Result<()> {
-    use crate::schema::sessions::dsl::{created_at, id, sessions};
-    match connection {
-        Conn::Sqlite(inner) => inner.batch_execute("PRAGMA user_version = 0")?,
-        Conn::Postgres(inner) => {
-            let nobodys = sessions.filter(id.eq(-1_i64));
-            diesel::update(nobodys)
-                .set(created_at.eq(0_i64))
-                .execute(inner)?;
-        }
-    }
-    Ok(())
 }
 
 pub(super) fn size_bytes(connection: &mut Conn) -> Result<u64> {

@@ -1,13 +1,16 @@
 //! The SQLite file: how it is opened, checked and closed.
 
+use std::fs::File;
+use std::io::ErrorKind;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use diesel::connection::SimpleConnection;
-use diesel::migration::{Migration, MigrationSource, MigrationVersion};
 use diesel::prelude::*;
 use diesel::sql_types::Text;
-use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 
+use super::migrations::run_migrations;
 use super::{Conn, log_file, origin};
 use crate::error::{Error, Result};
 
@@ -55,6 +58,13 @@ const CHECKPOINT_PRAGMAS: &str = "
 /// which stays as it was.
 pub(super) fn open_for_writing(path: &Path) -> Result<SqliteConnection> {
     origin::check_may_be_opened(path)?;
+    match make_private(path) {
+        Err(cause) if cause.kind() != ErrorKind::AlreadyExists => {
+            let problem = format!("cannot make the database {}: {cause}", path.display());
+            return Err(Error::Internal(problem));
+        }
+        _ => {}
+    }
     let mut connection = log_file::uri(path)
         .and_then(|uri| open(&uri, WRITER_PRAGMAS))
         .map_err(|cause| cannot_open(path, &cause))?;
@@ -66,6 +76,13 @@ pub(super) fn open_for_writing(path: &Path) -> Result<SqliteConnection> {
     }
     run_migrations(&mut connection, MIGRATIONS)?;
     Ok(connection)
+}
+
+/// A new, empty file that only its owner may read: verifiers and letters will be in it. SQLite
+/// makes its log like it.
+pub(super) fn make_private(path: &Path) -> std::io::Result<File> {
+    let mut options = File::options();
+    options.write(true).create_new(true).mode(0o600).open(path)
 }
 
 pub(super) fn open_for_reading(path: &Path) -> ConnectionResult<SqliteConnection> {
@@ -118,48 +135,19 @@ pub(super) fn cannot_open(path: &Path, cause: &ConnectionError) -> Error {
     ))
 }
 
-/// Runs what is missing. That the database is not newer has been found out before.
-pub(super) fn run_migrations<C, DB>(connection: &mut C, ours: EmbeddedMigrations) -> Result<()>
-where
-    DB: diesel::backend::Backend,
-    C: MigrationHarness<DB>,
-    EmbeddedMigrations: MigrationSource<DB>,
-{
-    connection
-        .run_pending_migrations(ours)
-        .map_err(not_brought_up)?;
-    Ok(())
-}
-
-/// Says what kept the schema from being brought up to date.
-pub(super) fn not_brought_up(cause: Box<dyn std::error::Error + Send + Sync>) -> Error {
-    Error::Internal(format!(
-        "the database could not be brought up to date: {cause}"
-    ))
-}
-
-/// The schema versions that this program knows.
-pub(super) fn known_versions<DB>(ours: &EmbeddedMigrations) -> Vec<MigrationVersion<'static>>
-where
-    DB: diesel::backend::Backend,
-    EmbeddedMigrations: MigrationSource<DB>,
-{
-    let ours: Vec<Box<dyn Migration<DB>>> = ours
-        .migrations()
-        .expect("the migrations were checked when they were compiled in");
-    ours.iter()
-        .map(|migration| migration.name().version().as_owned())
-        .collect()
-}
-
 /// The last things before the writer's connection goes: one file holds everything again.
-pub(super) fn close(connection: Conn) {
-    if let Conn::Sqlite(mut inner) = connection {
-        let outcome = inner.batch_execute("PRAGMA wal_checkpoint(TRUNCATE);");
-        if let Err(cause) = outcome {
-            tracing::warn!(%cause, "the last checkpoint failed; the log beside the database keeps all");
-        }
+pub(super) fn close(mut connection: Conn) -> Result<()> {
+    let outcome = connection.batch_execute("PRAGMA wal_checkpoint(TRUNCATE);");
+    if outcome.is_err() {
+        leave_open(connection);
     }
+    Ok(outcome?)
+}
+
+/// Lets a connection go without closing it. The last one that closes makes a checkpoint and removes
+/// the log, which the next start has to read.
+pub(super) fn leave_open(connection: Conn) {
+    std::mem::forget(connection);
 }
 
 /// The file and its write-ahead log together.

@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 
 use super::boundary::{BEGIN, Boundary, COMMIT, RELEASE, SAVEPOINT, UNDO, execute};
 use super::checkpoints::Checkpoints;
-use super::{Conn, Undo};
+use super::{Conn, Undo, sqlite};
 use crate::error::{Error, Result};
 use crate::model::Instant;
 
@@ -142,9 +142,7 @@ impl Queue {
         sender.try_send(job).map_err(|refused| {
             self.0.figures.waiting.fetch_sub(1, Ordering::Relaxed);
             match refused {
-                TrySendError::Full(_) => Error::Busy {
-                    retry_after_secs: 1,
-                },
+                TrySendError::Full(_) => Error::BUSY,
                 TrySendError::Disconnected(_) => Error::ReadOnly,
             }
         })
@@ -208,11 +206,9 @@ fn run(
     }
     checkpoints.stop();
     if failed.load(Ordering::Acquire) {
-        // Not even closed: the last connection that closes clears the log, which the next start
-        // has to read.
-        std::mem::forget(connection);
-    } else {
-        super::sqlite::close(connection);
+        sqlite::leave_open(connection);
+    } else if let Err(cause) = sqlite::close(connection) {
+        tracing::warn!(%cause, "the last checkpoint failed; the log beside the database keeps all");
     }
 }
 
@@ -247,11 +243,11 @@ fn commit(
         return Batch::Committed;
     };
     tracing::error!(%cause, "a commit failed; nothing in it was acknowledged");
+    // Fails if SQLite has rolled back by itself, which is as good.
     let _ = connection.batch_execute("ROLLBACK");
-    if is_disk_full(&cause) {
-        Batch::Undone
-    } else {
-        Batch::Doubtful
+    match Error::from(cause) {
+        Error::ReadOnly => Batch::Undone,
+        _ => Batch::Doubtful,
     }
 }
 
@@ -270,6 +266,8 @@ fn in_savepoint<T>(
     };
     let released = undone.and_then(|()| execute(connection, Boundary::<RELEASE>));
     match (outcome, released) {
+        // What had no room for this has none for the others.
+        (Err(Error::ReadOnly), _) => (Err(Error::ReadOnly), Transaction::Gone),
         (outcome, Ok(())) => (outcome, Transaction::Open),
         (Ok(_), Err(cause)) => (Err(cause.into()), Transaction::Gone),
         (Err(cause), Err(_)) => {
@@ -291,10 +289,6 @@ fn without_savepoint<T>(
             (Err(Error::ReadOnly), Transaction::Gone)
         }
     }
-}
-
-fn is_disk_full(cause: &diesel::result::Error) -> bool {
-    cause.to_string().contains("disk is full")
 }
 
 #[cfg(test)]

@@ -110,9 +110,16 @@ fn settings_that_cannot_be_meant_are_said_in_one_line() {
             "18446744073709551615",
             "max_connections",
         ),
+        ("ROCKET_WORKERS", "18446744073709551615", "workers"),
+        (
+            "ROCKET_MAX_UPLOAD_BYTES",
+            "18446744073709551615",
+            "max_upload_bytes",
+        ),
     ] {
         let output = program()
-            .args(["serve", "--data-dir"])
+            // Settings are read alike for every command, and this one ends.
+            .args(["check", "--data-dir"])
             .arg(home.path().join("data"))
             .env(name, value)
             .current_dir(home.path())
@@ -144,6 +151,27 @@ fn what_the_server_keeps_is_for_its_user_alone() {
         0,
         "nobody else enters"
     );
+}
+
+#[test]
+fn in_a_directory_that_others_enter_each_file_is_for_its_user_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let home = TempDir::new().expect("a temporary directory");
+    let data_dir = home.path().join("data");
+    std::fs::create_dir(&data_dir).expect("made");
+    let for_all = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(&data_dir, for_all).expect("set");
+    let world = Setup::new().start_on(home, data_dir);
+    world.register("alice");
+    for entry in std::fs::read_dir(world.data_dir()).expect("there") {
+        let entry = entry.expect("readable");
+        let meta = entry.metadata().expect("there");
+        if meta.is_file() && entry.file_name() != "lock" {
+            let for_others = meta.permissions().mode() & 0o077;
+            assert_eq!(for_others, 0, "{}", entry.path().display());
+        }
+    }
 }
 
 #[test]

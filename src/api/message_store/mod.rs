@@ -239,7 +239,7 @@ fn wording(error: &Error) -> (Status, String) {
         | Error::RequestExists
         | Error::SelfContact
         | Error::NotAMember => (Status::BadRequest, "not possible here"),
-        Error::Db(_) | Error::Pool(_) | Error::Io(_) | Error::Internal(_) => (
+        Error::Db(_) | Error::Io(_) | Error::Internal(_) => (
             Status::InternalServerError,
             "internal error; the server's log has the cause",
         ),

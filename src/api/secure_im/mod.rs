@@ -208,7 +208,7 @@ fn wording(error: &Error) -> Failure {
         | Error::RoomNameTaken
         | Error::NotAMember
         | Error::KeyReused => (Status::BadRequest, "此处无法进行该操作"),
-        Error::Db(_) | Error::Pool(_) | Error::Io(_) | Error::Internal(_) => {
+        Error::Db(_) | Error::Io(_) | Error::Internal(_) => {
             (Status::InternalServerError, "Internal Server Error")
         }
     };

@@ -136,6 +136,7 @@ diesel::table! {
         media_type -> Text,
         size_bytes -> BigInt,
         created_at -> BigInt,
+        message_id -> Nullable<BigInt>,
     }
 }
 

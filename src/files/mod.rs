@@ -8,6 +8,7 @@
 mod look;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -19,7 +20,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, BufWriter};
 use crate::app::App;
 use crate::db::{Conn, on_inner};
 use crate::error::{Error, Result};
-use crate::model::{Instant, Message, RoomId, Upload, UploadId, UserId};
+use crate::model::{Instant, MessageId, RoomId, Upload, UploadId, UserId};
 use crate::schema::{room_members, uploads, users};
 pub use look::{clean_file_name, kind_of, media_type_of};
 
@@ -29,6 +30,8 @@ const BUFFER_BYTES: usize = 128 << 10;
 const HEAD_BYTES: usize = 512;
 /// Ends the name of a file that is not complete.
 const PARTIAL: &str = ".partial";
+/// No upload pauses for so long.
+const ABANDONED_AFTER: Duration = Duration::from_secs(86_400);
 
 /// Who may fetch an upload, beside its owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -300,26 +303,23 @@ async fn remove_if(
     Ok(())
 }
 
-/// The slug of the upload that a message hands over: what its content names, if it is of the same
-/// owner for the same person. The content is a URL whose last part is the slug. Content that was
-/// replaced hands over nothing: whoever may write it could name a file of another message.
-pub(crate) fn handed_over(conn: &mut Conn, message: &Message) -> Result<Option<String>> {
-    let slug = message.content.rsplit('/').next().unwrap_or_default();
-    let is_named = is_slug(slug) && message.edited_at.is_none();
-    let Some(recipient) = message.recipient_id.filter(|_| is_named) else {
-        return Ok(None);
-    };
-    let own = uploads::slug
-        .eq(slug)
-        .and(uploads::owner_id.eq(message.sender_id));
-    let meant = uploads::table.filter(own.and(uploads::recipient_id.eq(recipient)));
-    Ok(meant.select(uploads::slug).first(conn).optional()?)
+/// Notes, inside the write that sends it, which message hands an upload over.
+pub(crate) fn hand_over(conn: &mut Conn, upload: UploadId, message: MessageId) -> Result<()> {
+    diesel::update(uploads::table.find(upload))
+        .set(uploads::message_id.eq(message))
+        .execute(conn)?;
+    Ok(())
 }
 
-/// Removes the row of an upload, inside a write; [`remove_bytes`] follows once that is on disk.
-pub(crate) fn remove_row(conn: &mut Conn, slug: &str) -> Result<()> {
-    diesel::delete(uploads::table.filter(uploads::slug.eq(slug))).execute(conn)?;
-    Ok(())
+/// Removes the row of the upload that a message hands over, if there is one, inside the write that
+/// deletes the message; returns its slug, for [`remove_bytes`] once that is on disk.
+pub(crate) fn remove_handed_over(conn: &mut Conn, message: MessageId) -> Result<Option<String>> {
+    let row = uploads::table.filter(uploads::message_id.eq(message));
+    let slug = row.select(uploads::slug).first::<String>(conn).optional()?;
+    if slug.is_some() {
+        diesel::delete(row).execute(conn)?;
+    }
+    Ok(slug)
 }
 
 /// Removes the bytes of an upload that has no row any more, from the directory of uploads.
@@ -331,15 +331,28 @@ fn is_slug(text: &str) -> bool {
     text.len() == 43 && URL_SAFE_NO_PAD.decode(text).is_ok()
 }
 
-/// Removes what was incomplete when the server last stopped. To be called before it serves.
+/// Removes what was incomplete when the server last stopped. To be called before it serves. Nodes
+/// that share a PostgreSQL server share the directory, too: what is younger may be another's.
 pub fn remove_partial(app: &App) -> Result<()> {
-    for entry in std::fs::read_dir(app.config.uploads_dir())? {
+    let is_shared = app.config.database_url.is_some();
+    remove_partial_in(&app.config.uploads_dir(), is_shared)
+}
+
+fn remove_partial_in(directory: &Path, is_shared: bool) -> Result<()> {
+    for entry in std::fs::read_dir(directory)? {
         let path = entry?.path();
-        if path.to_string_lossy().ends_with(PARTIAL) {
+        let is_partial = path.to_string_lossy().ends_with(PARTIAL);
+        if is_partial && (!is_shared || is_abandoned(&path)) {
             remove_file(&path);
         }
     }
     Ok(())
+}
+
+/// Whether nothing has been written to a file for longer than any upload pauses.
+fn is_abandoned(path: &Path) -> bool {
+    let written = path.metadata().and_then(|meta| meta.modified());
+    written.is_ok_and(|written| written.elapsed().is_ok_and(|age| age > ABANDONED_AFTER))
 }
 
 fn remove_file(path: &Path) {

@@ -109,3 +109,21 @@ async fn what_the_last_run_left_half_done_is_removed() {
     assert_eq!(files_in(&app), 1);
     assert!(open_for(&app, None, &whole.slug).await.is_ok());
 }
+
+#[test]
+fn what_another_node_is_writing_is_left_alone_and_what_it_gave_up_is_removed() {
+    let home = tempfile::tempdir().expect("a directory");
+    let of_age = |name: &str, age: Duration| {
+        let file = std::fs::File::create(home.path().join(name)).expect("made");
+        let written = std::time::SystemTime::now() - age;
+        file.set_modified(written).expect("dated");
+    };
+    of_age("under way.partial", Duration::ZERO);
+    of_age("given up.partial", ABANDONED_AFTER * 2);
+    of_age("whole", ABANDONED_AFTER * 2);
+    let count = || std::fs::read_dir(home.path()).expect("there").count();
+    remove_partial_in(home.path(), true).expect("removed");
+    assert_eq!(count(), 2);
+    remove_partial_in(home.path(), false).expect("removed");
+    assert_eq!(count(), 1);
+}

@@ -3,7 +3,7 @@
 use super::{check_content, pair_keys};
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::model::{Instant, Kind, Message, MessageId, RoomId, UserId};
+use crate::model::{Instant, Kind, Message, MessageId, RoomId, UploadId, UserId};
 
 /// The longest idempotency key, in characters (message_store §Messages).
 pub const LONGEST_CLIENT_KEY: usize = 255;
@@ -52,6 +52,8 @@ pub struct Draft {
     pub sender_key: Option<String>,
     /// Makes a retry safe: the same key again is the same message again.
     pub client_key: Option<String>,
+    /// The upload that it hands over, and takes along when it is deleted.
+    pub upload: Option<UploadId>,
     /// The most bytes of content that the API takes.
     pub limit_bytes: u64,
 }
@@ -74,6 +76,7 @@ impl Draft {
             is_encrypted: true,
             sender_key: None,
             client_key: None,
+            upload: None,
             limit_bytes: app.config.max_content_bytes,
         }
     }

@@ -54,8 +54,8 @@ pub async fn send(app: &Arc<App>, draft: Draft) -> Result<Message> {
     };
     let (its_app, hub) = (app.clone(), app.clone());
     let racing = draft.client_key.is_some().then(|| draft.clone());
-    // Without a key there is nothing but inserts of what was checked before.
-    let undo = if racing.is_some() {
+    // As a rule there is nothing but inserts of what was checked before.
+    let undo = if racing.is_some() || draft.upload.is_some() {
         Undo::Work
     } else {
         Undo::Batch
@@ -107,6 +107,9 @@ fn insert(app: &App, conn: &mut Conn, draft: Draft) -> Result<Message> {
         }
         Conn::Postgres(inner) => insert.returning(messages::id).get_result(inner)?,
     };
+    if let Some(upload) = draft.upload {
+        files::hand_over(conn, upload, id)?;
+    }
     if let Some(recipient) = recipient_id {
         receive(conn, id, recipient, sent_at)?;
         note_correspondents(app, conn, draft.sender, recipient)?;
@@ -132,15 +135,13 @@ fn receive(conn: &mut Conn, message: MessageId, recipient: UserId, at: Instant) 
 }
 
 fn note_correspondents(app: &App, conn: &mut Conn, one: UserId, other: UserId) -> Result<()> {
-    if app
-        .caches
-        .correspondents
-        .get(&ordered(one, other))
-        .is_some()
-    {
+    let (low, high) = ordered(one, other);
+    if app.caches.correspondents.get(&(low, high)).is_some() {
         return Ok(());
     }
-    let rows = [(one, other), (other, one)].map(|(user, peer)| {
+    // In one order: two who write to each other for the first time at once would, on PostgreSQL,
+    // each hold the row that the other waits for.
+    let rows = [(low, high), (high, low)].map(|(user, peer)| {
         (
             correspondents::user_id.eq(user),
             correspondents::peer_id.eq(peer),
@@ -187,11 +188,12 @@ fn announce(app: &App, message: &Message, sender: String, room: String) {
     }
 }
 
-/// How many people a user has exchanged direct messages with.
+/// How many other people a user has exchanged direct messages with.
 pub fn count_correspondents(app: &App, user: UserId) -> Result<i64> {
     app.db.read(|conn| {
         Ok(correspondents::table
             .filter(correspondents::user_id.eq(user))
+            .filter(correspondents::peer_id.ne(user))
             .count()
             .get_result(conn)?)
     })
@@ -231,8 +233,7 @@ pub async fn replace(app: &App, user: UserId, id: MessageId, content: String) ->
 }
 
 /// Deletes a message and every permission on it; returns it as it was. The upload that it hands
-/// over goes with it, unless another message between the two hands it over too. Its idempotency
-/// key stays used.
+/// over goes with it. Its idempotency key stays used.
 ///
 /// `action` is what the API asks for: [`Action::Delete`] (owner or admin) or
 /// [`Action::Withdraw`] (owner only). Errors: [`Error::UnknownMessage`], [`Error::Forbidden`].
@@ -242,15 +243,8 @@ pub async fn delete(app: &App, user: UserId, action: Action, id: MessageId) -> R
     let work = move |conn: &mut Conn| {
         let message = may(conn, user, action, id)?;
         retries::keep(conn, id)?;
+        let slug = files::remove_handed_over(conn, id)?;
         diesel::delete(messages::table.find(id)).execute(conn)?;
-        let slug = files::handed_over(conn, &message)?;
-        let slug = match slug {
-            Some(slug) if !is_said_again(conn, &message)? => {
-                files::remove_row(conn, &slug)?;
-                Some(slug)
-            }
-            _ => None,
-        };
         Ok((message, slug))
     };
     let after = move |(message, slug): &(Message, Option<String>)| {
@@ -268,18 +262,6 @@ pub async fn delete(app: &App, user: UserId, action: Action, id: MessageId) -> R
         .write_then(work, after)
         .await
         .map(|(message, _)| message)
-}
-
-/// Whether another message between the same two has the same content. Walks all that they wrote.
-fn is_said_again(conn: &mut Conn, message: &Message) -> Result<bool> {
-    let both = message
-        .recipient_id
-        .and_then(|recipient| pair(message.sender_id, recipient));
-    let same = messages::table
-        .filter(messages::pair.eq(both))
-        .filter(messages::id.ne(message.id))
-        .filter(messages::content.eq(&message.content));
-    Ok(diesel::select(diesel::dsl::exists(same)).get_result(conn)?)
 }
 
 /// Marks a message as read by its recipient, in every API; again is no error.

@@ -99,6 +99,21 @@ fn a_message_deleted_in_one_api_is_gone_from_the_other() {
 }
 
 #[test]
+fn two_who_write_to_each_other_for_the_first_time_at_once_both_succeed() {
+    let world = World::start();
+    for pair in 0..10 {
+        let [one, other] = [format!("one{pair}"), format!("other{pair}")];
+        let names = [one.as_str(), other.as_str()];
+        let people = world.people(names);
+        std::thread::scope(|scope| {
+            for (person, peer) in people.iter().zip([names[1], names[0]]) {
+                scope.spawn(|| person.try_send(peer, "first").ok());
+            }
+        });
+    }
+}
+
+#[test]
 fn a_new_name_stands_on_what_was_sent_and_shared_under_the_old_one() {
     let world = World::start();
     let alice = Someone::new(&world, "alice");

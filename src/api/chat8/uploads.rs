@@ -14,6 +14,7 @@ use std::time::Duration;
 use multer::{Field, Multipart};
 use rocket::Data;
 use rocket::data::{DataStream, ToByteUnit};
+use rocket::http::RawStr;
 use rocket::post;
 use rocket::request::{FromRequest, Outcome, Request};
 use serde::Serialize;
@@ -159,6 +160,7 @@ pub(super) async fn file(
     let draft = Draft {
         kind: files::kind_of(&upload.media_type),
         is_encrypted: false,
+        upload: Some(upload.id),
         ..Draft::direct(app, session.user, sender_name, receiver, url.clone())
     };
     let stored = FileStored {
@@ -235,7 +237,7 @@ impl Form {
             came_out();
             match part.name() {
                 Some("file") if form.file.is_none() => {
-                    let name = unescaped(part.file_name().unwrap_or_default());
+                    let name = file_name(&part);
                     let mut incoming = Incoming::begin(app, limit_bytes).await?;
                     while let Some(bytes) = in_time(part.chunk()).await? {
                         came_out();
@@ -311,6 +313,25 @@ impl AsyncRead for Sips<'_, '_> {
         self.allowance.store(rest, Ordering::Relaxed);
         polled
     }
+}
+
+/// The client's name of a file. Some say what is not ASCII in a parameter of its own (RFC 5987),
+/// which the parser does not know.
+fn file_name(part: &Field<'_>) -> String {
+    if let Some(name) = part.file_name() {
+        return unescaped(name);
+    }
+    let disposition = part.headers().get("content-disposition");
+    let parameters = disposition
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    parameters
+        .split(';')
+        .filter_map(|parameter| parameter.trim().split_once('='))
+        .find(|(key, _)| key.eq_ignore_ascii_case("filename*"))
+        .and_then(|(_, value)| value.splitn(3, '\'').nth(2))
+        .map(|encoded| RawStr::new(encoded).percent_decode_lossy().into_owned())
+        .unwrap_or_default()
 }
 
 /// A file name without the escapes of browsers, which write a `%` itself as it is: these three are

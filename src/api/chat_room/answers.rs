@@ -7,10 +7,11 @@ use super::frame::{NamedRoom, NewRoom, NumberedRoom, RoomList, Saying, UserList}
 use super::reply::{Counts, Frame, Person, Refusal};
 use super::session::Answer;
 use crate::app::App;
+use crate::files;
 use crate::messages::{self, Draft, To};
 use crate::model::{Kind, Room, RoomId, UserId};
 use crate::rooms::{self, Which};
-use crate::{files, users};
+use crate::users;
 
 /// Longer messages are cut, and end in [`CUT_MARK`].
 const LONGEST_CONTENT: usize = 1_000;
@@ -147,6 +148,7 @@ fn draft_of(
         is_encrypted: false,
         sender_key: None,
         client_key: None,
+        upload: None,
         limit_bytes: LONGEST_CONTENT_BYTES,
     }
 }

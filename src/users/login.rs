@@ -119,7 +119,7 @@ pub async fn log_in(
     ip: Option<IpAddr>,
 ) -> Result<(User, tokens::Token)> {
     let Login { user, verifier } = authenticate(app, username, secret, ip).await?;
-    let token = tokens::issue(app, user.id, Some(verifier)).await?;
+    let token = tokens::issue(app, user.id, verifier).await?;
     Ok((user, token))
 }
 

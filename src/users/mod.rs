@@ -9,6 +9,8 @@ pub mod names;
 pub mod password;
 pub mod tokens;
 
+use std::sync::Arc;
+
 use diesel::prelude::*;
 use unicode_normalization::{UnicodeNormalization, is_nfc};
 
@@ -19,6 +21,7 @@ use crate::model::{Instant, Status, User, UserId};
 use crate::schema::users;
 pub use login::{authenticate, change_password, log_in};
 pub use names::{find, id_by_username, username_by_id};
+use tokens::Token;
 
 /// The longest username, in characters.
 const LONGEST_USERNAME: usize = 128;
@@ -105,30 +108,66 @@ pub fn parse_email(text: &str) -> Result<String> {
 ///
 /// Errors: [`Error::UsernameTaken`], [`Error::EmailTaken`], [`Error::Invalid`], [`Error::Busy`].
 pub async fn register(app: &App, registration: Registration) -> Result<User> {
-    let username = parse_username(&registration.username)?;
-    let email = registration.email.as_deref().map(parse_email).transpose()?;
-    keys::check_public_key(registration.public_key.as_deref())?;
-    // Before the costly hash; the insert decides all the same.
-    if find(app, &username)?.is_some() {
-        return Err(Error::UsernameTaken);
-    }
-    let verifier = password::hash(app, registration.secret).await?;
-    let public_key = registration.public_key;
-    app.db
-        .write(move |conn| {
-            let row = (
-                users::username_folded.eq(folded(&username)),
-                users::username.eq(username),
-                users::email.eq(email),
-                users::verifier.eq(verifier),
-                users::public_key.eq(public_key),
-                users::created_at.eq(Instant::now()),
-            );
-            let insert = diesel::insert_into(users::table).values(row);
-            on_inner!(conn, inner => insert.returning(User::as_returning()).get_result(inner))
-                .map_err(taken)
+    let account = Account::of(app, registration).await?;
+    app.db.write(move |conn| account.insert(conn)).await
+}
+
+/// Makes an account and logs it in: both, or neither. Errors: as of [`register`].
+pub async fn register_and_log_in(
+    app: &Arc<App>,
+    registration: Registration,
+) -> Result<(User, Token)> {
+    let account = Account::of(app, registration).await?;
+    let (its_app, caches) = (app.clone(), app.caches.clone());
+    let work = move |conn: &mut Conn| {
+        let user = account.insert(conn)?;
+        let begun = tokens::begin_first(conn, &its_app, user.id)?;
+        Ok((user, begun))
+    };
+    let after = move |(_, begun): &(User, tokens::Begun)| tokens::remember(&caches, begun);
+    let (user, begun) = app.db.write_then(work, after).await?;
+    Ok((user, tokens::hand_out(app, &begun)?))
+}
+
+/// A registration that was checked, its secret hashed.
+struct Account {
+    username: String,
+    email: Option<String>,
+    verifier: String,
+    public_key: Option<String>,
+}
+
+impl Account {
+    async fn of(app: &App, registration: Registration) -> Result<Self> {
+        let username = parse_username(&registration.username)?;
+        let email = registration.email.as_deref().map(parse_email).transpose()?;
+        keys::check_public_key(registration.public_key.as_deref())?;
+        // Before the costly hash; the insert decides all the same.
+        if find(app, &username)?.is_some() {
+            return Err(Error::UsernameTaken);
+        }
+        let verifier = password::hash(app, registration.secret).await?;
+        Ok(Account {
+            username,
+            email,
+            verifier,
+            public_key: registration.public_key,
         })
-        .await
+    }
+
+    fn insert(self, conn: &mut Conn) -> Result<User> {
+        let row = (
+            users::username_folded.eq(folded(&self.username)),
+            users::username.eq(self.username),
+            users::email.eq(self.email),
+            users::verifier.eq(self.verifier),
+            users::public_key.eq(self.public_key),
+            users::created_at.eq(Instant::now()),
+        );
+        let insert = diesel::insert_into(users::table).values(row);
+        on_inner!(conn, inner => insert.returning(User::as_returning()).get_result(inner))
+            .map_err(taken)
+    }
 }
 
 /// Which of the unique columns was taken.
@@ -208,7 +247,7 @@ pub fn count(app: &App) -> Result<i64> {
 }
 
 /// Users whose name contains `text`, whatever the case, or whose e-mail address it is exactly;
-/// never `except`; by username, at most `limit`. Wildcards of LIKE are literal text. Scans.
+/// never `except`; the best matches first, then by username, at most `limit`. Wildcards of LIKE are literal text. Scans.
 pub fn search(app: &App, text: &str, except: UserId, limit: i64) -> Result<Vec<User>> {
     let folded = folded(text);
     // No name is longer, and none has a NUL character, which PostgreSQL would refuse.
@@ -224,14 +263,15 @@ pub fn search(app: &App, text: &str, except: UserId, limit: i64) -> Result<Vec<U
     }
     pattern.push('%');
     app.db.scan(|conn| {
-        let is_match = users::username_folded
-            .like(pattern)
-            .escape('\\')
-            .or(users::email.eq(text.to_lowercase()));
+        let has_text = users::username_folded.like(pattern).escape('\\');
+        let has_address = users::email.eq(text.to_lowercase());
+        // However many names hold the text, who is called so, or has the address, is among them.
+        let is_named_so = users::username.eq(text);
+        let is_nearly = users::username_folded.eq(folded);
         Ok(users::table
             .filter(users::id.ne(except))
-            .filter(is_match.assume_not_null())
-            .order(users::username)
+            .filter(has_text.nullable().or(has_address).assume_not_null())
+            .order((is_named_so.desc(), is_nearly.desc(), users::username))
             .limit(limit)
             .select(User::as_select())
             .load(conn)?)
@@ -242,7 +282,7 @@ pub fn search(app: &App, text: &str, except: UserId, limit: i64) -> Result<Vec<U
 ///
 /// Errors: [`Error::UsernameTaken`], [`Error::EmailTaken`], [`Error::Invalid`].
 pub async fn change_profile(
-    app: &std::sync::Arc<App>,
+    app: &Arc<App>,
     id: UserId,
     change: ProfileChange,
 ) -> Result<(User, User)> {

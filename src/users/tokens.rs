@@ -10,6 +10,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, erro
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
+use super::user_to_change;
 use crate::app::{App, Caches, remembered};
 use crate::db::Conn;
 use crate::error::{Error, Result};
@@ -46,22 +47,39 @@ struct Claims {
     exp: i64,
 }
 
+/// A session and when it began.
+#[derive(Clone, Copy)]
+pub(super) struct Begun {
+    session: Session,
+    at: Instant,
+}
+
 /// A new session and its token. Ends what has expired, so that the table stays small.
 ///
 /// Errors: [`Error::BadCredentials`] if `verifier`, which the secret was checked against, is not
-/// the user's any more; `None` for an account that has just been made.
-pub async fn issue(app: &App, user: UserId, verifier: Option<String>) -> Result<Token> {
-    let (session, now) = draw(app, user);
+/// the user's any more.
+pub(super) async fn issue(app: &App, user: UserId, verifier: String) -> Result<Token> {
+    let begun = draw(app, user);
     let caches = app.caches.clone();
     let work = move |conn: &mut Conn| {
-        begin(conn, session, now, verifier.as_deref())?;
-        diesel::delete(sessions::table.filter(sessions::expires_at.lt(now.0))).execute(conn)?;
+        note_login(conn, user, Some(&verifier))?;
+        enter(conn, begun)?;
+        diesel::delete(sessions::table.filter(sessions::expires_at.lt(begun.at))).execute(conn)?;
         Ok(())
     };
     app.db
-        .write_then(work, move |()| remember(&caches, session))
+        .write_then(work, move |()| remember(&caches, &begun))
         .await?;
-    hand_out(app, session, now)
+    hand_out(app, &begun)
+}
+
+/// The first session of an account, inside the write that makes it; [`remember`] it on its commit
+/// and [`hand_out`] its token.
+pub(super) fn begin_first(conn: &mut Conn, app: &App, user: UserId) -> Result<Begun> {
+    let begun = draw(app, user);
+    note_login(conn, user, None)?;
+    enter(conn, begun)?;
+    Ok(begun)
 }
 
 /// A new session and its token in place of an old session. The old token ends; sockets and what
@@ -70,11 +88,12 @@ pub async fn issue(app: &App, user: UserId, verifier: Option<String>) -> Result<
 ///
 /// Errors: [`Error::InvalidToken`] if the old session has been ended meanwhile.
 pub async fn replace(app: &Arc<App>, old: Session) -> Result<Token> {
-    let (session, now) = draw(app, old.user);
+    let begun = draw(app, old.user);
     let its_app = app.clone();
     let work = move |conn: &mut Conn| {
         // Begins with the user's row, as a change of the password does, which then waits for it.
-        begin(conn, session, now, None)?;
+        user_to_change(conn, old.user)?;
+        enter(conn, begun)?;
         match diesel::delete(sessions::table.find(old.id)).execute(conn)? {
             0 => Err(Error::InvalidToken),
             _ => Ok(()),
@@ -83,32 +102,33 @@ pub async fn replace(app: &Arc<App>, old: Session) -> Result<Token> {
     let after = move |(): &()| {
         // First of all: who begins to listen meanwhile asks again whether the token is good.
         its_app.caches.sessions.remove(&old.id);
-        remember(&its_app.caches, session);
-        its_app.hub.move_session(old.id, session.id);
-        its_app.presence.move_session(old.user, old.id, session.id);
+        remember(&its_app.caches, &begun);
+        let new = begun.session.id;
+        its_app.hub.move_session(old.id, new);
+        its_app.presence.move_session(old.user, old.id, new);
     };
     app.db.write_then(work, after).await?;
-    hand_out(app, session, now)
+    hand_out(app, &begun)
 }
 
-/// A session that is not entered anywhere yet, and when it begins.
-fn draw(app: &App, user: UserId) -> (Session, Instant) {
-    let now = Instant::now();
+/// A session that is not entered anywhere yet.
+fn draw(app: &App, user: UserId) -> Begun {
+    let at = Instant::now();
     let session = Session {
         id: SessionId(rand::thread_rng().gen_range(1..i64::MAX)),
         user,
-        expires_at: now.plus_secs(app.config.token_lifetime_secs),
+        expires_at: at.plus_secs(app.config.token_lifetime_secs),
     };
-    (session, now)
+    Begun { session, at }
 }
 
-/// Enters a session, inside a write, and notes the login.
-fn begin(conn: &mut Conn, session: Session, now: Instant, verifier: Option<&str>) -> Result<()> {
-    note_login(conn, session.user, verifier)?;
+/// Enters a session, inside a write.
+fn enter(conn: &mut Conn, begun: Begun) -> Result<()> {
+    let session = begun.session;
     let row = (
         sessions::id.eq(session.id),
         sessions::user_id.eq(session.user),
-        sessions::created_at.eq(now),
+        sessions::created_at.eq(begun.at),
         sessions::expires_at.eq(session.expires_at),
     );
     diesel::insert_into(sessions::table)
@@ -135,17 +155,18 @@ pub(super) fn note_login(conn: &mut Conn, user: UserId, verifier: Option<&str>) 
 }
 
 /// Remembers a session. To be called on its commit: later, its end might have come before.
-fn remember(caches: &Caches, session: Session) {
+pub(super) fn remember(caches: &Caches, begun: &Begun) {
+    let session = begun.session;
     let found = (session.user, session.expires_at);
     caches.sessions.insert(session.id, found);
 }
 
 /// The token of a session that is on disk.
-fn hand_out(app: &App, session: Session, now: Instant) -> Result<Token> {
+pub(super) fn hand_out(app: &App, begun: &Begun) -> Result<Token> {
     Ok(Token {
-        text: encode(app, session, now)?,
+        text: encode(app, begun)?,
         expires_in_secs: app.config.token_lifetime_secs,
-        session,
+        session: begun.session,
     })
 }
 
@@ -245,11 +266,12 @@ fn find(app: &App, id: SessionId) -> Result<Option<(UserId, Instant)>> {
     })
 }
 
-fn encode(app: &App, session: Session, now: Instant) -> Result<String> {
+fn encode(app: &App, begun: &Begun) -> Result<String> {
+    let session = begun.session;
     let claims = Claims {
         sub: session.user.0.to_string(),
         jti: session.id.0.to_string(),
-        iat: now.0 / 1_000_000,
+        iat: begun.at.0 / 1_000_000,
         exp: session.expires_at.0 / 1_000_000,
     };
     let key = EncodingKey::from_secret(&app.secret);

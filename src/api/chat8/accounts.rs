@@ -52,8 +52,7 @@ pub(super) async fn register(app: &AppState, body: Body) -> Answer {
         secret,
         public_key: None,
     };
-    let user = users::register(app, registration).await?;
-    let token = tokens::issue(app, user.id, None).await?;
+    let (user, token) = users::register_and_log_in(app, registration).await?;
     Ok(success(Registered {
         user_id: user.id.0,
         username: user.username,

@@ -2,14 +2,16 @@
 
 use std::io::Cursor;
 use std::sync::Arc;
+use std::time::Duration;
 
-use rocket::data::{Data, FromData, Outcome as DataOutcome, ToByteUnit};
+use rocket::data::{Data, DataStream, FromData, Outcome as DataOutcome, ToByteUnit};
 use rocket::http::{ContentType, Header, Method, Status};
 use rocket::request::{FromRequest, Outcome, Request};
 use rocket::response::{self, Responder, Response};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use tokio::io::AsyncReadExt;
+use tokio::time::timeout;
 
 use super::object::Object;
 use crate::app::App;
@@ -96,6 +98,9 @@ pub(crate) fn log_if_internal(error: &Error) {
 /// A request body, whatever its Content-Type says; bounded.
 pub(crate) struct Body(Result<Vec<u8>, BodyProblem>);
 
+/// How long a client may be silent in the middle of a body.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// What is wrong with a body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum BodyProblem {
@@ -104,7 +109,7 @@ pub(crate) enum BodyProblem {
         /// The most that is read.
         limit_bytes: u64,
     },
-    /// It ended early.
+    /// It ended early, or did not go on.
     Broken,
     /// Not JSON, or not UTF-8; the text says where.
     Unreadable(String),
@@ -145,21 +150,27 @@ impl<'r> FromData<'r> for Body {
         // What is over the limit is read and dropped, up to as much again: a client that is cut off
         // while it writes never sees the answer.
         let mut stream = data.open((limit_bytes * 2).bytes());
-        let mut bytes = Vec::new();
-        let read = (&mut stream)
-            .take(limit_bytes + 1)
-            .read_to_end(&mut bytes)
-            .await;
-        DataOutcome::Success(Body(match read {
-            Ok(_) if bytes.len() as u64 <= limit_bytes => Ok(bytes),
-            Ok(_) => {
-                // Whether it goes on or breaks off, the answer is the same.
-                let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
-                Err(BodyProblem::TooLarge { limit_bytes })
-            }
-            Err(_) => Err(BodyProblem::Broken),
-        }))
+        DataOutcome::Success(Body(read_body(&mut stream, limit_bytes).await))
     }
+}
+
+async fn read_body(stream: &mut DataStream<'_>, limit_bytes: u64) -> Result<Vec<u8>, BodyProblem> {
+    let mut bytes = Vec::new();
+    let mut first = stream.take(limit_bytes + 1);
+    loop {
+        match timeout(PATIENCE, first.read_buf(&mut bytes)).await {
+            Ok(Ok(0)) => break,
+            Ok(Ok(_)) => {}
+            Ok(Err(_)) | Err(_) => return Err(BodyProblem::Broken),
+        }
+    }
+    if bytes.len() as u64 <= limit_bytes {
+        return Ok(bytes);
+    }
+    // Whether it goes on or breaks off, the answer is the same.
+    let mut nowhere = tokio::io::sink();
+    let _ = timeout(PATIENCE, tokio::io::copy(stream, &mut nowhere)).await;
+    Err(BodyProblem::TooLarge { limit_bytes })
 }
 
 /// Reads a JSON object and says which field is wrong.

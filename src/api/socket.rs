@@ -28,6 +28,10 @@ const PING_EVERY: Duration = Duration::from_secs(30);
 const SILENCE: Duration = Duration::from_secs(90);
 /// How long a close frame may take to leave.
 const PARTING: Duration = Duration::from_secs(1);
+/// The same for a reader who fell behind, and is to know it when it goes on reading.
+const PARTING_WITH_SLOW: Duration = Duration::from_secs(60);
+/// The code for them (RFC 6455's registry: try again later).
+const FELL_BEHIND: u16 = 1013;
 /// How much a peer may still send that has not seen our close frame yet, and for how long.
 const DRAINED_BYTES: u64 = 64 << 20;
 const DRAINED_FOR: Duration = Duration::from_secs(5);
@@ -153,8 +157,15 @@ pub(crate) async fn run<E, R, F>(
             }
             () = &mut expiry => break Some(parting(End::Expired, codes)),
         };
-        if let Err(farewell) = send_all(&mut socket, outgoing, &subscription, codes).await {
-            break farewell;
+        tokio::select! {
+            // In this order: the others are only asked while the first makes no progress.
+            biased;
+            sent = send_all(&mut socket, outgoing) => if sent.is_err() {
+                break None;
+            },
+            // A stuck reader must not keep what has ended.
+            end = subscription.ended() => break Some(parting(end, codes)),
+            () = &mut expiry => break Some(parting(End::Expired, codes)),
         }
     };
     drop(subscription);
@@ -187,20 +198,9 @@ where
     Ok(react(text).await.into_iter().map(Message::Text).collect())
 }
 
-/// Sends, unless the subscription ends meanwhile: a stuck reader must not keep it.
-async fn send_all(
-    socket: &mut Socket,
-    messages: Vec<Message>,
-    subscription: &Subscription,
-    codes: CloseCodes,
-) -> Result<(), Farewell> {
+async fn send_all(socket: &mut Socket, messages: Vec<Message>) -> Result<(), WsError> {
     for message in messages {
-        tokio::select! {
-            // In this order: the second is only asked while the first makes no progress.
-            biased;
-            sent = socket.send(message) => sent.map_err(|_| None)?,
-            end = subscription.ended() => return Err(Some(parting(end, codes))),
-        }
+        socket.send(message).await?;
     }
     Ok(())
 }
@@ -210,7 +210,7 @@ fn parting(end: End, codes: CloseCodes) -> (u16, &'static str) {
         End::SessionEnded => (codes.session_ended, "logged out"),
         End::Replaced => (codes.session_ended, "a newer login took over"),
         End::Expired => (codes.session_ended, "the token has expired"),
-        End::Lagged => (1013, "fell behind"),
+        End::Lagged => (FELL_BEHIND, "fell behind"),
         End::Shutdown => (codes.shutdown, "the server stops"),
     }
 }
@@ -226,7 +226,11 @@ async fn part(mut socket: Socket, farewell: Farewell) {
         code: CloseCode::from(code),
         reason: reason.into(),
     };
-    let said = timeout(PARTING, socket.send(Message::Close(Some(close)))).await;
+    let patience = match code {
+        FELL_BEHIND => PARTING_WITH_SLOW,
+        _ => PARTING,
+    };
+    let said = timeout(patience, socket.send(Message::Close(Some(close)))).await;
     if matches!(said, Ok(Ok(()))) {
         // However it goes on, all is said.
         let _ = timeout(DRAINED_FOR, drain(socket.get_mut())).await;

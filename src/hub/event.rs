@@ -113,7 +113,7 @@ pub enum Event {
 
 impl Event {
     /// The size of what it carries, roughly.
-    pub(super) fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         match self {
             Event::Sent { message, .. }
             | Event::Shared { message, .. }

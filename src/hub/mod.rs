@@ -303,7 +303,9 @@ impl Listeners {
         };
         let on_relay = self.by_channel.get(&Channel::Relay);
         let is_on_relay = |id: &u64| on_relay.is_some_and(|there| there.contains(id));
-        let newest = ids.iter().filter(|id| is_on_relay(id)).max();
+        let is_live = |id: &&u64| self.entries.get(id).is_some_and(Entry::is_live);
+        let on_relay_now = ids.iter().filter(|id| is_on_relay(id)).filter(is_live);
+        let newest = on_relay_now.max();
         let is_meant = |id: &&u64| Some(*id) == newest || !is_on_relay(id);
         self.deliver(ids.iter().filter(is_meant), event);
     }

@@ -53,6 +53,34 @@ fn who_only_waits_is_heard_but_not_online() {
 }
 
 #[test]
+fn of_the_relay_sockets_the_newest_that_has_not_ended_is_told() {
+    let hub = Hub::default();
+    let user = UserId(1);
+    let mut older = listen(&hub, user, Channel::Relay);
+    let mut newer = listen(&hub, user, Channel::Relay);
+    let hears =
+        |reader: &mut Subscription| reader.next().now_or_never().is_some_and(|it| it.is_ok());
+    let username = || "somebody".to_owned();
+    hub.to_user(
+        user,
+        Event::Joined {
+            user,
+            username: username(),
+        },
+    );
+    assert_eq!((hears(&mut older), hears(&mut newer)), (false, true));
+    newer.ending.end(End::SessionEnded);
+    hub.to_user(
+        user,
+        Event::Joined {
+            user,
+            username: username(),
+        },
+    );
+    assert_eq!((hears(&mut older), hears(&mut newer)), (true, false));
+}
+
+#[test]
 fn only_secure_im_hears_who_comes_and_goes() {
     for (channel, hears) in [(Channel::SecureIm, true), (Channel::MessageStore, false)] {
         let hub = Hub::default();

@@ -3,8 +3,9 @@
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
+use crate::agent_world::wait_for;
 use crate::chat8::{Live, Someone};
-use crate::world::World;
+use crate::world::{Setup, World};
 
 /// The socket of each API, opened by the same user.
 fn sockets_of_all_apis(alice: &Someone) -> Vec<(&'static str, Live)> {
@@ -46,6 +47,24 @@ fn a_client_hears_why_it_is_closed_although_it_was_still_sending() {
         let code = if api == "encommunication" { 1008 } else { 1009 };
         assert_eq!(live.closing_code(), Some(code), "{api}");
     }
+}
+
+#[test]
+fn a_reader_who_takes_nothing_is_gone_with_its_token() {
+    let world = Setup::new().env("ROCKET_TOKEN_LIFETIME_SECS", 3).start();
+    let (alice, bob) = (Someone::new(&world, "alice"), world.register("bob"));
+    let live = alice.connect();
+    // More than the system keeps for a reader.
+    for _ in 0..2 {
+        bob.try_send("alice", &"x".repeat(8 << 20)).ok();
+    }
+    let is_live = || {
+        let metrics = world.get("/metrics", &[]).text;
+        metrics.contains(r#"sealpost_live{channel="chat8"} 1"#)
+    };
+    assert!(is_live());
+    wait_for(|| (!is_live()).then_some(()));
+    drop(live);
 }
 
 #[test]

@@ -34,8 +34,10 @@ const AFTER_FILE: Duration = Duration::from_millis(550);
 const STALLED: Duration = Duration::from_secs(30);
 /// How much of a file is in memory at once.
 const PIECE_BYTES: usize = 64 << 10;
-/// How many events may wait for the end of a download.
-const MOST_HELD: usize = 4_096;
+/// How many bytes of what others say may wait for the end of a download.
+const MOST_HELD_BYTES: usize = 16 << 20;
+/// What an event takes beside its content.
+const AROUND_BYTES: usize = 512;
 
 /// A file that will be taken.
 struct Accepted {
@@ -167,9 +169,10 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let mut held: Vec<Arc<Event>> = Vec::new();
+    let mut held_bytes = 0;
     let sending = send_file(link, upload, file);
     tokio::pin!(sending);
-    while held.len() < MOST_HELD {
+    while held_bytes < MOST_HELD_BYTES {
         tokio::select! {
             biased;
             sent = &mut sending => {
@@ -181,7 +184,11 @@ where
                 return Ok(lines);
             }
             // A last word would become a part of the file.
-            event = member.next_event() => held.push(event.map_err(|_| Gone::Peer)?),
+            event = member.next_event() => {
+                let event = event.map_err(|_| Gone::Peer)?;
+                held_bytes += AROUND_BYTES + event.bytes();
+                held.push(event);
+            }
         }
     }
     Err(Gone::Peer)

@@ -13,7 +13,10 @@ use super::http::is_origin_allowed;
 use crate::app::App;
 
 const METHODS: &str = "GET, POST, PUT, DELETE";
-const HEADERS: &str = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, token";
+const HEADERS: &str =
+    "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, Range, If-Range, token";
+/// What a page may read of an answer beside what it always may: a file's name is in no other place.
+const READABLE: &str = "Retry-After, Content-Disposition, Content-Range, Accept-Ranges, ETag";
 /// How long a browser may keep the answer to its first question, in seconds.
 const MAX_AGE: &str = "600";
 
@@ -40,7 +43,7 @@ impl Fairing for Cors {
             response.set_header(Header::new(name, value.to_owned()));
         };
         add("Access-Control-Allow-Origin", origin);
-        add("Access-Control-Expose-Headers", "Retry-After");
+        add("Access-Control-Expose-Headers", READABLE);
         add("Vary", "Origin");
         let is_question = request.method() == Method::Options
             && request.headers().contains("Access-Control-Request-Method");

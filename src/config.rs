@@ -172,6 +172,10 @@ impl Default for ChatRoom {
 
 /// Of writes in a queue and of connections: far more than any machine takes.
 const MOST_WAITING: usize = 1_000_000;
+/// Of threads: more than processors take turns.
+const MOST_WORKERS: usize = 10_000;
+/// Of one upload: 1 TiB.
+const LARGEST_UPLOAD_BYTES: u64 = 1 << 40;
 /// A hundred years.
 const LONGEST_LIFE_SECS: i64 = 3_153_600_000;
 /// Sealed once more and written as JSON it still is a row that SQLite takes.
@@ -226,7 +230,10 @@ impl Config {
         let rules = [
             (is_log_filter(&self.log_filter), LOG_FILTERS),
             (!self.ports.is_empty(), "ports must name at least one port"),
-            (self.workers > 0, "workers must be at least 1"),
+            (
+                (1..=MOST_WORKERS).contains(&self.workers),
+                "workers must be from 1 to 10000",
+            ),
             (
                 (1..=MOST_WAITING).contains(&self.queue_capacity),
                 "queue_capacity must be from 1 to 1000000",
@@ -252,6 +259,13 @@ impl Config {
                 "max_content_bytes must be from 1 to 268435456",
             ),
             (
+                self.largest_uploads()
+                    .iter()
+                    .all(|bytes| (1..=LARGEST_UPLOAD_BYTES).contains(bytes)),
+                "max_upload_bytes, max_avatar_bytes and chat_room.max_file_bytes must be from 1 to \
+                 1099511627776",
+            ),
+            (
                 self.secret_key.as_ref().is_none_or(|key| key.len() >= 32),
                 "secret_key must have at least 32 characters",
             ),
@@ -264,6 +278,14 @@ impl Config {
             .iter()
             .find(|(holds, _)| !holds)
             .map_or(Ok(()), |(_, problem)| Err(*problem))
+    }
+
+    fn largest_uploads(&self) -> [u64; 3] {
+        [
+            self.max_upload_bytes,
+            self.max_avatar_bytes,
+            self.chat_room.max_file_bytes,
+        ]
     }
 
     /// Where uploaded bytes lie.

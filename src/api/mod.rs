@@ -49,6 +49,7 @@ pub struct Listening {
 ///
 /// `on_ready` is called once, when everything listens. Errors: an address that cannot be bound.
 pub async fn serve(app: Arc<App>, on_ready: impl FnOnce(&Listening)) -> Result<()> {
+    raise_file_limit();
     crate::messages::resume_clock(&app)?;
     crate::files::remove_partial(&app)?;
     let metrics = observe::Metrics::new().map_err(|cause| Error::Internal(cause.to_string()))?;
@@ -97,6 +98,16 @@ pub async fn serve(app: Arc<App>, on_ready: impl FnOnce(&Listening)) -> Result<(
     let closing = app.clone();
     let closed = tokio::task::spawn_blocking(move || closing.db.close()).await;
     outcome.and(closed.map_err(broken))
+}
+
+/// Each connection takes a file descriptor; takes as many as the system gives.
+fn raise_file_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(cause) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%cause, "the limit of open files stays as it is");
+    }
 }
 
 fn ended(server: Option<Result<Result<()>, tokio::task::JoinError>>) -> Result<()> {

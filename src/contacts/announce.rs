@@ -1,6 +1,6 @@
 //! Tells friends who comes, who goes, and who changes their status.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,30 +26,38 @@ pub async fn announce_changes(app: Arc<App>) {
         return;
     };
     let mut announced: HashMap<UserId, Status> = HashMap::new();
+    let mut failed: HashSet<UserId> = HashSet::new();
     let mut sweep = tokio::time::interval(SWEEP_EVERY);
     loop {
         tokio::select! {
             () = app.shutdown.cancelled() => return,
             changed = watch.recv() => match changed {
-                Some(user) => note(&app, &mut announced, user),
+                Some(user) => note(&app, &mut announced, &mut failed, user),
                 None => return,
             },
             _ = sweep.tick() => {
                 app.presence.forget_absent(&app.hub);
                 let is_gone = |user: &UserId| !app.presence.is_online(&app.hub, *user);
                 let gone: Vec<UserId> = announced.keys().copied().filter(is_gone).collect();
-                for user in gone {
-                    note(&app, &mut announced, user);
+                for user in std::mem::take(&mut failed).into_iter().chain(gone) {
+                    note(&app, &mut announced, &mut failed, user);
                 }
             }
         }
     }
 }
 
-/// Announces what others see of a user now, unless that is what they were told last.
-fn note(app: &App, announced: &mut HashMap<UserId, Status>, user: UserId) {
+/// Announces what others see of a user now, unless that is what they were told last. If it fails,
+/// the next sweep tries again.
+fn note(
+    app: &App,
+    announced: &mut HashMap<UserId, Status>,
+    failed: &mut HashSet<UserId>,
+    user: UserId,
+) {
     if let Err(cause) = try_note(app, announced, user) {
         tracing::warn!(%cause, "a change of status could not be announced");
+        failed.insert(user);
     }
 }
 

@@ -263,15 +263,21 @@ fn unlink(conn: &mut Conn, one: UserId, other: UserId) -> Result<usize> {
     Ok(diesel::delete(contacts::table.filter(there.or(back))).execute(conn)?)
 }
 
-/// Removes requests both ways; returns how many there were.
-fn settle(conn: &mut Conn, one: UserId, other: UserId) -> Result<usize> {
+/// Those between two users, in either direction.
+#[diesel::dsl::auto_type]
+fn requests_between(one: UserId, other: UserId) -> _ {
     let there = friend_requests::from_id
         .eq(one)
         .and(friend_requests::to_id.eq(other));
     let back = friend_requests::from_id
         .eq(other)
         .and(friend_requests::to_id.eq(one));
-    Ok(diesel::delete(friend_requests::table.filter(there.or(back))).execute(conn)?)
+    friend_requests::table.filter(there.or(back))
+}
+
+/// Removes requests both ways; returns how many there were.
+fn settle(conn: &mut Conn, one: UserId, other: UserId) -> Result<usize> {
+    Ok(diesel::delete(requests_between(one, other)).execute(conn)?)
 }
 
 fn has_added(conn: &mut Conn, user: UserId, contact: UserId) -> Result<bool> {
@@ -285,17 +291,8 @@ fn are_friends(conn: &mut Conn, one: UserId, other: UserId) -> Result<bool> {
     Ok(has_added(conn, one, other)? && has_added(conn, other, one)?)
 }
 
-/// Whether a request waits between two users, in either direction.
 fn is_pending(conn: &mut Conn, one: UserId, other: UserId) -> Result<bool> {
-    let there = friend_requests::from_id
-        .eq(one)
-        .and(friend_requests::to_id.eq(other));
-    let back = friend_requests::from_id
-        .eq(other)
-        .and(friend_requests::to_id.eq(one));
-    let found = friend_requests::table
-        .filter(there.or(back))
-        .select(friend_requests::id);
+    let found = requests_between(one, other).select(friend_requests::id);
     Ok(found.first::<RequestId>(conn).optional()?.is_some())
 }
 

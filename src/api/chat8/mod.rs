@@ -144,10 +144,10 @@ fn id_in_path(field: &'static str, text: &str) -> Result<i64, Failure> {
 fn no_route(request: &Request<'_>) -> Reply {
     let others = http::other_methods(request);
     if others.is_empty() {
-        return Failure::not_found(Status::NotFound).into_reply();
+        return Failure::no_route(Status::NotFound).into_reply();
     }
     let allowed: Vec<&str> = others.iter().map(|method| method.as_str()).collect();
-    let failure = Failure::not_found(Status::MethodNotAllowed);
+    let failure = Failure::no_route(Status::MethodNotAllowed);
     failure
         .with_header("Allow", allowed.join(", "))
         .into_reply()

@@ -97,7 +97,7 @@ impl Failure {
     }
 
     /// No such path, or no such method for it.
-    pub(super) fn not_found(status: Status) -> Self {
+    pub(super) fn no_route(status: Status) -> Self {
         let text = if status == Status::NotFound {
             "资源不存在"
         } else {
@@ -187,7 +187,7 @@ pub(super) fn wording(error: &Error) -> (Status, &'static str, &'static str) {
         | Error::RoomNameTaken
         | Error::NotAMember
         | Error::KeyReused => (Status::BadRequest, "VALIDATION", UNREADABLE),
-        Error::Db(_) | Error::Pool(_) | Error::Io(_) | Error::Internal(_) => {
+        Error::Db(_) | Error::Io(_) | Error::Internal(_) => {
             (Status::InternalServerError, "INTERNAL", "服务器内部错误")
         }
     }

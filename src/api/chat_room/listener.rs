@@ -55,7 +55,6 @@ pub(in crate::api) fn bind(config: &ChatRoom) -> Result<Bound> {
             "chat_room cannot listen on {address}: {cause}; {advice}"
         ))
     })?;
-    raise_file_limit();
     Ok(Bound { listener, tls })
 }
 
@@ -69,16 +68,6 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_keepalive(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
-}
-
-/// Each connection takes a file descriptor; takes as many as the system gives.
-fn raise_file_limit() {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    if let Err(cause) = setrlimit(Resource::Nofile, limit) {
-        tracing::warn!(%cause, "the limit of open files stays as it is");
-    }
 }
 
 fn acceptor(files: &Tls) -> Result<TlsAcceptor> {

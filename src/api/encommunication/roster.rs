@@ -31,6 +31,8 @@ const MOST_IN_A_FRAME: usize = 1_000;
 const LARGEST_FRAME_BYTES: usize = 1_000_000;
 /// The size of a frame that is cut.
 const CUT_FRAME_BYTES: usize = 512 << 10;
+/// When to try again what failed.
+const AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// How many users are looked up at once.
 const CHUNK: usize = 1_000;
 
@@ -63,6 +65,8 @@ pub(in crate::api) async fn keep(app: Arc<App>) {
             Ok(entries) => entries,
             Err(cause) => {
                 log_if_internal(&cause);
+                tokio::time::sleep(AFTER_FAILURE).await;
+                changes.notify_one();
                 continue;
             }
         };

@@ -37,7 +37,7 @@ pub(super) struct Reachable {
     port: Option<u16>,
 }
 
-/// What `asker` may know of a user's whereabouts; `may_see` is whether the address is part of it.
+/// How to reach a user; unless the reader `may_see` it, their key alone.
 pub(super) fn reachable(app: &App, user: User, may_see: bool) -> Reachable {
     let endpoint = app.presence.endpoint(user.id).filter(|_| may_see);
     Reachable {

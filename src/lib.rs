@@ -1,12 +1,14 @@
 //! sealpost: a small, durable store for end-to-end-encrypted messages, behind published APIs.
 //!
-//! Modules in reading order, each depending only on those below it (ARCHITECTURE.md has the map):
-//! the APIs and what they share ([`api`]); the nouns with their use cases and queries ([`users`],
-//! [`contacts`], [`messages`], [`rooms`], [`files`]); what is opened once ([`app`]); the database
-//! and live delivery ([`db`], [`hub`], [`presence`]); and the words for it all ([`model`],
-//! [`error`], [`config`] and its [`sources`]).
-//! Beside all that stands the local client ([`agent`]), which shares nothing with the server but the wire
-//! and how both read a request's method.
+//! Modules in groups, each depending only on the groups below it (ARCHITECTURE.md has the map):
+//! the APIs and what they share ([`api`]), beside them what looks for trouble ([`check`]); the
+//! nouns with their use cases and queries ([`users`], [`contacts`], [`rooms`], [`files`], and
+//! [`messages`], which uses the others); what is opened once ([`app`]); the database, live delivery
+//! and what signs and throttles ([`db`], [`hub`], [`presence`], [`signer`]); and the words for it
+//! all ([`model`], [`error`], [`config`] and its [`sources`]).
+//!
+//! The local client ([`agent`]) shares nothing with the server but the wire and how both read a
+//! request's method.
 
 pub mod agent;
 pub mod api;

@@ -20,7 +20,7 @@ macro_rules! id {
 id! {
     /// A user, in every API.
     UserId
-    /// A message; ids grow in the order of commits.
+    /// A message; on SQLite, ids grow in the order of commits.
     MessageId
     /// A chat group.
     RoomId
@@ -151,7 +151,8 @@ word! {
 }
 
 word! {
-    /// The status that a user has chosen to show; others see `Offline` when no socket is live.
+    /// The status that a user has chosen to show; others see `Offline` when they are not online
+    /// (see [`presence`](crate::presence)).
     Status {
         /// Here.
         Online = "online",
@@ -208,7 +209,7 @@ pub struct Message {
     pub sender_key: Option<String>,
     /// The recipient's last key before this message, sealed for the sender (encommunication).
     pub recipient_key: Option<String>,
-    /// When it was committed; never earlier than an older message's.
+    /// When it was written; on SQLite never earlier than an older message's.
     pub sent_at: Instant,
     /// When the content was last replaced.
     pub edited_at: Option<Instant>,

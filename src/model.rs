@@ -186,6 +186,17 @@ pub struct User {
     pub last_login_at: Option<Instant>,
 }
 
+/// A live login.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// Its id, also the token's `jti`.
+    pub id: SessionId,
+    /// Whose.
+    pub user: UserId,
+    /// When it ends by itself.
+    pub expires_at: Instant,
+}
+
 /// A message as stored. Exactly one of recipient and room is there.
 #[derive(Clone, Debug, Queryable, Selectable)]
 #[diesel(table_name = crate::schema::messages)]

@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::hub::Hub;
-use crate::model::{SessionId, Status, User, UserId};
+use crate::model::{self, Session, SessionId, Status, User, UserId};
 
 /// How long a login or heartbeat of secure_im keeps its user online.
 const RECENT: Duration = Duration::from_secs(120);
@@ -25,7 +25,7 @@ pub struct Endpoint {
 struct Seen {
     at: Instant,
     endpoint: Endpoint,
-    session: SessionId,
+    session: Session,
 }
 
 /// Recent logins and heartbeats.
@@ -33,24 +33,25 @@ struct Seen {
 pub struct Presence(Mutex<HashMap<UserId, Seen>>);
 
 impl Presence {
-    /// Notes a login or heartbeat; watchers of the hub hear of it.
-    pub fn note(&self, hub: &Hub, user: UserId, session: SessionId, endpoint: Endpoint) {
+    /// Notes a login or heartbeat; watchers of the hub hear of it. The address is kept for as long
+    /// as the session lives: its user may be silent for a while and open a socket then.
+    pub fn note(&self, hub: &Hub, session: Session, endpoint: Endpoint) {
         self.seen().insert(
-            user,
+            session.user,
             Seen {
                 at: Instant::now(),
                 endpoint,
                 session,
             },
         );
-        hub.note_change(user);
+        hub.note_change(session.user);
     }
 
     /// Forgets a user's address and recent login; of one session only, if one is named. Watchers
     /// of the hub hear of it.
     pub fn forget(&self, hub: &Hub, user: UserId, session: Option<SessionId>) {
         let mut seen = self.seen();
-        let is_meant = |seen: &Seen| session.is_none_or(|session| seen.session == session);
+        let is_meant = |seen: &Seen| session.is_none_or(|session| seen.session.id == session);
         if seen.get(&user).is_some_and(is_meant) {
             seen.remove(&user);
         }
@@ -59,18 +60,18 @@ impl Presence {
     }
 
     /// Keeps what is known by one login of a user's as known by another, which takes its place.
-    pub fn move_session(&self, user: UserId, old: SessionId, new: SessionId) {
-        if let Some(seen) = self.seen().get_mut(&user)
-            && seen.session == old
+    pub fn move_session(&self, old: SessionId, new: Session) {
+        if let Some(seen) = self.seen().get_mut(&new.user)
+            && seen.session.id == old
         {
             seen.session = new;
         }
     }
 
-    /// Forgets the addresses of all who are not online any more.
-    pub fn forget_absent(&self, hub: &Hub) {
-        self.seen()
-            .retain(|user, seen| seen.at.elapsed() < RECENT || hub.is_live(*user));
+    /// Forgets the addresses of all whose sessions are over.
+    pub fn forget_expired(&self) {
+        let now = model::Instant::now();
+        self.seen().retain(|_, seen| seen.session.expires_at > now);
     }
 
     /// Where a user was last seen, if not forgotten since.
@@ -107,5 +108,36 @@ impl Presence {
 
     fn seen(&self) -> MutexGuard<'_, HashMap<UserId, Seen>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_kept_while_its_session_lives_and_no_longer() {
+        let (presence, hub) = (Presence::default(), Hub::default());
+        let endpoint = Endpoint {
+            ip: IpAddr::from([127, 0, 0, 1]),
+            port: 7_000,
+        };
+        let session = |id, secs| Session {
+            id: SessionId(id),
+            user: UserId(1),
+            expires_at: model::Instant::now().plus_secs(secs),
+        };
+        presence.note(&hub, session(1, 60), endpoint);
+        presence.forget_expired();
+        assert_eq!(presence.endpoint(UserId(1)), Some(endpoint));
+        presence.move_session(SessionId(1), session(2, -60));
+        presence.forget(&hub, UserId(1), Some(SessionId(1)));
+        assert_eq!(
+            presence.endpoint(UserId(1)),
+            Some(endpoint),
+            "it is the other's"
+        );
+        presence.forget_expired();
+        assert_eq!(presence.endpoint(UserId(1)), None);
     }
 }

@@ -36,7 +36,7 @@ pub async fn announce_changes(app: Arc<App>) {
                 None => return,
             },
             _ = sweep.tick() => {
-                app.presence.forget_absent(&app.hub);
+                app.presence.forget_expired();
                 let is_gone = |user: &UserId| !app.presence.is_online(&app.hub, *user);
                 let gone: Vec<UserId> = announced.keys().copied().filter(is_gone).collect();
                 for user in std::mem::take(&mut failed).into_iter().chain(gone) {

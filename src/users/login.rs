@@ -9,7 +9,7 @@ use super::tokens;
 use crate::app::App;
 use crate::db::Conn;
 use crate::error::{Error, Result};
-use crate::model::{User, UserId};
+use crate::model::{Session, User, UserId};
 use crate::schema::users;
 
 /// Somebody whose secret was right, as long as they still have the same.
@@ -129,7 +129,7 @@ pub async fn change_password(
     username: &str,
     current: String,
     new: String,
-    kept: Option<tokens::Session>,
+    kept: Option<Session>,
     ip: Option<IpAddr>,
 ) -> Result<()> {
     let login = authenticate(app, username, current, ip).await?;

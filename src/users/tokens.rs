@@ -14,19 +14,8 @@ use super::user_to_change;
 use crate::app::{App, Caches, remembered};
 use crate::db::Conn;
 use crate::error::{Error, Result};
-use crate::model::{Instant, SessionId, UserId};
+use crate::model::{Instant, Session, SessionId, UserId};
 use crate::schema::{sessions, users};
-
-/// A live login.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Session {
-    /// Its id, also the token's `jti`.
-    pub id: SessionId,
-    /// Whose.
-    pub user: UserId,
-    /// When it ends by itself.
-    pub expires_at: Instant,
-}
 
 /// A token just issued.
 #[derive(Clone, Debug)]
@@ -103,9 +92,8 @@ pub async fn replace(app: &Arc<App>, old: Session) -> Result<Token> {
         // First of all: who begins to listen meanwhile asks again whether the token is good.
         its_app.caches.sessions.remove(&old.id);
         remember(&its_app.caches, &begun);
-        let new = begun.session.id;
-        its_app.hub.move_session(old.id, new);
-        its_app.presence.move_session(old.user, old.id, new);
+        its_app.hub.move_session(old.id, begun.session.id);
+        its_app.presence.move_session(old.id, begun.session);
     };
     app.db.write_then(work, after).await?;
     hand_out(app, &begun)
@@ -188,14 +176,12 @@ pub fn check(app: &App, token: &str) -> Result<Session> {
         .parse()
         .map(SessionId)
         .map_err(|_| Error::InvalidToken)?;
-    let (user, expires_at) = match app.caches.sessions.get(&id) {
-        Some(found) => found,
-        // The token counts in seconds, the session exactly: it may be over and gone already.
-        None => find(app, id)?.ok_or_else(|| match claims.exp.saturating_mul(1_000_000) {
+    // The token counts in seconds, the session exactly: it may be over and gone already.
+    let (user, expires_at) =
+        find(app, id)?.ok_or_else(|| match claims.exp.saturating_mul(1_000_000) {
             exp if exp <= Instant::now().0 => Error::ExpiredToken,
             _ => Error::InvalidToken,
-        })?,
-    };
+        })?;
     if expires_at <= Instant::now() {
         return Err(Error::ExpiredToken);
     }
@@ -207,6 +193,16 @@ pub fn check(app: &App, token: &str) -> Result<Session> {
         user,
         expires_at,
     })
+}
+
+/// Looks again whether a session is there, for who has just begun what its end is to end: it may
+/// have come before.
+///
+/// Errors: [`Error::InvalidToken`].
+pub fn check_again(app: &App, session: &Session) -> Result<()> {
+    find(app, session.id)?
+        .map(|_| ())
+        .ok_or(Error::InvalidToken)
 }
 
 /// Ends one session: its token, its sockets, and what presence knows by it. Again is no error.
@@ -256,6 +252,9 @@ pub(super) fn forget(app: &App, user: UserId, ended: &[SessionId], except: Optio
 
 /// Looks a session up.
 fn find(app: &App, id: SessionId) -> Result<Option<(UserId, Instant)>> {
+    if let Some(found) = app.caches.sessions.get(&id) {
+        return Ok(Some(found));
+    }
     remembered(&app.caches.sessions, id, || {
         app.db.read(|conn| {
             let row = sessions::table

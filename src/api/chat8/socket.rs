@@ -28,9 +28,8 @@ use crate::api::socket::{self, CloseCodes, Socket, Upgrade, until};
 use crate::app::App;
 use crate::error::Error;
 use crate::hub::{Channel, Event, Subscriber, Subscription};
-use crate::model::{Kind, Status as Shown, UserId};
+use crate::model::{Kind, Session, Status as Shown, UserId};
 use crate::users;
-use crate::users::tokens::Session;
 
 /// The longest frame that is read.
 const LONGEST_FRAME_BYTES: usize = 1 << 20;

@@ -28,8 +28,7 @@ use crate::app::App;
 use crate::error::Error;
 use crate::files::{self, Audience, Incoming};
 use crate::messages::{self, Draft};
-use crate::model::{Upload, UserId};
-use crate::users::tokens::Session;
+use crate::model::{Session, Upload, UserId};
 use crate::users::{self, ProfileChange};
 
 /// What an avatar may be.

@@ -5,7 +5,8 @@ use rocket::request::{FromRequest, Outcome, Request};
 
 use crate::api::http::{self, AppState, Bearer};
 use crate::error::{Error, Result};
-use crate::users::tokens::{self, Session};
+use crate::model::Session;
+use crate::users::tokens;
 
 /// What a request says of its sender; nothing is checked yet.
 #[derive(Clone, Debug)]

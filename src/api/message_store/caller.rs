@@ -9,9 +9,9 @@ use crate::api::peer::Peer;
 use crate::app::App;
 use crate::config::Auth;
 use crate::error::{Error, Result};
-use crate::model::UserId;
+use crate::model::{Session, UserId};
 use crate::users;
-use crate::users::tokens::{self, Session};
+use crate::users::tokens;
 
 /// What a request says of its sender; nothing is checked yet.
 #[derive(Clone, Debug)]

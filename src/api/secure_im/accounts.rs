@@ -5,7 +5,7 @@ use rocket::post;
 use serde_json::json;
 
 use super::fields::{Fields, FormKind};
-use super::whereabouts::endpoint;
+use super::whereabouts::{endpoint, note};
 use super::{Answer, Failure};
 use crate::api::http::{AppState, Bearer, Body, Reply};
 use crate::api::peer::Peer;
@@ -54,11 +54,8 @@ pub(super) async fn log_in(app: &AppState, peer: Peer, kind: FormKind, body: Bod
     fields.check()?;
     // A name that nobody could have is nobody's.
     let username = users::parse_username(&username).map_err(|_| Error::BadCredentials)?;
-    let (user, token) = users::log_in(app, &username, secret_of(&password), peer.ip).await?;
-    if let Some(endpoint) = endpoint(&peer, port) {
-        app.presence
-            .note(&app.hub, user.id, token.session.id, endpoint);
-    }
+    let (_, token) = users::log_in(app, &username, secret_of(&password), peer.ip).await?;
+    note(app, token.session, endpoint(&peer, port))?;
     let granted = json!({
         "access_token": token.text,
         "token_type": "bearer",

@@ -144,6 +144,7 @@ impl From<BodyProblem> for Failure {
             BodyProblem::Broken => {
                 return Failure::new(Status::BadRequest, "the body ended early");
             }
+            BodyProblem::NoRoom => return Error::BUSY.into(),
             BodyProblem::Unreadable(cause) => {
                 let text = format!("the body is not readable JSON: {cause}");
                 Failure::problem(&["body"], &text, "json_invalid")

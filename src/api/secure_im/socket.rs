@@ -11,9 +11,8 @@ use crate::api::socket::{self, Answers, CloseCodes, Upgrade, until};
 use crate::app::App;
 use crate::error::Error;
 use crate::hub::{Channel, Event, Subscriber};
-use crate::model::User;
+use crate::model::{Session, User};
 use crate::users;
-use crate::users::tokens::Session;
 
 /// The longest frame that is taken.
 const LONGEST_FRAME_BYTES: usize = 64 << 10;

@@ -13,9 +13,9 @@ use crate::app::App;
 use crate::config::ConnectionInfo;
 use crate::contacts;
 use crate::error::Error;
-use crate::model::{User, UserId};
+use crate::model::{Session, User, UserId};
 use crate::presence::Endpoint;
-use crate::users;
+use crate::users::{self, tokens};
 
 /// The most that a search finds.
 const MOST_FOUND: u32 = 10;
@@ -68,6 +68,19 @@ fn may_know(app: &App, asker: UserId, user: UserId) -> Result<bool, Error> {
     }
 }
 
+/// Notes where a user can be reached by a login, unless that has been ended meanwhile.
+pub(super) fn note(app: &App, session: Session, endpoint: Option<Endpoint>) -> Result<(), Error> {
+    let Some(endpoint) = endpoint else {
+        return Ok(());
+    };
+    app.presence.note(&app.hub, session, endpoint);
+    // An end that came before had nothing to forget yet.
+    tokens::check_again(app, &session).inspect_err(|_| {
+        app.presence
+            .forget(&app.hub, session.user, Some(session.id));
+    })
+}
+
 /// Keeps its sender online for two minutes more, at this port.
 #[put("/me/connection-info", data = "<body>")]
 pub(super) fn heartbeat(app: &AppState, bearer: Bearer, peer: Peer, body: Body) -> Answer {
@@ -77,9 +90,7 @@ pub(super) fn heartbeat(app: &AppState, bearer: Bearer, peer: Peer, body: Body) 
     fields.check()?;
     let user = users::user_by_id(app, session.user)?;
     let endpoint = endpoint(&peer, port);
-    if let Some(endpoint) = endpoint {
-        app.presence.note(&app.hub, user.id, session.id, endpoint);
-    }
+    note(app, session, endpoint)?;
     let noted = json!({
         "id": user.id,
         "username": user.username,

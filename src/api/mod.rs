@@ -219,7 +219,7 @@ fn drop_final_slash(request: &mut Request<'_>) {
 }
 
 /// Of a parameter that is repeated the last one counts. Routes would see none at all, which in a
-/// list means everything.
+/// list means everything. They take what follows a `.` or `[` for parts of one parameter, too.
 fn keep_last_of_repeated(request: &mut Request<'_>) {
     let uri = request.uri();
     let Some(query) = uri.query().filter(|query| query.contains('&')) else {
@@ -229,7 +229,9 @@ fn keep_last_of_repeated(request: &mut Request<'_>) {
     let mut names = HashSet::new();
     let mut kept: Vec<&str> = Vec::new();
     for pair in pairs.iter().rev() {
-        if names.insert(pair.split_at_byte(b'=').0.url_decode_lossy()) {
+        let name = pair.split_at_byte(b'=').0.url_decode_lossy();
+        let name = name.split(['.', '[']).next().unwrap_or_default().to_owned();
+        if names.insert(name) {
             kept.push(pair.as_str());
         }
     }

@@ -174,6 +174,10 @@ fn of_a_parameter_that_is_repeated_the_last_one_counts() {
     assert_eq!(ids(&page), [sent[1], sent[0]]);
     let query = [("limit", "1"), ("limit", "abc")];
     bob.list("/messages/inbox", &query).error(400);
+    for part in ["limit.of", "limit[]"] {
+        let page = bob.list("/messages/inbox", &[("limit", "2"), (part, "3")]);
+        assert_eq!(page.messages().len(), 3, "{part} is a limit, too");
+    }
 }
 
 /// Waits until the server counts one live connection of a channel.
@@ -226,6 +230,28 @@ fn a_wait_ends_with_its_token() {
         let reply = Reply::to(request.query(&query).bearer_auth(token));
         assert!(reply.messages().is_empty());
         assert!(start.elapsed() < Duration::from_secs(15), "{path}");
+    }
+}
+
+#[test]
+fn a_wait_whose_token_is_ended_is_refused() {
+    let world = World::start();
+    let alice = world.register("alice");
+    let channels = ["message_store_inbox", "message_store_outbox"];
+    for (path, channel) in MAILBOXES.into_iter().zip(channels) {
+        let token = alice.log_in();
+        let waiting = || {
+            let request = world.request(reqwest::Method::GET, path);
+            let query = [("user_id", "alice"), ("after", "0"), ("wait", "20")];
+            Reply::to(request.query(&query).bearer_auth(&token))
+        };
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(waiting);
+            until_live(&world, channel);
+            let logout = world.request(reqwest::Method::POST, "/logout");
+            assert_eq!(Reply::to(logout.bearer_auth(&token)).status, 200);
+            waiting.join().expect("no panic").error(401);
+        });
     }
 }
 

@@ -16,10 +16,11 @@ use crate::api::http::{AppState, put_json};
 use crate::api::listing::{Listing, make_room};
 use crate::api::socket::until;
 use crate::app::App;
-use crate::error::Result;
-use crate::hub::{Channel, Event, Subscriber};
+use crate::error::{Error, Result};
+use crate::hub::{Channel, End, Event, Subscriber};
 use crate::messages::lists::{self, Chunk, Page, Posted, Received};
 use crate::model::{Access, Instant, Message, MessageId};
+use crate::users::tokens;
 
 /// How many messages are read at once where no page was asked for.
 pub(super) const CHUNK: i64 = 200;
@@ -216,6 +217,10 @@ async fn wait_for_more(
         channel,
         room: None,
     });
+    if let Some(session) = &who.session {
+        // A token that was ended meanwhile had no subscription to end.
+        tokens::check_again(app, session)?;
+    }
     if is_there()? {
         return Ok(());
     }
@@ -227,18 +232,19 @@ async fn wait_for_more(
         _ => false,
     };
     let arrival = async {
-        while subscription
-            .next()
-            .await
-            .is_ok_and(|event| !is_meant(&event))
-        {}
+        loop {
+            match subscription.next().await {
+                Ok(event) if !is_meant(&event) => {}
+                Err(End::SessionEnded) => return Err(Error::InvalidToken),
+                Ok(_) | Err(_) => return Ok(()),
+            }
+        }
     };
     let wait = who
         .session
         .map_or(wait, |session| wait.min(until(session.expires_at)));
-    // The end of the time, of the session or of the server: the answer is what there is.
-    let _ = tokio::time::timeout(wait, arrival).await;
-    Ok(())
+    // At the end of the time or of the server, the answer is what there is.
+    tokio::time::timeout(wait, arrival).await.unwrap_or(Ok(()))
 }
 
 /// A list, as published.

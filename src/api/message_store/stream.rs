@@ -5,6 +5,8 @@
 //! of the store, stands for the newest. What is granted on an older message comes live only; it
 //! stands in the inbox all the same.
 
+use std::collections::HashSet;
+
 use rocket::futures::Stream;
 use rocket::get;
 use rocket::request::{FromRequest, Outcome, Request};
@@ -67,6 +69,7 @@ pub(super) fn stream(
         // Tells the client at once that it is heard, and proxies to pass things on.
         yield Sse::comment("connected");
         let mut last = last_seen;
+        let mut shared = HashSet::new();
         while let Some(after) = last {
             let chunk = match lists::inbox(&app, reader.id, Page::After(after, CHUNK)) {
                 Ok(chunk) => chunk,
@@ -77,6 +80,9 @@ pub(super) fn stream(
             };
             let Some(newest) = chunk.rows.last().map(|message| message.id) else { break };
             for message in &chunk.rows {
+                if message.shared.is_some() {
+                    shared.insert(message.id);
+                }
                 yield Sse::json(&InboxItem::new(message)).id(message.id.0.to_string());
             }
             last = Some(newest);
@@ -84,6 +90,8 @@ pub(super) fn stream(
         while let Ok(event) = subscription.next().await {
             match &*event {
                 Event::Sent { message, .. } if last.is_some_and(|last| message.id <= last) => {}
+                // Granted while the inbox was being read.
+                Event::Shared { message, .. } if shared.remove(&message.id) => {}
                 Event::Sent { message, sender } => {
                     yield Sse::json(&InboxItem::live(message, sender, None)).id(message.id.0.to_string());
                 }

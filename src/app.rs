@@ -22,6 +22,10 @@ use crate::presence::Presence;
 use crate::signer::Signer;
 use crate::throttle::Throttle;
 
+/// Bodies of at most this size need no room of their own; larger ones count in such pieces.
+pub(crate) const BODY_PIECE_BYTES: usize = 64 << 10;
+/// 256 MiB: what clients, who need not have logged in, can have the server hold at once.
+pub(crate) const BODY_PIECES: usize = 4_096;
 /// How many usernames, sessions and pairs are remembered, each.
 const CACHE_ENTRIES: usize = 100_000;
 
@@ -47,6 +51,8 @@ pub struct App {
     pub(crate) account_throttle: Throttle<String>,
     /// Failed logins by address.
     pub(crate) address_throttle: Throttle<IpAddr>,
+    /// Room for large bodies while they come in, in pieces of [`BODY_PIECE_BYTES`].
+    pub(crate) body_room: Semaphore,
     /// What is asked for with each request; empty where another node could change it.
     pub(crate) caches: Arc<Caches>,
     /// Cancelled once, when the server is to stop.
@@ -153,6 +159,7 @@ impl App {
                 config.login_failures_per_address,
                 Duration::from_secs(1),
             ),
+            body_room: Semaphore::new(BODY_PIECES),
             caches: Arc::new(Caches {
                 ids: Cache::new(entries),
                 names: Cache::new(entries),

@@ -11,12 +11,14 @@ use rocket::response::{self, Responder, Response};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use tokio::io::AsyncReadExt;
+use tokio::sync::SemaphorePermit;
 use tokio::time::timeout;
 
 use super::object::Object;
-use crate::app::App;
+use crate::app::{App, BODY_PIECE_BYTES, BODY_PIECES};
 use crate::error::{Error, Result};
-use crate::users::tokens::{self, Session};
+use crate::model::Session;
+use crate::users::tokens;
 
 /// The application, as Rocket hands it to routes.
 pub(crate) type AppState = rocket::State<Arc<App>>;
@@ -111,6 +113,8 @@ pub(crate) enum BodyProblem {
     },
     /// It ended early, or did not go on.
     Broken,
+    /// Too many other large ones were coming in.
+    NoRoom,
     /// Not JSON, or not UTF-8; the text says where.
     Unreadable(String),
     /// JSON, but a field is missing or of a wrong type.
@@ -150,18 +154,32 @@ impl<'r> FromData<'r> for Body {
         // What is over the limit is read and dropped, up to as much again: a client that is cut off
         // while it writes never sees the answer.
         let mut stream = data.open((limit_bytes * 2).bytes());
-        DataOutcome::Success(Body(read_body(&mut stream, limit_bytes).await))
+        let length = request.headers().get_one("Content-Length");
+        let announced = length.and_then(|length| length.parse().ok());
+        let most_bytes = announced.map_or(limit_bytes, |bytes: u64| bytes.min(limit_bytes));
+        let body = read_body(app, &mut stream, limit_bytes, most_bytes).await;
+        DataOutcome::Success(Body(body))
     }
 }
 
-async fn read_body(stream: &mut DataStream<'_>, limit_bytes: u64) -> Result<Vec<u8>, BodyProblem> {
+/// Reads a body of which `most_bytes` may come, and `limit_bytes` are taken.
+async fn read_body(
+    app: &App,
+    stream: &mut DataStream<'_>,
+    limit_bytes: u64,
+    most_bytes: u64,
+) -> Result<Vec<u8>, BodyProblem> {
     let mut bytes = Vec::new();
+    let mut room = None;
     let mut first = stream.take(limit_bytes + 1);
     loop {
         match timeout(PATIENCE, first.read_buf(&mut bytes)).await {
             Ok(Ok(0)) => break,
             Ok(Ok(_)) => {}
             Ok(Err(_)) | Err(_) => return Err(BodyProblem::Broken),
+        }
+        if bytes.len() > BODY_PIECE_BYTES && room.is_none() {
+            room = Some(room_for(app, most_bytes).await?);
         }
     }
     if bytes.len() as u64 <= limit_bytes {
@@ -171,6 +189,16 @@ async fn read_body(stream: &mut DataStream<'_>, limit_bytes: u64) -> Result<Vec<
     let mut nowhere = tokio::io::sink();
     let _ = timeout(PATIENCE, tokio::io::copy(stream, &mut nowhere)).await;
     Err(BodyProblem::TooLarge { limit_bytes })
+}
+
+/// Waits for room for a body, for as long as a client may be silent.
+async fn room_for(app: &App, most_bytes: u64) -> Result<SemaphorePermit<'_>, BodyProblem> {
+    let pieces = usize::try_from(most_bytes).map_or(BODY_PIECES, |bytes| bytes / BODY_PIECE_BYTES);
+    let pieces = u32::try_from(pieces.min(BODY_PIECES)).unwrap_or(u32::MAX);
+    match timeout(PATIENCE, app.body_room.acquire_many(pieces)).await {
+        Ok(Ok(room)) => Ok(room),
+        Ok(Err(_)) | Err(_) => Err(BodyProblem::NoRoom),
+    }
 }
 
 /// Reads a JSON object and says which field is wrong.

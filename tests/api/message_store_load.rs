@@ -57,6 +57,31 @@ fn growth(world: &World, read: impl Fn() -> u64) -> (u64, u64) {
 }
 
 #[test]
+fn large_bodies_that_never_end_take_no_more_than_their_room() {
+    use std::io::Write as _;
+
+    let world = World::start();
+    let length = 24 << 20;
+    let head = format!("POST /auth/login HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n");
+    let piece = vec![b' '; 1 << 20];
+    let stuck: Vec<_> = (0..40)
+        .map(|_| {
+            let address = ("127.0.0.1", world.server.port());
+            let mut socket = std::net::TcpStream::connect(address).expect("it accepts");
+            let limit = Some(std::time::Duration::from_millis(500));
+            socket.set_write_timeout(limit).expect("set");
+            socket.write_all(head.as_bytes()).expect("taken");
+            // Who finds no room is not read from.
+            let _ = (0..23).try_for_each(|_| socket.write_all(&piece));
+            socket
+        })
+        .collect();
+    world.register("alice");
+    assert!(memory_kib(&world, "VmRSS") < 500 << 10, "of 920 MiB");
+    drop(stuck);
+}
+
+#[test]
 fn an_inbox_of_any_size_is_streamed_in_bounded_memory() {
     let world = World::start();
     let [alice, _] = world.people(["alice", "bob"]);

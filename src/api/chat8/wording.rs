@@ -126,6 +126,7 @@ impl From<BodyProblem> for Failure {
         match problem {
             BodyProblem::TooLarge { limit_bytes } => Failure::body_too_large(limit_bytes),
             BodyProblem::Broken => Failure::unreadable("ended early"),
+            BodyProblem::NoRoom => Error::BUSY.into(),
             BodyProblem::Unreadable(cause) => Failure::unreadable(format!("is not JSON: {cause}")),
             BodyProblem::Field { field, problem, .. } if field.is_empty() => {
                 Failure::invalid("body", problem)

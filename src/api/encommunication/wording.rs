@@ -71,6 +71,7 @@ impl From<BodyProblem> for Failure {
         match problem {
             BodyProblem::TooLarge { .. } => Failure::new(Status::PayloadTooLarge, "请求体过大"),
             BodyProblem::Broken => Failure::bad_request("请求体不完整"),
+            BodyProblem::NoRoom => Error::BUSY.into(),
             BodyProblem::Unreadable(_) => Failure::bad_request("请求体不是有效的 JSON"),
             BodyProblem::Field { field, .. } if field.is_empty() => {
                 Failure::bad_request("请求体必须是一个 JSON 对象")

@@ -152,6 +152,7 @@ impl From<BodyProblem> for Failure {
             BodyProblem::Broken => {
                 Failure::new(Status::BadRequest, "the body ended early; send it again")
             }
+            BodyProblem::NoRoom => Error::BUSY.into(),
             BodyProblem::Unreadable(cause) => Failure::new(
                 Status::BadRequest,
                 format!("the body is not readable JSON ({cause}); send one JSON object"),
@@ -195,8 +196,8 @@ fn wording(error: &Error) -> (Status, String) {
         Error::NoToken => (
             Status::Unauthorized,
             "a token is needed: log in with POST /auth/login and send its data.token as \
-             'Authorization: Bearer <token>'. Only programs on the server's own machine may call \
-             without one (setting auth = \"protected\")",
+             'Authorization: Bearer <token>'. The setting auth = \"protected\" lets programs on the \
+             server's own machine, and no others, call without one",
         ),
         Error::InvalidToken => (Status::Unauthorized, "the token is not valid; log in again"),
         Error::ExpiredToken => (Status::Unauthorized, "the token has expired; log in again"),

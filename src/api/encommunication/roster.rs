@@ -31,6 +31,8 @@ const MOST_IN_A_FRAME: usize = 1_000;
 const LARGEST_FRAME_BYTES: usize = 1_000_000;
 /// The size of a frame that is cut.
 const CUT_FRAME_BYTES: usize = 512 << 10;
+/// An entry with the largest key there is (RSA-8192) takes no more.
+const LARGEST_USUAL_BYTES: usize = 4 << 10;
 /// When to try again what failed.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// How many users are looked up at once.
@@ -178,16 +180,18 @@ fn close_to(app: &App, receiver: UserId) -> Result<Closeness> {
 }
 
 /// One frame of at most 512 KiB: the receiver, their contacts, their peers, then whoever else
-/// fits; each of these by id.
+/// fits; each of these by id. Entries that no key of any size needs come last, so that nobody can
+/// crowd the others out.
 fn cut(entries: &[(UserId, String)], receiver: UserId, close: &Closeness) -> String {
-    let rank = |id: &UserId| match id {
+    let rank = |(id, entry): &(UserId, String)| match id {
         id if *id == receiver => 0,
         id if close.contacts.contains(id) => 1,
         id if close.peers.contains(id) => 2,
-        _ => 3,
+        _ if entry.len() <= LARGEST_USUAL_BYTES => 3,
+        _ => 4,
     };
     let mut chosen: Vec<&(UserId, String)> = entries.iter().collect();
-    chosen.sort_by_key(|(id, _)| rank(id));
+    chosen.sort_by_key(|entry| rank(entry));
     let mut room = CUT_FRAME_BYTES - BEFORE.len() - AFTER.len();
     let fitting = chosen.into_iter().filter_map(|(_, entry)| {
         room = room.checked_sub(entry.len() + 1)?;
@@ -233,5 +237,13 @@ mod tests {
             .filter_map(|entry| entry[0].as_i64())
             .collect();
         assert_eq!(ids[..5], [5_000, 4_500, 4_000, 1, 2]);
+    }
+
+    #[test]
+    fn padded_keys_crowd_nobody_out() {
+        let mut everybody = entries(20, 60_000);
+        everybody.push((UserId(21), "[21,\"\"]".into()));
+        let text = cut(&everybody, UserId(20), &Closeness::default());
+        assert!(text.contains("[21,") && text.contains("[1,") && !text.contains("[19,"));
     }
 }

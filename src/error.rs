@@ -177,22 +177,31 @@ impl Error {
 }
 
 impl From<DieselError> for Error {
-    /// A database that is full, read-only or not there is for another time, and no fault of ours.
     fn from(cause: DieselError) -> Self {
-        let error = match &cause {
-            DieselError::DatabaseError(kind, info) => match kind {
-                DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand => {
-                    Error::BUSY
-                }
-                DatabaseErrorKind::ReadOnlyTransaction => Error::ReadOnly,
-                _ if says_no_room(info.message()) => Error::ReadOnly,
-                _ => return Error::Db(cause),
-            },
-            DieselError::BrokenTransactionManager => Error::BUSY,
-            _ => return Error::Db(cause),
-        };
-        tracing::error!(%cause, "the database refuses");
-        error
+        match passing(&cause) {
+            Some(error) => {
+                tracing::error!(%cause, "the database refuses");
+                error
+            }
+            None => Error::Db(cause),
+        }
+    }
+}
+
+/// What a database that is full, read-only or not there has come to: that is for another time, and
+/// no fault of ours.
+fn passing(cause: &DieselError) -> Option<Error> {
+    match cause {
+        DieselError::DatabaseError(kind, info) => match kind {
+            DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand => {
+                Some(Error::BUSY)
+            }
+            DatabaseErrorKind::ReadOnlyTransaction => Some(Error::ReadOnly),
+            _ => says_no_room(info.message()).then_some(Error::ReadOnly),
+        },
+        DieselError::RollbackErrorOnCommit { commit_error, .. } => passing(commit_error),
+        DieselError::BrokenTransactionManager => Some(Error::BUSY),
+        _ => None,
     }
 }
 

@@ -93,6 +93,10 @@ fn the_documentation_is_served_by_the_server_itself() {
         assert_eq!(world.get(link, &[]).status, 200, "{link}");
     }
     assert!(page.text.contains("swagger"), "{}", page.text);
+    let policy = page.headers["content-security-policy"].to_str();
+    assert!(policy.is_ok_and(|policy| policy.starts_with("default-src 'self';")));
+    let settings = world.get("/docs/swagger-initializer.js", &[]).text;
+    assert!(settings.contains(r#""validatorUrl": "none""#), "{settings}");
     for elsewhere in ["src=\"http", "href=\"http", "src=\"//", "cdn"] {
         assert!(
             !page.text.contains(elsewhere),
@@ -196,6 +200,10 @@ fn a_page_of_an_allowed_origin_may_call_and_another_learns_nothing() {
         allowed.headers["access-control-allow-origin"],
         "https://chat.example"
     );
+    let answer = world.request(Method::GET, "/healthz");
+    let answer = Reply::to(answer.header("Origin", "https://chat.example"));
+    let readable = answer.headers["access-control-expose-headers"].to_str();
+    assert!(readable.is_ok_and(|names| names.contains("Content-Disposition")));
     let refused = ask("https://evil.example");
     assert!(!refused.headers.contains_key("access-control-allow-origin"));
 }

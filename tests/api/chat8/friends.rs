@@ -151,6 +151,16 @@ fn a_search_finds_fifty_at_most() {
     }
     let found = data(&alice.get("/friends/search?q=bob"));
     assert_eq!(found.as_array().map(Vec::len), Some(50));
+    // However many hold the word, who is called so is found, and first.
+    world.register("zz bob");
+    for (name, wanted) in [("BOB", "bob"), ("bob", "bob"), ("ob 7", "bob 7")] {
+        world.register(name);
+        let path = format!("/friends/search?q={}", wanted.replace(' ', "%20"));
+        assert_eq!(
+            data(&alice.get(&path))[0]["username"],
+            if name == "BOB" { "BOB" } else { wanted }
+        );
+    }
 }
 
 #[test]

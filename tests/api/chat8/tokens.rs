@@ -36,6 +36,7 @@ fn a_token_says_whose_it_is_and_lasts_half_an_hour() {
 fn a_refreshed_token_replaces_the_old_one_and_logout_ends_it() {
     let world = World::start();
     let alice = Someone::new(&world, "alice");
+    let before = data(&alice.get("/user/profile"));
     let refreshed = data(&alice.post("/auth/refresh", &json!({})));
     assert_eq!(
         refreshed,
@@ -43,7 +44,11 @@ fn a_refreshed_token_replaces_the_old_one_and_logout_ends_it() {
     );
     refused(&alice.get("/user/profile"), 401, "AUTH_001");
     let alice = alice.with_token(&text(&refreshed["access_token"]));
-    data(&alice.get("/user/profile"));
+    let profile = data(&alice.get("/user/profile"));
+    assert_eq!(
+        profile["last_login"], before["last_login"],
+        "it is no login"
+    );
     done(&alice.post("/auth/logout", &json!({})), "登出成功");
     for reply in [
         alice.get("/user/profile"),

@@ -223,16 +223,36 @@ fn of_racing_avatars_one_stays_and_nothing_else() {
 }
 
 #[test]
-fn a_file_stays_while_a_message_hands_it_over() {
+fn a_file_goes_with_the_message_that_brought_it_whoever_else_writes_its_url() {
     let world = World::start();
     let [alice, bob] = ["alice", "bob"].map(|name| Someone::new(&world, name));
     let url = text(&data(&alice.upload(&bob, "a.txt", b"text"))["file_url"]);
-    let again = alice.send(&bob, &url);
-    assert_eq!(alice.delete(&format!("/messages/{again}")).status, 200);
-    assert_eq!(fetch(&bob, &url, &[]).status, 200);
     let first = alice.history(&bob)[0]["id"].clone();
+    for remark in [url.clone(), format!("did you get {url}")] {
+        let id = alice.send(&bob, &remark);
+        assert_eq!(alice.delete(&format!("/messages/{id}")).status, 200);
+        assert_eq!(fetch(&bob, &url, &[]).status, 200);
+    }
+    bob.send(&alice, &url);
+    alice.send(&bob, &url);
     assert_eq!(alice.delete(&format!("/messages/{first}")).status, 200);
     assert_eq!(fetch(&bob, &url, &[]).status, 404);
+}
+
+#[test]
+fn a_name_that_is_written_the_old_way_for_what_is_not_ascii_is_kept() {
+    let world = World::start();
+    let [alice, bob] = ["alice", "bob"].map(|name| Someone::new(&world, name));
+    let body = format!(
+        "--b\r\nContent-Disposition: form-data; name=\"receiver_id\"\r\n\r\n{}\r\n--b\r\n\
+         Content-Disposition: form-data; name=\"file\"; filename*=utf-8''%E6%8A%A5%E5%91%8A.pdf\r\n\r\n\
+         text\r\n--b--\r\n",
+        bob.id
+    );
+    let request = world.request(Method::POST, "/api/v1/upload/file");
+    let request = request.bearer_auth(&alice.token).body(body);
+    let form = request.header("Content-Type", "multipart/form-data; boundary=b");
+    assert_eq!(data(&Reply::to(form))["file_name"], "报告.pdf");
 }
 
 #[test]

@@ -145,6 +145,8 @@ fn a_direct_message_of_another_api_is_not_pushed_here() {
     rooms.post("/auth/register", &body).ok();
     let letter = json!({"user_id": "dora", "receiver_id": "alice", "encrypted_content": "sealed"});
     rooms.post("/messages/send", &letter).ok();
+    let note = json!({"user_id": "alice", "receiver_id": "alice", "encrypted_content": "note"});
+    rooms.post("/messages/send", &note).ok();
     assert!(alice.has_nothing_waiting());
     let info = alice.ask(&bare("user_info_request"));
     assert_eq!(info["private_chats_count"], 1, "{info}");

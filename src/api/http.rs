@@ -169,7 +169,10 @@ async fn read_body(
     limit_bytes: u64,
     most_bytes: u64,
 ) -> Result<Vec<u8>, BodyProblem> {
-    let mut bytes = Vec::new();
+    let most_at_first =
+        usize::try_from(most_bytes).map_or(BODY_PIECE_BYTES, |bytes| bytes.min(BODY_PIECE_BYTES));
+    // One byte more, so that the end is seen without another allocation.
+    let mut bytes = Vec::with_capacity(most_at_first + 1);
     let mut room = None;
     let mut first = stream.take(limit_bytes + 1);
     loop {

@@ -1,15 +1,20 @@
-//! What the agent tells its pages live. It keeps nothing: who subscribes late has missed it.
+//! What the agent tells its pages live, in a queue for each of them. Who subscribes late has
+//! missed it.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use serde::Serialize;
-use tokio::sync::broadcast;
+use tokio::sync::Notify;
 
 use super::wire::UserId;
 
-/// Events a slow page may be behind before its stream ends and it starts anew.
-const BACKLOG: usize = 256;
-/// What an event takes beside the text in it.
+/// What may wait for a slow page before its stream ends and it starts anew. Hundreds of messages
+/// come at once after an absence, so it is their size that counts and not their number.
+const WAITING_BYTES: usize = 64 * 1024 * 1024;
+/// What an event takes in a queue beside its line.
+const QUEUED_BYTES: usize = 256;
+/// What the line of an event takes beside the text in it.
 const AROUND_BYTES: usize = 128;
 
 /// A message as pages hear of it; those that a user of this agent sent have a type.
@@ -53,6 +58,10 @@ impl Event {
         block.extend_from_slice(b"\n\n");
         Self(Arc::new(block))
     }
+
+    fn queued_bytes(&self) -> usize {
+        self.0.len() + QUEUED_BYTES
+    }
 }
 
 impl AsRef<[u8]> for Event {
@@ -61,15 +70,11 @@ impl AsRef<[u8]> for Event {
     }
 }
 
-/// The one channel to every page of this agent.
-#[derive(Debug, Clone)]
-pub(super) struct Events(broadcast::Sender<Event>);
+/// The way to every page of this agent.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Events(Arc<Mutex<Vec<Weak<Queue>>>>);
 
 impl Events {
-    pub(super) fn new() -> Self {
-        Self(broadcast::channel(BACKLOG).0)
-    }
-
     /// Tells every open page. Nobody listening is fine.
     pub(super) fn publish(&self, body: &impl Serialize) {
         self.tell(Event::new(body, 0));
@@ -78,7 +83,7 @@ impl Events {
     /// Tells every open page that `from` wrote `content` to `to`.
     pub(super) fn publish_received(&self, from_id: UserId, to_id: UserId, content: &str) {
         // A picture need not be written for nobody.
-        if self.0.receiver_count() > 0 {
+        if self.queues().iter().any(|queue| queue.strong_count() > 0) {
             let kind = None;
             self.tell(Event::message(&Message {
                 kind,
@@ -91,11 +96,152 @@ impl Events {
 
     /// Tells every open page what was made before.
     pub(super) fn tell(&self, event: Event) {
-        let _ = self.0.send(event);
+        self.queues().retain(|queue| {
+            let queue = queue.upgrade();
+            queue.is_some_and(|queue| queue.push(&event))
+        });
     }
 
     /// All events from now on.
-    pub(super) fn subscribe(&self) -> broadcast::Receiver<Event> {
-        self.0.subscribe()
+    pub(super) fn subscribe(&self) -> Subscriber {
+        let queue = Arc::new(Queue::default());
+        let mut queues = self.queues();
+        queues.retain(|queue| queue.strong_count() > 0);
+        queues.push(Arc::downgrade(&queue));
+        Subscriber(queue)
+    }
+
+    fn queues(&self) -> MutexGuard<'_, Vec<Weak<Queue>>> {
+        self.0.lock().expect("nobody panics with the lock held")
+    }
+}
+
+/// What waits for one page, which alone keeps it.
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: Mutex<Waiting>,
+    /// Something waits, or nothing will any more.
+    more: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    events: VecDeque<Event>,
+    bytes: usize,
+    /// The page was too far behind: what waited is gone.
+    has_ended: bool,
+}
+
+impl Queue {
+    /// Adds `event` unless too much waits before it. False if nothing is to be added any more.
+    fn push(&self, event: &Event) -> bool {
+        let mut waiting = self.waiting();
+        let bytes = waiting.bytes + event.queued_bytes();
+        // A single event passes whatever its size: nobody could have read it any sooner.
+        if waiting.events.is_empty() || bytes <= WAITING_BYTES {
+            waiting.bytes = bytes;
+            waiting.events.push_back(event.clone());
+        } else {
+            *waiting = Waiting {
+                has_ended: true,
+                ..Waiting::default()
+            };
+        }
+        let goes_on = !waiting.has_ended;
+        drop(waiting);
+        self.more.notify_one();
+        goes_on
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        let guard = self.waiting.lock();
+        guard.expect("nobody panics with the lock held")
+    }
+}
+
+/// The events of one page.
+#[derive(Debug)]
+pub(super) struct Subscriber(Arc<Queue>);
+
+impl Subscriber {
+    /// The next event, once there is one; nothing if this page was too far behind.
+    pub(super) async fn next(&mut self) -> Option<Event> {
+        loop {
+            {
+                let mut waiting = self.0.waiting();
+                if waiting.has_ended {
+                    return None;
+                }
+                if let Some(event) = waiting.events.pop_front() {
+                    waiting.bytes -= event.queued_bytes();
+                    return Some(event);
+                }
+            }
+            self.0.more.notified().await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(text: &str) -> Event {
+        Event::new(&text, text.len())
+    }
+
+    async fn read(subscriber: &mut Subscriber) -> Option<String> {
+        let event = subscriber.next().await?;
+        Some(String::from_utf8(event.as_ref().to_vec()).expect("text"))
+    }
+
+    #[tokio::test]
+    async fn every_subscriber_gets_thousands_of_events_that_come_at_once() {
+        let events = Events::default();
+        let mut subscribers = [events.subscribe(), events.subscribe()];
+        for number in 0..5_000 {
+            events.publish(&number);
+        }
+        for subscriber in &mut subscribers {
+            for number in 0..5_000 {
+                let line = format!("data: {number}\n\n");
+                assert_eq!(read(subscriber).await, Some(line));
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn who_is_too_far_behind_is_ended_and_nobody_else() {
+        let events = Events::default();
+        let (mut quick, mut slow) = (events.subscribe(), events.subscribe());
+        let large = event(&"x".repeat(WAITING_BYTES));
+        for _ in 0..2 {
+            events.tell(large.clone());
+            assert!(quick.next().await.is_some(), "one of any size passes");
+        }
+        assert!(slow.next().await.is_none());
+        events.publish(&1);
+        assert_eq!(read(&mut quick).await.as_deref(), Some("data: 1\n\n"));
+        assert!(slow.next().await.is_none(), "for good");
+    }
+
+    #[tokio::test]
+    async fn what_small_events_take_besides_their_text_counts_too() {
+        let events = Events::default();
+        let mut subscriber = events.subscribe();
+        for _ in 0..=WAITING_BYTES / QUEUED_BYTES {
+            events.tell(event(""));
+        }
+        assert!(subscriber.next().await.is_none());
+    }
+
+    #[test]
+    fn a_subscriber_that_is_gone_is_not_kept() {
+        let events = Events::default();
+        drop(events.subscribe());
+        events.publish(&1);
+        assert!(events.queues().is_empty());
+        let queue = Arc::downgrade(&events.subscribe().0);
+        assert!(queue.upgrade().is_none());
     }
 }

@@ -111,7 +111,7 @@ impl Agent {
         })?;
         Ok(Self {
             server: Arc::new(Server::new(relay, home)?),
-            events: Events::new(),
+            events: Events::default(),
             sessions: Mutex::default(),
             links: Mutex::default(),
             door: tokio::sync::Mutex::default(),

@@ -53,11 +53,11 @@ fn stream(
         loop {
             let event = tokio::select! {
                 () = stop.cancelled() => break,
-                event = timeout(KEEP_ALIVE, events.recv()) => event,
+                event = timeout(KEEP_ALIVE, events.next()) => event,
             };
             match event {
-                Ok(Ok(event)) => yield Block::Event(event),
-                Ok(Err(_)) => break,
+                Ok(Some(event)) => yield Block::Event(event),
+                Ok(None) => break,
                 Err(_) => yield Block::Comment(": here\n\n"),
             }
         }

@@ -4,6 +4,7 @@
 //! <data dir>/<digest of the server's URL>/
 //!     server.json           its URL and pinned public key
 //!     users.json            which of the directories is whose, by user id
+//!     lock                  held by the agent that uses all this: two would undo each other's writes
 //!     <digest of a name>/   one user's keys: see `keyring`
 //! ```
 //!
@@ -12,6 +13,8 @@
 //! directory is made by the name. From then on the id finds it: names change, and others take them.
 
 use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::Access;
@@ -19,15 +22,16 @@ use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization;
 
 use super::crypto;
-use super::error::Result;
+use super::error::{Error, Result};
 use super::files::{make_dir, read_json, write_json};
 use super::wire::UserId;
 
-/// One server's part of the data directory.
-#[derive(Debug, Clone)]
+/// One server's part of the data directory, held for this agent as long as this lives.
+#[derive(Debug)]
 pub(super) struct Home {
     dir: PathBuf,
     url: String,
+    _lock: File,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -42,15 +46,27 @@ type Users = BTreeMap<UserId, PathBuf>;
 impl Home {
     /// Opens (and makes) the part for the server at `url`.
     ///
-    /// Errors: it cannot be made, or not be written to.
-    pub(super) fn open(data_dir: &Path, url: &str) -> std::io::Result<Self> {
+    /// Errors: [`Error::Start`] if it cannot be made or written to, or another agent holds it.
+    pub(super) fn open(data_dir: &Path, url: &str) -> Result<Self> {
         let dir = data_dir.join(crypto::safe_name(url));
-        make_dir(&dir)?;
+        let place = data_dir.display();
+        let unusable = |cause| Error::Start(format!("cannot keep keys in {place}: {cause}"));
+        make_dir(&dir).map_err(unusable)?;
         // Else the first login would be the one to fail, and could not say why.
-        rustix::fs::access(&dir, Access::WRITE_OK | Access::EXEC_OK)?;
+        let access = rustix::fs::access(&dir, Access::WRITE_OK | Access::EXEC_OK);
+        access.map_err(|cause| unusable(cause.into()))?;
+        let lock = match lock(&dir.join("lock")) {
+            Err(TryLockError::WouldBlock) => Err(Error::Start(format!(
+                "another agent keeps its keys for {url} in {place}; stop it, or choose another \
+                 --data-dir"
+            ))),
+            Err(TryLockError::Error(cause)) => Err(unusable(cause)),
+            Ok(file) => Ok(file),
+        };
         Ok(Self {
             dir,
             url: url.to_owned(),
+            _lock: lock?,
         })
     }
 
@@ -116,6 +132,16 @@ impl Home {
     }
 }
 
+/// Holds the file at `path` for this process, until it is dropped.
+fn lock(path: &Path) -> std::result::Result<File, TryLockError> {
+    let mut options = OpenOptions::new();
+    let options = options.create(true).truncate(false).write(true);
+    let file = options.mode(0o600).open(path);
+    let file = file.map_err(TryLockError::Error)?;
+    file.try_lock()?;
+    Ok(file)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,6 +159,7 @@ mod tests {
         assert_ne!(next, hers);
         assert_eq!(home.unclaimed("alice").expect("readable"), next);
         home.claim(&next, 7).expect("claimed");
+        drop(home);
         let again = Home::open(data.path(), "http://a").expect("a home");
         assert_eq!(again.user(1, "alice").expect("readable"), hers);
         assert_eq!(again.user(7, "x").expect("readable"), next);

@@ -59,7 +59,7 @@ fn no_name_leaves_the_directory_and_no_file_is_open_to_others() {
     home.pin_server_key("pem").expect("pinned");
     assert_eq!(fs::read_dir(data.path()).expect("a directory").count(), 1);
     let files = files_under(data.path());
-    assert_eq!(files.len(), 13);
+    assert_eq!(files.len(), 14);
     for file in files {
         let mode = fs::metadata(&file).expect("a file").permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{}", file.display());

@@ -105,10 +105,7 @@ impl Agent {
     fn new(config: &AgentConfig, stop: CancellationToken) -> Result<Self> {
         let url = config.server.trim_end_matches('/');
         let relay = Relay::new(url)?;
-        let home = Home::open(&config.data_dir, url).map_err(|cause| {
-            let place = config.data_dir.display();
-            Error::Start(format!("cannot keep keys in {place}: {cause}"))
-        })?;
+        let home = Home::open(&config.data_dir, url)?;
         Ok(Self {
             server: Arc::new(Server::new(relay, home)?),
             events: Events::default(),

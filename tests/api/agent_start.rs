@@ -57,3 +57,28 @@ fn a_place_where_the_agent_can_keep_no_keys_is_said_in_one_line() {
     assert_one_line(&output, &data_dir.display().to_string());
     assert_one_line(&output, "Not a directory");
 }
+
+#[test]
+fn of_two_agents_on_one_directory_the_second_is_refused_in_one_line() {
+    let home = TempDir::new().expect("a temporary directory");
+    let data_dir = home.path().join("keys");
+    let mut first = agent(&data_dir);
+    let mut first = first.stdout(Stdio::piped()).spawn().expect("it starts");
+    let mut lines = BufReader::new(first.stdout.take().expect("piped")).lines();
+    lines.next().expect("it announces itself").expect("text");
+    let second = agent(&data_dir).output();
+    let other = agent(&home.path().join("other"))
+        .stdout(Stdio::piped())
+        .spawn();
+    let mut other = other.expect("it starts");
+    let mut lines = BufReader::new(other.stdout.take().expect("piped")).lines();
+    lines.next().expect("it announces itself").expect("text");
+    for process in [&mut first, &mut other] {
+        process.kill().expect("a child can be killed");
+        process.wait().expect("a killed child ends");
+    }
+    let second = second.expect("the program runs");
+    assert_one_line(&second, &data_dir.display().to_string());
+    assert_one_line(&second, "another agent");
+    assert_one_line(&second, "--data-dir");
+}

@@ -1,8 +1,11 @@
 //! Only this machine, and of its web pages only ours.
 //!
 //! A request must name the agent in `Host` (a page of another name that resolves here is
-//! refused), and an `Origin`, where there is one, must be the agent's own (so is a page of
-//! another site that posts here). Local programs send no `Origin` and are welcome.
+//! refused), and an `Origin`, where there is one, must be that same name (so is a page of
+//! another site that posts here; under another name of this machine, another program may serve
+//! the same port). What a browser marks as coming from another site is refused as well, since
+//! a picture of that address would mark messages as read: all but following a link to a page.
+//! Local programs send neither `Origin` nor marks and are welcome.
 
 use rocket::fairing::AdHoc;
 use rocket::http::uri::Origin;
@@ -55,15 +58,30 @@ fn refused() -> (Status, Json<Value>) {
 }
 
 fn is_own(request: &Request<'_>) -> bool {
-    let config = request.rocket().config();
-    let headers = request.headers();
-    let origin_is_own = |origin: &str| {
-        origin
-            .strip_prefix("http://")
-            .is_some_and(|host| is_own_host(host, config))
+    let Some(host) = request.host().map(ToString::to_string) else {
+        return false;
     };
-    let host = request.host().map(ToString::to_string);
-    host.is_some_and(|host| is_own_host(&host, config)) && headers.get("Origin").all(origin_is_own)
+    let origin_is_own = |origin: &str| origin.strip_prefix("http://") == Some(host.as_str());
+    is_own_host(&host, request.rocket().config())
+        && request.headers().get("Origin").all(origin_is_own)
+        && (!is_from_another_site(request) || follows_a_link(request))
+}
+
+/// Whether the browser says so; what sends no such mark is no browser, or an old one.
+fn is_from_another_site(request: &Request<'_>) -> bool {
+    let mut sites = request.headers().get("Sec-Fetch-Site");
+    sites.any(|site| ["cross-site", "same-site"].contains(&site))
+}
+
+/// Whether the browser shows a page of the agent in place of the other site's, and not in it.
+fn follows_a_link(request: &Request<'_>) -> bool {
+    let is = |name, value| request.headers().get(name).all(|sent| sent == value);
+    let has_mode = request.headers().contains("Sec-Fetch-Mode");
+    // The segments are decoded, as those are by which a route is found.
+    let mut segments = request.uri().path().segments();
+    let is_page = segments.find(|segment| !segment.is_empty()) != Some("api");
+    let is_top_level = is("Sec-Fetch-Mode", "navigate") && is("Sec-Fetch-Dest", "document");
+    request.method() == Method::Get && has_mode && is_top_level && is_page
 }
 
 fn is_own_host(host: &str, config: &Config) -> bool {

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use serde::Serialize;
+use serde_json::value::RawValue;
 use tokio::sync::Notify;
 
 use super::wire::UserId;
@@ -59,6 +60,13 @@ impl Event {
         Self(Arc::new(block))
     }
 
+    /// The event that somebody wrote as `json`, unchanged but for line breaks, which end an event.
+    fn written(json: &RawValue) -> Self {
+        // Inside strings JSON has none as they are, and elsewhere a space means the same.
+        let line = json.get().replace(['\n', '\r'], " ");
+        Self(Arc::new(format!("data: {line}\n\n").into_bytes()))
+    }
+
     fn queued_bytes(&self) -> usize {
         self.0.len() + QUEUED_BYTES
     }
@@ -78,6 +86,11 @@ impl Events {
     /// Tells every open page. Nobody listening is fine.
     pub(super) fn publish(&self, body: &impl Serialize) {
         self.tell(Event::new(body, 0));
+    }
+
+    /// Tells every open page `json` as it was written.
+    pub(super) fn publish_written(&self, json: &RawValue) {
+        self.tell(Event::written(json));
     }
 
     /// Tells every open page that `from` wrote `content` to `to`.

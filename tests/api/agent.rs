@@ -1,5 +1,6 @@
 //! The agent's local API, as the published client answers, and what guards it.
 
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt;
 
 use serde_json::{Value, json};
@@ -269,6 +270,37 @@ fn what_a_local_program_pushes_reaches_every_stream() {
     assert_eq!((status, answer), (200, json!({"status": "ok"})));
     for stream in streams {
         assert_eq!(stream.message(), json!({"消息内容": [1, "二\n"]}));
+    }
+}
+
+#[test]
+fn what_is_pushed_is_passed_on_as_it_was_written_whatever_json_it_is() {
+    let agent = Agent::start("http://127.0.0.1:9");
+    let stream = agent.http.get(format!("{}/api/stream", agent.url)).send();
+    let lines = BufReader::new(stream.expect("a stream")).lines();
+    let lines = lines.map(|line| line.expect("text"));
+    let mut events = lines.filter(|line| line.starts_with("data: "));
+    let push = |body: &[u8]| {
+        let request = agent.http.post(format!("{}/push", agent.url));
+        let response = request.body(body.to_owned()).send();
+        response.expect("an answer").status().as_u16()
+    };
+    let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+    for json in [
+        "1e400",
+        r#""\ud800""#,
+        &deep,
+        r#"{"b":1,"a":123456789012345678901234567890,"b":1.10}"#,
+        r#"{ "消息" : "\u6d88\n" }"#,
+    ] {
+        assert_eq!(push(json.as_bytes()), 200, "{json}");
+        assert_eq!(events.next(), Some(format!("data: {json}")));
+    }
+    assert_eq!(push(b"\n{\r\n\"a\":\n1}\n"), 200);
+    assert_eq!(events.next().as_deref(), Some("data: {  \"a\": 1}"));
+    let broken: [&[u8]; 6] = [b"", b"{", b"[1] [2]", b"\"a\nb\"", b"\"\xff\"", b"01"];
+    for body in broken {
+        assert_eq!(push(body), 400);
     }
 }
 

@@ -28,6 +28,7 @@ use rocket::http::Status;
 use rocket::request::Request;
 use rocket::response::{self, Responder};
 use rocket::serde::json::Json;
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -159,11 +160,19 @@ fn unanswered(status: Status, _: &Request<'_>) -> (Status, Json<Value>) {
 
 /// The JSON object in a body, whatever its declared type.
 async fn read_json(data: Data<'_>) -> Result<Value> {
+    parse(&read_body(data).await?)
+}
+
+async fn read_body(data: Data<'_>) -> Result<Vec<u8>> {
     let body = data.open(BODY).into_bytes().await?;
     if !body.is_complete() {
         return Err(Error::Invalid("请求体过大"));
     }
-    serde_json::from_slice(&body).map_err(|_| Error::Invalid("请求体必须是 JSON"))
+    Ok(body.into_inner())
+}
+
+fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T> {
+    serde_json::from_slice(body).map_err(|_| Error::Invalid("请求体必须是 JSON"))
 }
 
 /// A string of the body, not empty.

@@ -39,6 +39,8 @@ pub(super) struct Conversations {
     kept: BTreeMap<UserId, usize>,
     wrapped: HashMap<UserId, (AesKey, String)>,
     pub(super) arrivals: Arrivals,
+    /// Those absent whose key the server was asked for over this link.
+    asked: HashSet<UserId>,
     /// Those who wrote and whose names are not known yet.
     strangers: HashSet<UserId>,
     /// Offers of the last link may be lost: they are repeated with the first roster of this one.
@@ -76,6 +78,7 @@ impl Conversations {
             exchanges: HashMap::new(),
             kept: BTreeMap::new(),
             wrapped: HashMap::new(),
+            asked: HashSet::new(),
             strangers: arrivals.senders().collect(),
             arrivals,
             new_link: true,
@@ -141,6 +144,7 @@ impl Conversations {
     /// The link is new: nothing of the old one's offers can be relied on.
     pub(super) fn linked_anew(&mut self) {
         self.new_link = true;
+        self.asked.clear();
     }
 
     /// Everybody who is online now.
@@ -155,6 +159,7 @@ impl Conversations {
             self.save();
         }
         self.roster = list.into_iter().map(|listed| (listed.id, listed)).collect();
+        self.asked.retain(|peer| !self.roster.contains_key(peer));
         let new_link = std::mem::take(&mut self.new_link);
         let peers: Vec<UserId> = self.exchanges.keys().copied().collect();
         for peer in peers {

@@ -2,6 +2,7 @@
 //!
 //! It holds the token, renews it, and guards the [`Conversations`]; it neither listens nor dials.
 
+mod meeting;
 mod recovery;
 
 use std::fmt;
@@ -68,6 +69,8 @@ pub(super) struct Session {
     public_key: String,
     opener: Opener,
     conversations: Mutex<Conversations>,
+    /// Held by who asks for the key of somebody absent before they write to them.
+    meeting: tokio::sync::Mutex<()>,
     /// Something is to be written, or is due at another time than before.
     pub(super) outgoing: Notify,
     ready: watch::Sender<bool>,
@@ -106,6 +109,7 @@ impl Session {
             public_key: public.fingerprint(),
             opener,
             conversations: Mutex::new(conversations),
+            meeting: tokio::sync::Mutex::default(),
             outgoing: Notify::new(),
             ready: watch::Sender::new(false),
             stop,
@@ -165,7 +169,8 @@ impl Session {
         matches!(up, Ok(Ok(_)))
     }
 
-    /// Sends `text` to `to`; see [`Conversations::send`].
+    /// Sends `text` to `to`; see [`Conversations::send`]. Of somebody absent the key is asked for
+    /// first, once in each absence.
     ///
     /// Errors: [`Error::NotReady`] without a link or such a user, [`Error::NoKey`] if they have no
     /// key, [`Error::Invalid`] if it is too long.
@@ -176,54 +181,13 @@ impl Session {
         if !self.is_ready_within(READY_WITHIN).await {
             return Err(Error::NotReady);
         }
-        if !self.conversations().may_write(to) {
-            self.meet(to).await?;
-        }
+        // Held until the text is on its way, so that those written meanwhile stay behind it.
+        let _turn = self.turn_to_write(to).await?;
         let sent = Event::sent(self.id, to, &text);
         self.conversations().send(to, text, Instant::now())?;
         self.outgoing.notify_one();
         self.events.tell(sent);
         Ok(())
-    }
-
-    /// Learns the key of `peer`, whom this agent has not seen online.
-    async fn meet(&self, peer: UserId) -> Result<()> {
-        let relay = &self.server.relay;
-        let token = self.token().await;
-        let listed = match relay.listed(&token, peer).await {
-            Err(Error::TokenRefused) => {
-                let token = self.renewed_token(&token).await?;
-                relay.listed(&token, peer).await?
-            }
-            answer => answer?,
-        };
-        self.conversations().meet(&listed, Instant::now())
-    }
-
-    /// Asks again for whom the server vouches now: no roster tells that of those who are away.
-    pub(super) async fn meet_unvouched(&self) {
-        let unvouched = self.conversations().unvouched();
-        self.meet_all(unvouched).await;
-    }
-
-    /// Learns who those are that wrote without ever having been on a roster.
-    pub(super) async fn meet_strangers(&self) {
-        let strangers = self.conversations().take_strangers();
-        self.meet_all(strangers).await;
-    }
-
-    async fn meet_all(&self, peers: Vec<UserId>) {
-        if peers.is_empty() {
-            return;
-        }
-        for peer in peers {
-            if let Err(error) = self.meet(peer).await {
-                tracing::debug!(user = self.id, peer, %error, "nothing new of a peer");
-            }
-        }
-        self.outgoing.notify_one();
-        self.events
-            .publish(&json!({"type": "online", "user": self.id}));
     }
 
     /// The history with `peer`, opened; marks it as seen.

@@ -214,6 +214,54 @@ fn a_peers_changed_key_is_shown_and_nothing_goes_out_until_it_is_accepted() {
 }
 
 #[test]
+fn a_key_that_changed_in_an_absence_is_seen_before_anything_is_sealed_for_the_old_one() {
+    let relay = Relay::start();
+    let agent = Agent::start(&relay.url);
+    let alice = agent.person("alice");
+    let mut bob = relay.puppet("bob");
+    let stream = agent.stream();
+    for text in ["one", "two"] {
+        alice.sees(bob.id);
+        bob.set_online(false);
+        alice.peer(bob.id, |shown| shown["online"] == false);
+        alice.send(bob.id, text);
+        wait_for(|| (came(&relay, &alice, &bob).last()? == text).then_some(()));
+        bob.set_online(true);
+    }
+    alice.sees(bob.id);
+    bob.set_online(false);
+    alice.peer(bob.id, |shown| shown["online"] == false);
+    bob.change_key();
+    alice.send(bob.id, "secret");
+    let event = stream.next(|event| event["type"] == "key_changed");
+    assert_eq!(event["peer"], bob.id);
+    let shown = alice.peer(bob.id, |shown| !shown["changed"].is_null());
+    assert_eq!(relay.records().len(), 2);
+
+    let new = &shown["changed"]["new"];
+    let body = json!({"user": alice.id, "peer": bob.id, "fingerprint": new});
+    good(agent.post("/api/peers/accept", &body));
+    wait_for(|| (relay.records().len() == 3).then_some(()));
+    let frames = relay.frames(alice.id, bob.id);
+    assert_eq!(bob.open(frames.last().expect("a frame")), "secret");
+}
+
+#[test]
+fn somebody_absent_of_whom_the_server_tells_nothing_is_written_to_under_the_known_key() {
+    let relay = Relay::start();
+    let agent = Agent::start(&relay.url);
+    let alice = agent.person("alice");
+    let bob = relay.puppet("bob");
+    alice.sees(bob.id);
+    bob.set_online(false);
+    alice.peer(bob.id, |shown| shown["online"] == false);
+    relay.forget("bob");
+    alice.send(bob.id, "letter");
+    let message = relay.frame(alice.id, bob.id, is_message);
+    assert_eq!(bob.open(&message), "letter");
+}
+
+#[test]
 fn what_waits_for_a_changed_key_to_be_accepted_survives_restarts_and_goes_out_once() {
     let relay = Relay::start();
     let mut agent = Agent::start(&relay.url);

@@ -68,6 +68,18 @@ impl Conversations {
         }
     }
 
+    /// Whether the server is to be asked for the key of `to` before they are written to: the key
+    /// of somebody absent may have changed since they were listed. Once for each absence.
+    pub(in crate::agent) fn is_to_be_met(&self, to: UserId) -> bool {
+        let is_absent = to != self.own && !self.roster.contains_key(&to);
+        !self.may_write(to) || (is_absent && !self.asked.contains(&to))
+    }
+
+    /// The server was asked for the key of `peer`, whatever it said.
+    pub(in crate::agent) fn has_asked_for(&mut self, peer: UserId) {
+        self.asked.insert(peer);
+    }
+
     /// Those whose texts wait since the server does not vouch for their key.
     pub(in crate::agent) fn unvouched(&self) -> Vec<UserId> {
         let is_unvouched = |peer: &&UserId| self.doubts.get(peer) == Some(&Doubt::Unvouched);

@@ -43,7 +43,8 @@ pub(super) struct Conversations {
     asked: HashSet<UserId>,
     /// Those who wrote and whose names are not known yet.
     strangers: HashSet<UserId>,
-    /// Offers of the last link may be lost: they are repeated with the first roster of this one.
+    /// The last link is gone and there is no roster of another one yet: nobody is known to be
+    /// online, and offers that may be lost are repeated with the first.
     new_link: bool,
     pub(super) outbox: Outbox,
 }
@@ -88,11 +89,10 @@ impl Conversations {
         Ok(conversations)
     }
 
-    /// Everybody online, with their names.
+    /// Everybody online, with their names; nobody while the link is down.
     pub(super) fn online(&self) -> impl Iterator<Item = (UserId, &str)> {
-        self.roster
-            .iter()
-            .map(|(id, listed)| (*id, listed.username.as_str()))
+        let current = self.roster.iter().filter(|_| !self.new_link);
+        current.map(|(id, listed)| (*id, listed.username.as_str()))
     }
 
     /// Everybody online or known, and who wrote, without oneself.
@@ -118,7 +118,7 @@ impl Conversations {
         PeerView {
             id,
             username: username.to_owned(),
-            online: self.roster.contains_key(&id),
+            online: !self.new_link && self.roster.contains_key(&id),
             fingerprint: pinned.and_then(crypto::fingerprint),
             changed,
             unread: self.arrivals.unread(id),
@@ -141,7 +141,7 @@ impl Conversations {
         self.roster.contains_key(&id) || known.is_some_and(|peer| !peer.username.is_empty())
     }
 
-    /// The link is new: nothing of the old one's offers can be relied on.
+    /// The link is gone: nothing of its offers can be relied on, nor who is online.
     pub(super) fn linked_anew(&mut self) {
         self.new_link = true;
         self.asked.clear();
@@ -149,15 +149,7 @@ impl Conversations {
 
     /// Everybody who is online now.
     pub(super) fn roster(&mut self, list: Vec<Listed>, now: Instant) {
-        let mut news = false;
-        for listed in &list {
-            if listed.id != self.own {
-                news |= self.judge(listed);
-            }
-        }
-        if news {
-            self.save();
-        }
+        self.judge_all(&list);
         self.roster = list.into_iter().map(|listed| (listed.id, listed)).collect();
         self.asked.retain(|peer| !self.roster.contains_key(peer));
         let new_link = std::mem::take(&mut self.new_link);

@@ -314,6 +314,8 @@ impl Session {
         self.conversations().linked_anew();
         if self.ready.send_replace(false) {
             self.publish_link("reconnecting");
+            self.events
+                .publish(&json!({"type": "online", "user": self.id}));
         }
     }
 

@@ -367,8 +367,12 @@ fn a_servers_key_accepted_without_a_link_releases_what_waits_once_there_is_one()
     let relay = Relay::start();
     let agent = Agent::start(&relay.url);
     let (alice, bob) = waiting_for_the_servers_key(&relay, &agent);
+    let stream = agent.stream();
     relay.set_down(true);
+    stream.next(|event| event["type"] == "online");
     accept_server_key(&agent);
+    let online = good(agent.get("/api/online_users"));
+    assert_eq!(online, json!({"users": {}}));
     relay.set_down(false);
     assert_eq!(bob.open(&relay.frame(alice, bob.id, is_message)), "letter");
     assert_eq!(relay.records().len(), 1);

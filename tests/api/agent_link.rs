@@ -1,5 +1,7 @@
 //! Links that break: nothing is lost, nothing is doubled.
 
+use serde_json::json;
+
 use crate::agent_world::{Agent, Person, good, wait_for};
 use crate::relay_stub::{Puppet, Relay};
 
@@ -86,6 +88,22 @@ fn a_server_that_goes_away_and_returns_is_found_again() {
     stream.next(|event| event["state"] == "connected");
     alice.send(bob.id, "then");
     wait_for(|| (alice.texts(bob.id) == ["then"]).then_some(()));
+}
+
+#[test]
+fn nobody_is_online_while_the_link_is_down() {
+    let relay = Relay::start();
+    let agent = Agent::start(&relay.url);
+    let (alice, bob) = acquainted(&relay, &agent);
+    let stream = agent.stream();
+    relay.set_down(true);
+    stream.next(|event| event["state"] == "reconnecting");
+    stream.next(|event| event["type"] == "online");
+    let online = good(agent.get("/api/online_users"));
+    assert_eq!(online, json!({"users": {}}));
+    assert_eq!(alice.peer(bob.id, |_| true)["online"], false);
+    relay.set_down(false);
+    alice.sees(bob.id);
 }
 
 #[test]

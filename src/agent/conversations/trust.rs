@@ -53,6 +53,19 @@ impl Conversations {
         renamed
     }
 
+    /// [`Conversations::judge`] for everybody listed but the user.
+    pub(super) fn judge_all(&mut self, list: &[Listed]) {
+        let mut news = false;
+        for listed in list {
+            if listed.id != self.own {
+                news |= self.judge(listed);
+            }
+        }
+        if news {
+            self.save();
+        }
+    }
+
     /// Nothing is in doubt about the key of `id` any longer. True if something is to be saved.
     fn clear_doubt(&mut self, id: UserId) -> bool {
         self.doubts.remove(&id);
@@ -106,10 +119,15 @@ impl Conversations {
         news
     }
 
-    /// Judges everybody online again after the server's key was accepted.
+    /// Judges everybody on the roster again after the server's key was accepted.
     pub(in crate::agent) fn judge_again(&mut self, now: Instant) {
-        let list = self.roster.values().cloned().collect();
-        self.roster(list, now);
+        let list: Vec<Listed> = self.roster.values().cloned().collect();
+        self.judge_all(&list);
+        for listed in list {
+            self.settle_doubt(listed.id, now);
+        }
+        self.events
+            .publish(&json!({"type": "online", "user": self.own}));
     }
 
     /// The user accepts the changed key of `peer`, naming its fingerprint.

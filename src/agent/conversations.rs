@@ -130,6 +130,14 @@ impl Conversations {
         self.keyring.keys_with(peer)
     }
 
+    /// These keys have opened records of the conversation with `peer`.
+    pub(super) fn have_opened(&mut self, peer: UserId, keys: &[AesKey]) {
+        let mark = |news, key| self.keyring.mark_used(peer, key) | news;
+        if keys.iter().fold(false, mark) {
+            self.save();
+        }
+    }
+
     /// Those who wrote and whose names are not known; each is handed out once.
     pub(super) fn take_strangers(&mut self) -> Vec<UserId> {
         let strangers = std::mem::take(&mut self.strangers).into_iter();
@@ -196,7 +204,7 @@ impl Conversations {
         match key {
             Some(key) => {
                 self.settle_doubt(from, now);
-                if self.doubts.contains_key(&from) && self.keyring.keep_key(from, &key) {
+                if self.doubts.contains_key(&from) && self.keyring.keep_key(from, &key, false) {
                     self.save();
                 }
                 self.step(from, |exchange| exchange.key_frame(key, now));
@@ -211,7 +219,7 @@ impl Conversations {
         match &opened {
             Opened::Text(_, key) => {
                 self.step(from, |exchange| exchange.opened(key));
-                if self.keyring.keep_key(from, key) {
+                if self.keyring.keep_key(from, key, true) {
                     self.save();
                 }
             }
@@ -272,7 +280,7 @@ impl Conversations {
     fn exchange(&mut self, peer: UserId) -> &mut Exchange {
         let higher = self.own > peer;
         let known = self.keyring.peers().get(&peer);
-        let restored = || match known.and_then(|known| Some((known.keys.last()?, known.newest))) {
+        let restored = || match known.and_then(|known| Some((known.newest_key()?, known.newest))) {
             Some((key, newest @ (Use::Chosen | Use::Agreed))) => {
                 Exchange::restored(higher, key.clone(), newest == Use::Agreed)
             }
@@ -288,7 +296,11 @@ impl Conversations {
         let key = exchange.key().map(|(key, agreed)| (key.clone(), agreed));
         if let Some((key, agreed)) = key {
             let newest = if agreed { Use::Agreed } else { Use::Chosen };
-            if self.keyring.use_key(peer, &key, newest) {
+            let mut news = self.keyring.use_key(peer, &key, newest);
+            if steps.iter().any(|step| matches!(step, Step::Send(..))) {
+                news |= self.keyring.mark_used(peer, &key);
+            }
+            if news {
                 self.save();
             }
         }
@@ -352,3 +364,7 @@ impl Conversations {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "conversations_tests.rs"]
+mod tests;

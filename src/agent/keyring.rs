@@ -11,7 +11,7 @@
 //!
 //! Nothing here talks to anybody.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -27,7 +27,8 @@ use super::error::{Error, Result};
 use super::files::{found, make_dir, read_json, sync_dir, write_json, write_whole};
 use super::wire::UserId;
 
-/// AES keys kept per peer: enough for years of restarts, and a bound for a peer who floods.
+/// AES keys kept per peer: enough for years of restarts, and a bound for a peer who floods. Where
+/// one has to go, it is one that never served, as those of a flood.
 const KEYS_KEPT: usize = 1_000;
 
 #[derive(Serialize, Deserialize)]
@@ -50,10 +51,33 @@ pub(super) struct Peer {
     pub(super) public_key: Option<String>,
     /// The one they came with since, until the user accepts it.
     pub(super) changed: Option<String>,
-    /// Every AES key used with them, the newest last.
-    pub(super) keys: Vec<AesKey>,
+    /// Every AES key shared with them, the newest last.
+    keys: Vec<Kept>,
     /// What the newest of them is good for.
     pub(super) newest: Use,
+}
+
+/// An AES key shared with a peer.
+#[derive(Debug, Clone)]
+struct Kept {
+    key: AesKey,
+    /// Whether it has sealed or opened anything: such a key may be the only one for a text.
+    is_used: bool,
+}
+
+impl Peer {
+    /// The AES key that came last.
+    pub(super) fn newest_key(&self) -> Option<&AesKey> {
+        self.keys.last().map(|kept| &kept.key)
+    }
+
+    /// Drops the oldest key that has neither sealed nor opened anything, but never the newest.
+    /// False if there is none.
+    fn drop_unused(&mut self) -> bool {
+        let older = self.keys.len().saturating_sub(1);
+        let unused = self.keys[..older].iter().position(|kept| !kept.is_used);
+        unused.map(|at| self.keys.remove(at)).is_some()
+    }
 }
 
 /// What a key is good for.
@@ -76,6 +100,9 @@ struct PeerFile {
     #[serde(default)]
     changed: Option<String>,
     keys: Vec<String>,
+    /// The places of those that have neither sealed nor opened anything.
+    #[serde(default)]
+    unused: BTreeSet<usize>,
     newest: Use,
 }
 
@@ -221,10 +248,11 @@ impl Keyring {
         &self.peers
     }
 
-    /// Every AES key used with `peer`, the newest first.
+    /// Every AES key shared with `peer`, the newest first.
     pub(super) fn keys_with(&self, peer: UserId) -> Vec<AesKey> {
         let keys = self.peers.get(&peer).map(|peer| peer.keys.as_slice());
-        keys.unwrap_or_default().iter().rev().cloned().collect()
+        let keys = keys.unwrap_or_default().iter().rev();
+        keys.map(|kept| kept.key.clone()).collect()
     }
 
     /// Changes what is known of `peer` in memory; [`Keyring::save`] writes it.
@@ -235,25 +263,45 @@ impl Keyring {
     /// Keeps `key` as the newest one with `peer`. True if that is news.
     pub(super) fn use_key(&mut self, peer: UserId, key: &AesKey, newest: Use) -> bool {
         let peer = self.peer_mut(peer);
-        if peer.keys.last() == Some(key) && peer.newest == newest {
+        if peer.newest_key() == Some(key) && peer.newest == newest {
             return false;
         }
-        peer.keys.retain(|kept| kept != key);
-        peer.keys.push(key.clone());
+        let earlier = peer.keys.iter().position(|kept| kept.key == *key);
+        let is_used = earlier.is_some_and(|at| peer.keys.remove(at).is_used);
+        let key = key.clone();
+        peer.keys.push(Kept { key, is_used });
         peer.newest = newest;
-        let surplus = peer.keys.len().saturating_sub(KEYS_KEPT);
-        peer.keys.drain(..surplus);
+        if peer.keys.len() > KEYS_KEPT && !peer.drop_unused() {
+            peer.keys.remove(0);
+        }
         true
     }
 
-    /// Keeps `key`, which opened a message of `peer`, for reading. True if that is news.
-    pub(super) fn keep_key(&mut self, peer: UserId, key: &AesKey) -> bool {
-        let peer = self.peer_mut(peer);
-        let news = !peer.keys.contains(key) && peer.keys.len() < KEYS_KEPT;
-        if news {
-            peer.keys.insert(0, key.clone());
+    /// `key` has sealed or opened something: it is not dropped while there are others to drop.
+    /// True if it is kept and that is news.
+    pub(super) fn mark_used(&mut self, peer: UserId, key: &AesKey) -> bool {
+        let mut keys = self.peer_mut(peer).keys.iter_mut();
+        let kept = keys.find(|kept| !kept.is_used && kept.key == *key);
+        kept.map(|kept| kept.is_used = true).is_some()
+    }
+
+    /// Keeps `key` of `peer` for reading; `is_used` says whether it has opened a message. True if
+    /// that is news.
+    pub(super) fn keep_key(&mut self, peer: UserId, key: &AesKey, is_used: bool) -> bool {
+        if is_used && self.mark_used(peer, key) {
+            return true;
         }
-        news
+        let peer = self.peer_mut(peer);
+        if peer.keys.iter().any(|kept| kept.key == *key) {
+            return false;
+        }
+        let is_full = peer.keys.len() >= KEYS_KEPT;
+        if is_full && !(is_used && peer.drop_unused()) {
+            return false;
+        }
+        let key = key.clone();
+        peer.keys.insert(0, Kept { key, is_used });
+        true
     }
 
     /// Writes what is known of peers, sealed.
@@ -266,7 +314,8 @@ impl Keyring {
                     username: peer.username.clone(),
                     public_key: peer.public_key.clone(),
                     changed: peer.changed.clone(),
-                    keys: peer.keys.iter().map(AesKey::to_base64).collect(),
+                    keys: peer.keys.iter().map(|kept| kept.key.to_base64()).collect(),
+                    unused: unused(&peer.keys).collect(),
                     newest: peer.newest,
                 };
                 (*id, file)
@@ -302,6 +351,11 @@ impl Keyring {
     }
 }
 
+fn unused(keys: &[Kept]) -> impl Iterator<Item = usize> {
+    let places = keys.iter().enumerate();
+    places.filter_map(|(at, kept)| (!kept.is_used).then_some(at))
+}
+
 /// The JSON that is sealed in the file at `path`; its default if there is no file.
 fn read_sealed<T: DeserializeOwned + Default>(path: &Path, vault: &AesKey) -> Result<T> {
     let sealed = match fs::read_to_string(path) {
@@ -316,7 +370,11 @@ fn read_sealed<T: DeserializeOwned + Default>(path: &Path, vault: &AesKey) -> Re
 fn read_peers(dir: &Path, vault: &AesKey) -> Result<BTreeMap<UserId, Peer>> {
     let files: BTreeMap<UserId, PeerFile> = read_sealed(&dir.join("peers.sealed"), vault)?;
     let peer = |file: PeerFile| {
-        let keys = file.keys.iter().map(|key| AesKey::from_base64(key));
+        let kept = |(at, key): (usize, &String)| {
+            let is_used = !file.unused.contains(&at);
+            AesKey::from_base64(key).map(|key| Kept { key, is_used })
+        };
+        let keys = file.keys.iter().enumerate().map(kept);
         Some(Peer {
             keys: keys.collect::<Option<_>>()?,
             username: file.username,

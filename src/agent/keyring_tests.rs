@@ -44,6 +44,59 @@ fn keys_and_peers_come_back_with_the_password_alone() {
 }
 
 #[test]
+fn keys_that_have_served_outlast_a_flood_of_those_that_have_not() {
+    let data = tempfile::tempdir().expect("a directory");
+    let home = Home::open(data.path(), "http://a").expect("a home");
+    let dir = home.unclaimed("alice").expect("a directory");
+    let mut keyring = Keyring::create(&dir, "p").expect("keys");
+    keyring.settle().expect("settled");
+    let [idle, sealing, opening, late] = std::array::from_fn(|_| AesKey::generate());
+    keyring.use_key(7, &idle, Use::Agreed);
+    keyring.use_key(7, &sealing, Use::Agreed);
+    assert!(keyring.mark_used(7, &sealing) && !keyring.mark_used(7, &sealing));
+    assert!(keyring.keep_key(7, &opening, true));
+    for _ in 0..KEYS_KEPT / 2 {
+        keyring.use_key(7, &AesKey::generate(), Use::Agreed);
+    }
+    keyring.save().expect("saved");
+    let again = Keyring::open(&dir, "p").expect("opens");
+    let mut keyring = again.expect("is there");
+    for _ in 0..KEYS_KEPT {
+        keyring.use_key(7, &AesKey::generate(), Use::Agreed);
+    }
+    assert!(keyring.keep_key(7, &late, true), "there is room for it");
+    keyring.use_key(7, &idle, Use::Agreed);
+    let keys = keyring.keys_with(7);
+    assert_eq!((keys.len(), &keys[0]), (KEYS_KEPT, &idle));
+    for key in [&sealing, &opening, &late] {
+        assert!(keys.contains(key));
+    }
+}
+
+#[test]
+fn keys_from_an_older_file_count_as_used_and_go_in_their_order() {
+    let data = tempfile::tempdir().expect("a directory");
+    let home = Home::open(data.path(), "http://a").expect("a home");
+    let dir = home.unclaimed("alice").expect("a directory");
+    let keyring = Keyring::create(&dir, "p").expect("keys");
+    keyring.settle().expect("settled");
+    let keys: Vec<AesKey> = (0..KEYS_KEPT).map(|_| AesKey::generate()).collect();
+    let texts: Vec<String> = keys.iter().map(AesKey::to_base64).collect();
+    let file = serde_json::json!({"7": {
+        "username": "bob", "public_key": null, "keys": texts, "newest": "agreed",
+    }});
+    keyring.write_sealed("peers.sealed", &file).expect("saved");
+    let again = Keyring::open(&dir, "p").expect("opens");
+    let mut keyring = again.expect("is there");
+    assert!(!keyring.mark_used(7, &keys[0]));
+    for _ in 0..2 {
+        keyring.use_key(7, &AesKey::generate(), Use::Agreed);
+    }
+    let kept = keyring.keys_with(7);
+    assert!(!kept.contains(&keys[0]) && kept.contains(&keys[1]));
+}
+
+#[test]
 fn no_name_leaves_the_directory_and_no_file_is_open_to_others() {
     let data = tempfile::tempdir().expect("a directory");
     let home = Home::open(&data.path().join("inner"), "http://a/../b").expect("a home");

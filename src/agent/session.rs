@@ -18,7 +18,7 @@ use super::conversations::Conversations;
 use super::error::{Error, Result};
 use super::events::{Event, Events};
 use super::keyring::Keyring;
-use super::opening::Opener;
+use super::opening::{Opened, Opener};
 use super::relay::{Login, Window};
 use super::server::Server;
 use super::wire::{self, Incoming, Record, UserId};
@@ -222,14 +222,25 @@ impl Session {
             conversations.keys_with(peer)
         };
         self.outgoing.notify_one();
-        let open = |record: Record| OpenRecord {
-            id: record.id,
-            from_id: record.from,
-            to_id: record.to,
-            chat: self.opener.record(&record, self.id, &kept).shown(),
-            create_time: record.created,
+        let mut used = Vec::new();
+        let open = |record: Record| {
+            let opened = self.opener.record(&record, self.id, &kept);
+            if let Opened::Text(_, key) = &opened
+                && !used.contains(key)
+            {
+                used.push(key.clone());
+            }
+            OpenRecord {
+                id: record.id,
+                from_id: record.from,
+                to_id: record.to,
+                chat: opened.shown(),
+                create_time: record.created,
+            }
         };
-        records.into_iter().map(open).collect()
+        let records = records.into_iter().map(open).collect();
+        self.conversations().have_opened(peer, &used);
+        records
     }
 
     async fn sealed_records(&self, peer: UserId, window: Window) -> Result<Vec<Record>> {

@@ -35,7 +35,7 @@ pub(super) struct Conversations {
     roster: BTreeMap<UserId, Listed>,
     doubts: HashMap<UserId, Doubt>,
     exchanges: HashMap<UserId, Exchange>,
-    /// How many texts for each peer are on disk, since their key is not trusted yet.
+    /// How many texts for each peer are on disk: as many as wait.
     kept: BTreeMap<UserId, usize>,
     wrapped: HashMap<UserId, (AesKey, String)>,
     pub(super) arrivals: Arrivals,
@@ -47,6 +47,8 @@ pub(super) struct Conversations {
     /// online, and offers that may be lost are repeated with the first.
     new_link: bool,
     pub(super) outbox: Outbox,
+    /// The user has logged out: what waits is theirs who log in next.
+    has_left: bool,
 }
 
 /// A peer as the pages show them.
@@ -84,6 +86,7 @@ impl Conversations {
             arrivals,
             new_link: true,
             outbox: Outbox::default(),
+            has_left: false,
         };
         conversations.restore_held()?;
         Ok(conversations)
@@ -177,18 +180,18 @@ impl Conversations {
 
     /// The user writes `text` to `to`.
     ///
-    /// It waits while a key exchange runs or a changed key is not accepted.
-    /// Errors: [`Error::NotReady`] if no trustworthy key of theirs is known, [`Error::Io`] if it
-    /// has to be kept on disk and cannot.
+    /// It waits on disk while a key exchange runs or a changed key is not accepted.
+    /// Errors: [`Error::NotReady`] if no trustworthy key of theirs is known or the user has left,
+    /// [`Error::Io`] if it is to wait and cannot be kept.
     pub(super) fn send(&mut self, to: UserId, text: String, now: Instant) -> Result<()> {
-        if !self.may_write(to) {
+        if self.has_left || !self.may_write(to) {
             return Err(Error::NotReady);
         }
         self.settle_doubt(to, now);
-        if self.doubts.contains_key(&to) {
+        let online = self.roster.contains_key(&to);
+        if self.exchange(to).makes_wait(online) {
             self.keep_held(Some((to, &text)))?;
         }
-        let online = self.roster.contains_key(&to);
         self.step(to, |exchange| exchange.send(text, online, now));
         Ok(())
     }
@@ -263,6 +266,15 @@ impl Conversations {
         for peer in peers {
             self.step(peer, Exchange::finish);
         }
+    }
+
+    /// The user logs out: what waits on disk is left to their next login, which may come before
+    /// the link has ended.
+    pub(super) fn leave(&mut self) {
+        self.has_left = true;
+        self.exchanges.clear();
+        self.kept.clear();
+        self.save_arrivals();
     }
 
     fn settle_doubt(&mut self, peer: UserId, now: Instant) {

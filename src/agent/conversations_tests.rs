@@ -32,3 +32,53 @@ fn own_texts_stay_readable_when_a_peer_floods_with_keys() {
     }
     assert!(conversations.keys_with(PEER).contains(&sealed_with));
 }
+
+/// [`PEER`] as a roster lists them with the key that is known.
+fn listed(conversations: &Conversations) -> Listed {
+    Listed {
+        id: PEER,
+        username: "bob".into(),
+        public_key: conversations.pinned(PEER).map(str::to_owned),
+        signature: None,
+    }
+}
+
+fn on_disk(conversations: &Conversations) -> Vec<String> {
+    let mut held = conversations.keyring.held().expect("readable");
+    held.remove(&PEER).unwrap_or_default()
+}
+
+#[test]
+fn a_text_is_on_disk_while_it_waits_for_an_answer_and_nothing_is_written_where_none_waits() {
+    let data = tempfile::tempdir().expect("a directory");
+    let (mut conversations, now) = (conversations(data.path()), Instant::now());
+    let file = conversations.keyring.dir().join("held.sealed");
+    conversations
+        .send(PEER, "letter".into(), now)
+        .expect("sent");
+    assert!(!file.exists(), "nobody is there to wait for");
+    conversations.roster(vec![listed(&conversations)], now);
+    conversations.send(PEER, "one".into(), now).expect("taken");
+    conversations.send(PEER, "two".into(), now).expect("taken");
+    assert_eq!(on_disk(&conversations), ["one", "two"]);
+    let key = conversations.keys_with(PEER)[0].clone();
+    conversations.key_frame(PEER, Some(key), false, now);
+    assert_eq!(on_disk(&conversations), [] as [&str; 0]);
+    std::fs::remove_file(&file).expect("it was there");
+    conversations.send(PEER, "three".into(), now).expect("sent");
+    assert!(!file.exists());
+}
+
+#[test]
+fn who_writes_what_cannot_be_kept_until_it_goes_out_hears_of_it() {
+    let data = tempfile::tempdir().expect("a directory");
+    let (mut conversations, now) = (conversations(data.path()), Instant::now());
+    conversations.roster(vec![listed(&conversations)], now);
+    let in_the_way = conversations.keyring.dir().join("held.draft");
+    std::fs::create_dir(&in_the_way).expect("made");
+    let sent = conversations.send(PEER, "one".into(), now);
+    assert!(matches!(sent, Err(Error::Io(_))), "{sent:?}");
+    std::fs::remove_dir(&in_the_way).expect("removed");
+    conversations.send(PEER, "two".into(), now).expect("taken");
+    assert_eq!(on_disk(&conversations), ["two"]);
+}

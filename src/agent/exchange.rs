@@ -92,6 +92,11 @@ impl Exchange {
         }
     }
 
+    /// Whether a text that is sent now waits.
+    pub(super) fn makes_wait(&self, online: bool) -> bool {
+        self.held || (online && !matches!(self.state, State::Agreed(_)))
+    }
+
     /// The user sends `text`.
     pub(super) fn send(&mut self, text: String, online: bool, now: Instant) -> Vec<Step> {
         self.queue.push_back(text);
@@ -210,11 +215,6 @@ impl Exchange {
     /// The peer's public key is in doubt: hold everything.
     pub(super) fn hold(&mut self) {
         self.held = true;
-    }
-
-    /// Whether everything is held.
-    pub(super) fn is_held(&self) -> bool {
-        self.held
     }
 
     /// The texts that have not gone out, the oldest first.

@@ -5,7 +5,7 @@
 //!                     password: another password changes this one file
 //!     key.new.json    the same, while a registration is under way
 //!     peers.sealed    pinned keys and AES keys of peers, sealed under the vault key
-//!     held.sealed     texts that wait until a peer's key is trusted, sealed under the vault key
+//!     held.sealed     texts that wait for a key of their receiver, sealed under the vault key
 //!     arrivals.sealed what has come and is unread, sealed under the vault key
 //! ```
 //!
@@ -324,7 +324,7 @@ impl Keyring {
         self.write_sealed("peers.sealed", &files)
     }
 
-    /// Writes the texts that wait until the key of a peer is trusted, sealed.
+    /// Writes the texts that wait for a key of their receiver, sealed.
     pub(super) fn save_held(&self, held: &BTreeMap<UserId, Vec<&str>>) -> Result<()> {
         self.write_sealed("held.sealed", held)
     }

@@ -204,9 +204,7 @@ impl Agent {
     fn logout(&self, id: UserId) -> bool {
         let session = self.sessions().remove(&id);
         session.is_some_and(|session| {
-            session.stop.cancel();
-            // Before the link has ended: the user may be back sooner.
-            session.conversations().save_arrivals();
+            session.log_out();
             true
         })
     }

@@ -141,6 +141,18 @@ impl Session {
         guard.expect("nobody panics with the lock held")
     }
 
+    /// Ends the session. What waits for an answer goes with the last words of the link, if there
+    /// is one, and else stays on disk.
+    pub(super) fn log_out(&self) {
+        let is_linked = *self.ready.borrow();
+        let mut conversations = self.conversations();
+        if is_linked {
+            conversations.finish();
+        }
+        conversations.leave();
+        self.stop.cancel();
+    }
+
     /// The name that the user logged in with last.
     pub(super) fn username(&self) -> String {
         self.credentials().username.clone()

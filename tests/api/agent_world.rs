@@ -69,6 +69,12 @@ impl Agent {
         assert!(self.process.wait().expect("it ends").success());
     }
 
+    /// Ends the agent at once, without a word.
+    pub(crate) fn kill(&mut self) {
+        self.process.kill().expect("a child can be killed");
+        self.process.wait().expect("a killed child ends");
+    }
+
     /// Where the agent keeps its keys.
     pub(crate) fn home(&self) -> &Path {
         self.home.path()

@@ -27,6 +27,7 @@ mod agent_keys;
 mod agent_link;
 mod agent_real;
 mod agent_start;
+mod agent_waiting;
 mod agent_world;
 mod encommunication;
 mod one_store;

@@ -1,5 +1,6 @@
-//! What waits until the key of a peer is trusted: on disk before it is answered, and until it is
-//! on its way, since people may take days to compare fingerprints.
+//! What waits for a key that the peer has, and that is trusted: on disk before it is answered, and
+//! until it is on its way. People may take days to compare fingerprints, and an agent that is
+//! killed must not take with it what it has accepted.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -17,8 +18,11 @@ impl Conversations {
             self.doubts.extend(changed.map(|doubt| (*id, doubt)));
         }
         for (peer, texts) in self.keyring.held()? {
-            // Whether the server vouches for them is known when they are listed.
-            self.doubts.entry(peer).or_insert(Doubt::Unvouched);
+            // Whether the server vouches for them is known when they are listed. The user's own
+            // key is never judged.
+            if peer != self.own {
+                self.doubts.entry(peer).or_insert(Doubt::Unvouched);
+            }
             self.kept.insert(peer, texts.len());
             let exchange = self.exchange(peer);
             exchange.hold();
@@ -29,13 +33,11 @@ impl Conversations {
         Ok(())
     }
 
-    /// Writes what is held, with `newest` behind what its receiver already waits for.
+    /// Writes what waits, with `newest` behind what its receiver already waits for.
     pub(super) fn keep_held(&mut self, newest: Option<(UserId, &str)>) -> Result<()> {
         let mut held = BTreeMap::<UserId, Vec<&str>>::new();
         for (peer, exchange) in &self.exchanges {
-            if exchange.is_held() || self.kept.contains_key(peer) {
-                held.insert(*peer, exchange.waiting().collect());
-            }
+            held.insert(*peer, exchange.waiting().collect());
         }
         if let Some((peer, text)) = newest {
             held.entry(peer).or_default().push(text);
@@ -55,9 +57,7 @@ impl Conversations {
             return;
         };
         let kept = self.kept.get(&peer).copied().unwrap_or_default();
-        let concerned = exchange.is_held() || kept > 0;
-        if concerned
-            && exchange.waiting().len() != kept
+        if exchange.waiting().len() != kept
             && let Err(error) = self.keep_held(None)
         {
             tracing::error!(user = self.own, %error, "what waits for a key was not saved");

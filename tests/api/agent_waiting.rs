@@ -1,0 +1,47 @@
+//! Texts that were taken while their receiver has not answered: whatever ends the agent, they go
+//! out once.
+
+use serde_json::json;
+
+use crate::agent_world::{Agent, good, wait_for};
+use crate::relay_stub::{Puppet, Relay};
+
+/// The texts of the messages that came to the puppet, each by its own key.
+fn came(relay: &Relay, from: i64, to: &Puppet) -> Vec<String> {
+    let frames = relay.frames(from, to.id);
+    let messages = frames.iter().filter(|frame| frame["message"] != "");
+    messages.map(|frame| to.open(frame)).collect()
+}
+
+#[test]
+fn what_waits_for_an_answer_outlives_an_agent_that_is_killed() {
+    let relay = Relay::start();
+    let mut agent = Agent::start(&relay.url);
+    let bob = relay.puppet("bob");
+    let alice = agent.person("alice");
+    alice.sees(bob.id);
+    alice.send(bob.id, "to bob");
+    let id = alice.id;
+    agent.kill();
+    assert_eq!(came(&relay, id, &bob), [] as [&str; 0]);
+    agent.start_again();
+    let alice = agent.login("alice");
+    alice.send(bob.id, "later");
+    wait_for(|| (came(&relay, id, &bob) == ["to bob", "later"]).then_some(()));
+}
+
+#[test]
+fn what_waits_for_an_answer_goes_out_once_when_the_user_logs_out_and_in_again() {
+    let relay = Relay::start();
+    let agent = Agent::start(&relay.url);
+    let bob = relay.puppet("bob");
+    let id = agent.register("alice")["id"].as_i64().expect("a number");
+    for text in ["one", "two", "three"] {
+        let alice = agent.login("alice");
+        alice.sees(bob.id);
+        alice.send(bob.id, text);
+        good(agent.post("/api/logout", &json!({"id": id})));
+    }
+    wait_for(|| (came(&relay, id, &bob).last()? == "three").then_some(()));
+    assert_eq!(came(&relay, id, &bob), ["one", "two", "three"]);
+}

@@ -66,7 +66,14 @@ fn of_two_agents_on_one_directory_the_second_is_refused_in_one_line() {
     let mut first = first.stdout(Stdio::piped()).spawn().expect("it starts");
     let mut lines = BufReader::new(first.stdout.take().expect("piped")).lines();
     lines.next().expect("it announces itself").expect("text");
-    let second = agent(&data_dir).output();
+    let mut second = agent(&data_dir);
+    let second = second.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut second = second.expect("it starts");
+    let mut lines = BufReader::new(second.stdout.take().expect("piped")).lines();
+    // One that is not refused would run for ever.
+    if lines.next().is_some() {
+        second.kill().expect("a child can be killed");
+    }
     let other = agent(&home.path().join("other"))
         .stdout(Stdio::piped())
         .spawn();
@@ -77,7 +84,7 @@ fn of_two_agents_on_one_directory_the_second_is_refused_in_one_line() {
         process.kill().expect("a child can be killed");
         process.wait().expect("a killed child ends");
     }
-    let second = second.expect("the program runs");
+    let second = second.wait_with_output().expect("it ends");
     assert_one_line(&second, &data_dir.display().to_string());
     assert_one_line(&second, "another agent");
     assert_one_line(&second, "--data-dir");

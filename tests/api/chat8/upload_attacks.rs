@@ -268,7 +268,9 @@ fn what_a_killed_server_had_begun_is_gone_when_it_is_back() {
     let alice = Someone::new(&world, "alice");
     let mut stream = half_an_upload(&alice);
     world.restart();
-    assert_eq!(files_on_disk(&world), 0);
+    // On PostgreSQL another server may be writing it; there it goes a day later.
+    let left = usize::from(world.database().is_some());
+    assert_eq!(files_on_disk(&world), left);
     // Whether it was reset or ended makes no difference.
     let _ = stream.read(&mut [0]);
 }

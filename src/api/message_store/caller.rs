@@ -9,6 +9,7 @@ use crate::api::peer::Peer;
 use crate::app::App;
 use crate::config::Auth;
 use crate::error::{Error, Result};
+use crate::hub::{Channel, Subscriber, Subscription};
 use crate::model::{Session, UserId};
 use crate::users;
 use crate::users::tokens;
@@ -42,6 +43,26 @@ pub(super) struct Actor {
     pub(super) username: String,
     /// Absent where no token was needed.
     pub(super) session: Option<Session>,
+}
+
+impl Actor {
+    /// Begins to listen for the user, for as long as their token is good.
+    ///
+    /// Errors: [`Error::InvalidToken`] if it was ended meanwhile: then there was no subscription to
+    /// end yet.
+    pub(super) fn listen(&self, app: &App, channel: Channel) -> Result<Subscription> {
+        let subscription = app.hub.subscribe(Subscriber {
+            user: self.id,
+            username: self.username.clone(),
+            session: self.session.map(|session| session.id),
+            channel,
+            room: None,
+        });
+        if let Some(session) = &self.session {
+            tokens::check_again(app, session)?;
+        }
+        Ok(subscription)
+    }
 }
 
 impl Caller {

@@ -17,10 +17,9 @@ use crate::api::listing::{Listing, make_room};
 use crate::api::socket::until;
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::hub::{Channel, End, Event, Subscriber};
+use crate::hub::{Channel, End, Event};
 use crate::messages::lists::{self, Chunk, Page, Posted, Received};
 use crate::model::{Access, Instant, Message, MessageId};
-use crate::users::tokens;
 
 /// How many messages are read at once where no page was asked for.
 pub(super) const CHUNK: i64 = 200;
@@ -210,17 +209,7 @@ async fn wait_for_more(
     wait: Duration,
     is_there: impl Fn() -> Result<bool>,
 ) -> Result<()> {
-    let mut subscription = app.hub.subscribe(Subscriber {
-        user: who.id,
-        username: who.username.clone(),
-        session: who.session.map(|session| session.id),
-        channel,
-        room: None,
-    });
-    if let Some(session) = &who.session {
-        // A token that was ended meanwhile had no subscription to end.
-        tokens::check_again(app, session)?;
-    }
+    let mut subscription = who.listen(app, channel)?;
     if is_there()? {
         return Ok(());
     }

@@ -18,7 +18,7 @@ use super::letters::from_query;
 use super::listing::{CHUNK, InboxItem};
 use crate::api::http::{AppState, log_if_internal};
 use crate::api::socket::until;
-use crate::hub::{Channel, Event, Subscriber};
+use crate::hub::{Channel, Event};
 use crate::messages::lists::{self, Page};
 use crate::model::MessageId;
 
@@ -54,15 +54,7 @@ pub(super) fn stream(
         Some(last) => Some(last.min(lists::newest(app)?)),
         None => None,
     };
-    let mut subscription = app.hub.subscribe(Subscriber {
-        user: reader.id,
-        username: reader.username,
-        session: reader.session.map(|session| session.id),
-        channel: Channel::MessageStore,
-        room: None,
-    });
-    // A token that was ended meanwhile had no subscription to end.
-    caller.acting_as(app, from_query(user_id)?)?;
+    let mut subscription = reader.listen(app, Channel::MessageStore)?;
     let app = (*app).clone();
     let lifetime = reader.session.map(|session| until(session.expires_at));
     let events = stream! {

@@ -101,7 +101,7 @@ pub(crate) fn log_if_internal(error: &Error) {
 pub(crate) struct Body(Result<Vec<u8>, BodyProblem>);
 
 /// How long a client may be silent in the middle of a body.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What is wrong with a body.
 #[derive(Clone, Debug, PartialEq, Eq)]

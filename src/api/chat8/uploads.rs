@@ -23,7 +23,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 use super::downloads::{AVATARS, FILES};
 use super::wording::Failure;
 use super::{Answer, BASE, success};
-use crate::api::http::{AppState, Bearer};
+use crate::api::http::{AppState, Bearer, PATIENCE};
 use crate::app::App;
 use crate::error::Error;
 use crate::files::{self, Audience, Incoming};
@@ -37,8 +37,6 @@ const PICTURES: [&str; 4] = ["image/png", "image/jpeg", "image/gif", "image/webp
 const FORM_BYTES: u64 = 64 << 10;
 /// The longest value of any other part.
 const LONGEST_VALUE: usize = 1 << 10;
-/// How long a client may be silent in the middle of a form.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// How much of a form is taken in at once.
 const SIP_BYTES: usize = 64 << 10;
 /// How much of a form may be read without anything coming out of it: the parser keeps what is

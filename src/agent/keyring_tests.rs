@@ -18,15 +18,26 @@ fn files_under(dir: &Path) -> Vec<PathBuf> {
     files
 }
 
+/// Where the keys of a user go whose agent keeps its data in `data`.
+fn dir_in(data: &Path) -> PathBuf {
+    let home = Home::open(data, "http://a").expect("a home");
+    home.unclaimed("alice").expect("a directory")
+}
+
+/// The user's own new keys, sealed under the password `p`.
+fn settled(dir: &Path) -> Keyring {
+    let keyring = Keyring::create(dir, "p").expect("keys");
+    keyring.settle().expect("settled");
+    keyring
+}
+
 #[test]
 fn keys_and_peers_come_back_with_the_password_alone() {
     let data = tempfile::tempdir().expect("a directory");
-    let home = Home::open(data.path(), "http://127.0.0.1:5000").expect("a home");
-    let dir = home.unclaimed("alice").expect("a directory");
+    let dir = dir_in(data.path());
     assert!(Keyring::open(&dir, "p").expect("no keys").is_none());
 
-    let mut keyring = Keyring::create(&dir, "p").expect("keys");
-    keyring.settle().expect("settled");
+    let mut keyring = settled(&dir);
     let (old, new) = (AesKey::generate(), AesKey::generate());
     keyring.peer_mut(7).public_key = Some("pem".into());
     assert!(keyring.use_key(7, &old, Use::Agreed));
@@ -46,10 +57,8 @@ fn keys_and_peers_come_back_with_the_password_alone() {
 #[test]
 fn keys_that_have_served_outlast_a_flood_of_those_that_have_not() {
     let data = tempfile::tempdir().expect("a directory");
-    let home = Home::open(data.path(), "http://a").expect("a home");
-    let dir = home.unclaimed("alice").expect("a directory");
-    let mut keyring = Keyring::create(&dir, "p").expect("keys");
-    keyring.settle().expect("settled");
+    let dir = dir_in(data.path());
+    let mut keyring = settled(&dir);
     let [idle, sealing, opening, late] = std::array::from_fn(|_| AesKey::generate());
     keyring.use_key(7, &idle, Use::Agreed);
     keyring.use_key(7, &sealing, Use::Agreed);
@@ -76,10 +85,8 @@ fn keys_that_have_served_outlast_a_flood_of_those_that_have_not() {
 #[test]
 fn keys_from_an_older_file_count_as_used_and_go_in_their_order() {
     let data = tempfile::tempdir().expect("a directory");
-    let home = Home::open(data.path(), "http://a").expect("a home");
-    let dir = home.unclaimed("alice").expect("a directory");
-    let keyring = Keyring::create(&dir, "p").expect("keys");
-    keyring.settle().expect("settled");
+    let dir = dir_in(data.path());
+    let keyring = settled(&dir);
     let keys: Vec<AesKey> = (0..KEYS_KEPT).map(|_| AesKey::generate()).collect();
     let texts: Vec<String> = keys.iter().map(AesKey::to_base64).collect();
     let file = serde_json::json!({"7": {
@@ -122,10 +129,8 @@ fn no_name_leaves_the_directory_and_no_file_is_open_to_others() {
 #[test]
 fn nothing_on_disk_tells_a_key_without_the_password() {
     let data = tempfile::tempdir().expect("a directory");
-    let home = Home::open(data.path(), "http://a").expect("a home");
-    let dir = home.unclaimed("alice").expect("a directory");
-    let mut keyring = Keyring::create(&dir, "p").expect("keys");
-    keyring.settle().expect("settled");
+    let dir = dir_in(data.path());
+    let mut keyring = settled(&dir);
     let key = AesKey::generate();
     keyring.use_key(7, &key, Use::Agreed);
     keyring.save().expect("saved");
@@ -144,10 +149,8 @@ fn nothing_on_disk_tells_a_key_without_the_password() {
 #[test]
 fn a_refused_registration_leaves_older_keys_alone() {
     let data = tempfile::tempdir().expect("a directory");
-    let home = Home::open(data.path(), "http://a").expect("a home");
-    let dir = home.unclaimed("alice").expect("a directory");
-    let mine = Keyring::create(&dir, "p").expect("keys");
-    mine.settle().expect("settled");
+    let dir = dir_in(data.path());
+    settled(&dir);
     let other = Keyring::create(&dir, "q").expect("keys");
     other.discard().expect("discarded");
     assert!(matches!(Keyring::open(&dir, "q"), Err(Error::LockedKeys)));
@@ -157,8 +160,7 @@ fn a_refused_registration_leaves_older_keys_alone() {
 #[test]
 fn keys_of_a_registration_whose_answer_was_lost_are_found() {
     let data = tempfile::tempdir().expect("a directory");
-    let home = Home::open(data.path(), "http://a").expect("a home");
-    let dir = home.unclaimed("alice").expect("a directory");
+    let dir = dir_in(data.path());
     let fresh = Keyring::create(&dir, "p").expect("keys");
     let found = Keyring::open(&dir, "p").expect("opens");
     let found = found.expect("is there");
@@ -168,10 +170,8 @@ fn keys_of_a_registration_whose_answer_was_lost_are_found() {
 #[test]
 fn unconfirmed_keys_never_replace_others_by_themselves() {
     let data = tempfile::tempdir().expect("a directory");
-    let home = Home::open(data.path(), "http://a").expect("a home");
-    let dir = home.unclaimed("alice").expect("a directory");
-    let mine = Keyring::create(&dir, "p").expect("keys");
-    mine.settle().expect("settled");
+    let dir = dir_in(data.path());
+    let mine = settled(&dir);
     let fresh = Keyring::create(&dir, "q").expect("keys");
     for _ in 0..2 {
         let locked = Keyring::open(&dir, "q");
@@ -191,10 +191,8 @@ fn unconfirmed_keys_never_replace_others_by_themselves() {
 #[test]
 fn another_password_opens_everything_in_its_place() {
     let data = tempfile::tempdir().expect("a directory");
-    let home = Home::open(data.path(), "http://a").expect("a home");
-    let dir = home.unclaimed("alice").expect("a directory");
-    let mut keyring = Keyring::create(&dir, "p").expect("keys");
-    keyring.settle().expect("settled");
+    let dir = dir_in(data.path());
+    let mut keyring = settled(&dir);
     let key = AesKey::generate();
     keyring.use_key(7, &key, Use::Agreed);
     keyring.save().expect("saved");
@@ -208,10 +206,8 @@ fn another_password_opens_everything_in_its_place() {
 #[test]
 fn keys_sealed_under_the_password_alone_still_open() {
     let data = tempfile::tempdir().expect("a directory");
-    let home = Home::open(data.path(), "http://a").expect("a home");
-    let dir = home.unclaimed("alice").expect("a directory");
-    let keyring = Keyring::create(&dir, "p").expect("keys");
-    keyring.settle().expect("settled");
+    let dir = dir_in(data.path());
+    let keyring = settled(&dir);
     let (salt, cost) = (crypto::salt(), KdfCost::NEW);
     let vault = crypto::derive("p", &salt, cost).expect("a key");
     let file = KeyFile {

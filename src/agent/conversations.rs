@@ -5,6 +5,7 @@
 //! frames go to the outbox and news to the pages. It talks to no socket.
 
 mod held;
+mod sending;
 mod trust;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -19,11 +20,12 @@ use super::crypto::{self, AesKey, PublicKey};
 use super::error::{Error, Result};
 use super::events::Events;
 use super::exchange::{Exchange, Step};
+use super::journal::Journal;
 use super::keyring::{Keyring, Use};
 use super::opening::Opened;
-use super::outbox::{Outbox, Outgoing};
+use super::outbox::Outbox;
 use super::server::{Change, Server};
-use super::wire::{self, Listed, UserId};
+use super::wire::{Listed, UserId};
 use trust::Doubt;
 
 /// The conversations of one user.
@@ -47,6 +49,8 @@ pub(super) struct Conversations {
     /// online, and offers that may be lost are repeated with the first.
     new_link: bool,
     pub(super) outbox: Outbox,
+    /// The messages of the outbox, on disk.
+    journal: Journal,
     /// The user has logged out: what waits is theirs who log in next.
     has_left: bool,
 }
@@ -71,6 +75,7 @@ impl Conversations {
         events: Events,
     ) -> Result<Self> {
         let arrivals = Arrivals::from(keyring.arrivals()?);
+        let (journal, sending) = Journal::open(&keyring.dir().join("sending.jsonl"))?;
         let mut conversations = Self {
             own,
             server,
@@ -86,9 +91,11 @@ impl Conversations {
             arrivals,
             new_link: true,
             outbox: Outbox::default(),
+            journal,
             has_left: false,
         };
         conversations.restore_held()?;
+        conversations.restore_sending(sending);
         Ok(conversations)
     }
 
@@ -180,9 +187,10 @@ impl Conversations {
 
     /// The user writes `text` to `to`.
     ///
-    /// It waits on disk while a key exchange runs or a changed key is not accepted.
+    /// It is on disk when this returns, and until it has arrived; it waits there while a key exchange
+    /// runs or a changed key is not accepted.
     /// Errors: [`Error::NotReady`] if no trustworthy key of theirs is known or the user has left,
-    /// [`Error::Io`] if it is to wait and cannot be kept.
+    /// [`Error::Io`] if it cannot be kept. Then it is not sent.
     pub(super) fn send(&mut self, to: UserId, text: String, now: Instant) -> Result<()> {
         if self.has_left || !self.may_write(to) {
             return Err(Error::NotReady);
@@ -192,8 +200,11 @@ impl Conversations {
         if self.exchange(to).makes_wait(online) {
             self.keep_held(Some((to, &text)))?;
         }
-        self.step(to, |exchange| exchange.send(text, online, now));
-        Ok(())
+        let kept = self.try_step(to, |exchange| exchange.send(text, online, now));
+        if kept.is_err() {
+            self.outbox.take_back();
+        }
+        kept
     }
 
     /// A key frame of `from`; `key` is nothing if it was not wrapped for us.
@@ -301,8 +312,21 @@ impl Conversations {
         self.exchanges.entry(peer).or_insert_with(restored)
     }
 
-    /// Moves the exchange with `peer`, keeps the key it comes to and does what it says.
+    /// [`Conversations::try_step`] for what nobody waits for.
     fn step(&mut self, peer: UserId, movement: impl FnOnce(&mut Exchange) -> Vec<Step>) {
+        if let Err(error) = self.try_step(peer, movement) {
+            tracing::error!(user = self.own, %error, "what is on its way was not saved");
+        }
+    }
+
+    /// Moves the exchange with `peer`, keeps the key it comes to and does what it says.
+    ///
+    /// Errors: those of [`Conversations::perform`].
+    fn try_step(
+        &mut self,
+        peer: UserId,
+        movement: impl FnOnce(&mut Exchange) -> Vec<Step>,
+    ) -> Result<()> {
         let exchange = self.exchange(peer);
         let steps = movement(exchange);
         let key = exchange.key().map(|(key, agreed)| (key.clone(), agreed));
@@ -316,45 +340,10 @@ impl Conversations {
                 self.save();
             }
         }
-        for step in steps {
-            self.perform(peer, step);
-        }
+        let kept = self.perform(peer, steps);
+        // Not before: a crash in between doubles what waited, and does not lose it.
         self.follow_held(peer);
-    }
-
-    fn perform(&mut self, peer: UserId, step: Step) {
-        match step {
-            Step::Offer(key) => {
-                // Without their public key there is nobody to answer.
-                if let Some(wrapped) = self.wrap(peer, &key) {
-                    let frame = wire::frame(self.own, peer, "", &wrapped);
-                    self.outbox.push(Outgoing {
-                        frame,
-                        message: None,
-                    });
-                }
-            }
-            Step::Send(text, key) => {
-                let wrapped = self.wrap(peer, &key).unwrap_or_default();
-                let sealed = crypto::seal(&key, text.as_bytes());
-                let frame = wire::frame(self.own, peer, &sealed, &wrapped);
-                let message = Some((peer, crypto::safe_name(&sealed)));
-                self.outbox.push(Outgoing { frame, message });
-            }
-        }
-    }
-
-    /// `key` wrapped for `peer`; the same text as long as the key is the same, so that the
-    /// peer unwraps it once.
-    fn wrap(&mut self, peer: UserId, key: &AesKey) -> Option<String> {
-        if let Some((known, wrapped)) = self.wrapped.get(&peer)
-            && known == key
-        {
-            return Some(wrapped.clone());
-        }
-        let wrapped = self.public_key(peer)?.wrap_key(key);
-        self.wrapped.insert(peer, (key.clone(), wrapped.clone()));
-        Some(wrapped)
+        kept
     }
 
     fn public_key(&self, peer: UserId) -> Option<PublicKey> {

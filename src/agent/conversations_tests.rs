@@ -3,7 +3,9 @@
 use super::*;
 use crate::agent::crypto::PrivateKey;
 use crate::agent::home::Home;
+use crate::agent::outbox::SETTLED_AFTER;
 use crate::agent::relay::Relay;
+use crate::agent::wire;
 
 const OWN: UserId = 1;
 const PEER: UserId = 2;
@@ -81,4 +83,50 @@ fn who_writes_what_cannot_be_kept_until_it_goes_out_hears_of_it() {
     std::fs::remove_dir(&in_the_way).expect("removed");
     conversations.send(PEER, "two".into(), now).expect("taken");
     assert_eq!(on_disk(&conversations), ["two"]);
+}
+
+#[test]
+fn a_text_on_its_way_is_on_disk_until_it_has_arrived() {
+    let data = tempfile::tempdir().expect("a directory");
+    let (mut conversations, now) = (conversations(data.path()), Instant::now());
+    let file = conversations.keyring.dir().join("sending.jsonl");
+    let on_disk = || Journal::open(&file).expect("a journal").1;
+    conversations.send(PEER, "one".into(), now).expect("sent");
+    conversations.send(PEER, "two".into(), now).expect("sent");
+    let frames = on_disk();
+    assert_eq!(frames.len(), 2);
+    let mut written = std::iter::from_fn(|| conversations.outbox.next(now));
+    assert_eq!(written.by_ref().collect::<Vec<_>>(), frames);
+    assert_eq!(on_disk(), frames);
+    let mark = conversations.outbox.mark();
+    conversations.answered(mark, now + SETTLED_AFTER);
+    assert_eq!(on_disk(), [] as [&str; 0]);
+}
+
+#[test]
+fn what_an_earlier_run_had_on_its_way_is_compared_with_the_history_before_it_goes_again() {
+    let data = tempfile::tempdir().expect("a directory");
+    let (mut conversations, now) = (conversations(data.path()), Instant::now());
+    let frames = [
+        wire::frame(OWN, PEER, "x", ""),
+        wire::frame(OWN, PEER, "y", ""),
+    ];
+    conversations.restore_sending(frames.to_vec());
+    assert_eq!(conversations.outbox.next(now), None);
+    conversations.repeat_missing(&HashSet::from([crypto::safe_name("x")]));
+    assert_eq!(conversations.outbox.next(now).as_ref(), Some(&frames[1]));
+    assert_eq!(conversations.outbox.next(now), None);
+}
+
+#[test]
+fn who_writes_what_cannot_be_kept_on_its_way_hears_of_it_and_it_is_not_sent() {
+    let data = tempfile::tempdir().expect("a directory");
+    let (mut conversations, now) = (conversations(data.path()), Instant::now());
+    let journal = std::mem::replace(&mut conversations.journal, Journal::full());
+    let sent = conversations.send(PEER, "one".into(), now);
+    assert!(matches!(sent, Err(Error::Io(_))), "{sent:?}");
+    assert_eq!(conversations.outbox.next(now), None);
+    conversations.journal = journal;
+    conversations.send(PEER, "two".into(), now).expect("sent");
+    assert!(conversations.outbox.next(now).is_some());
 }

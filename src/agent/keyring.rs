@@ -7,6 +7,7 @@
 //!     peers.sealed    pinned keys and AES keys of peers, sealed under the vault key
 //!     held.sealed     texts that wait for a key of their receiver, sealed under the vault key
 //!     arrivals.sealed what has come and is unread, sealed under the vault key
+//!     sending.jsonl   frames that may not have arrived yet: see `journal`
 //! ```
 //!
 //! Nothing here talks to anybody.
@@ -186,6 +187,7 @@ impl Keyring {
             ("peers.sealed", "peers"),
             ("held.sealed", "held"),
             ("arrivals.sealed", "arrivals"),
+            ("sending.jsonl", "sending"),
         ];
         for (name, old) in names {
             let kept = self.dir.join(format!("{old}.{aside}.old"));

@@ -151,9 +151,8 @@ async fn read(session: &Session, mut stream: SplitStream<Socket>) -> Result<()> 
             }
             Ok(Some(Ok(Message::Pong(mark)))) => {
                 if let Ok(mark) = mark.try_into() {
-                    let mut conversations = session.conversations();
                     let mark = u64::from_be_bytes(mark);
-                    conversations.outbox.answered(mark, Instant::now());
+                    session.conversations().answered(mark, Instant::now());
                 }
             }
             Ok(Some(Ok(Message::Binary(_) | Message::Ping(_) | Message::Frame(_)))) => {}

@@ -9,6 +9,7 @@
 //! conversations   who is online, whose key is in doubt, what is on its way
 //! arrivals   what has come and is unread
 //! exchange   how two agents come to share a key        outbox   nothing lost, nothing doubled
+//! journal    the outbox on disk
 //! opening    sealed texts to clear ones                crypto   pure functions
 //! link       the socket to the server                  relay    its HTTP API, wire its words
 //! server     the server's pinned key                   keyring  keys at rest, files whole ones
@@ -25,6 +26,7 @@ mod events;
 mod exchange;
 mod files;
 mod home;
+mod journal;
 mod keyring;
 mod link;
 mod opening;
@@ -42,7 +44,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::task::JoinSet;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crypto::PublicKey;
@@ -95,7 +97,8 @@ struct Agent {
     server: Arc<Server>,
     events: Events,
     sessions: Mutex<BTreeMap<UserId, Arc<Session>>>,
-    links: Mutex<JoinSet<()>>,
+    /// The newest of each user; it may have ended.
+    links: Mutex<BTreeMap<UserId, JoinHandle<()>>>,
     /// One registration or login at a time: two for the same name would mix their keys.
     door: tokio::sync::Mutex<()>,
     stop: CancellationToken,
@@ -169,6 +172,8 @@ impl Agent {
             session.logged_in_again(&token, username, password).await;
             return Ok((session, token));
         }
+        // One that is still saying its last words would send what this one takes over.
+        self.link_ended(login.id).await;
         let home = &self.server.home;
         let dir = home.user(login.id, username)?;
         let found = match open_keys(&dir, password).await {
@@ -195,7 +200,8 @@ impl Agent {
             self.stop.child_token(),
         )?);
         self.sessions().insert(session.id, Arc::clone(&session));
-        self.links().spawn(link::run(Arc::clone(&session)));
+        let link = tokio::spawn(link::run(Arc::clone(&session)));
+        self.links().insert(session.id, link);
         session.is_ready_within(LINK_WITHIN).await;
         Ok((session, token))
     }
@@ -263,8 +269,19 @@ impl Agent {
     /// Ends every link, letting what waits go out first.
     async fn finish(&self) {
         self.stop.cancel();
-        let mut links = std::mem::take(&mut *self.links());
-        while links.join_next().await.is_some() {}
+        let users: Vec<UserId> = self.links().keys().copied().collect();
+        for user in users {
+            self.link_ended(user).await;
+        }
+    }
+
+    /// Waits for the last words of the link of `user`, who is not logged in any more.
+    async fn link_ended(&self, user: UserId) {
+        let link = self.links().remove(&user);
+        if let Some(link) = link {
+            // A link that panicked has ended, too.
+            let _ = link.await;
+        }
     }
 
     fn sessions(&self) -> MutexGuard<'_, BTreeMap<UserId, Arc<Session>>> {
@@ -272,7 +289,7 @@ impl Agent {
         guard.expect("nobody panics with the lock held")
     }
 
-    fn links(&self) -> MutexGuard<'_, JoinSet<()>> {
+    fn links(&self) -> MutexGuard<'_, BTreeMap<UserId, JoinHandle<()>>> {
         let guard = self.links.lock();
         guard.expect("nobody panics with the lock held")
     }

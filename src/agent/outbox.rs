@@ -46,6 +46,29 @@ impl Outbox {
         self.waiting.push_back(outgoing);
     }
 
+    /// Takes the newest frame back, if it was not written.
+    pub(super) fn take_back(&mut self) {
+        self.waiting.pop_back();
+    }
+
+    /// Adds a message of an earlier run, which may have arrived: nothing of it is written before
+    /// [`Outbox::repeat_missing`].
+    pub(super) fn restore(&mut self, outgoing: Outgoing, now: Instant) {
+        self.flying.push_back(InFlight {
+            outgoing,
+            at: now,
+            number: 0,
+        });
+    }
+
+    /// The frames with messages that are not surely kept, in order.
+    pub(super) fn messages(&self) -> impl Iterator<Item = &str> {
+        let flying = self.flying.iter().map(|sent| &sent.outgoing);
+        let all = flying.chain(&self.waiting);
+        let messages = all.filter(|outgoing| outgoing.message.is_some());
+        messages.map(|outgoing| outgoing.frame.as_str())
+    }
+
     /// The next frame to write; a message is in flight from now on.
     pub(super) fn next(&mut self, now: Instant) -> Option<String> {
         let outgoing = self.waiting.pop_front()?;

@@ -110,6 +110,18 @@ pub(super) fn frame(from: UserId, to: UserId, message: &str, wrapped: &str) -> S
     String::from_utf8(bytes).expect("JSON is UTF-8")
 }
 
+/// To whom a [`frame`] goes, and its message.
+pub(super) fn addressed(frame: &str) -> Option<(UserId, String)> {
+    #[derive(Deserialize)]
+    struct Addressed {
+        #[serde(rename = "toId")]
+        to: UserId,
+        message: String,
+    }
+    let addressed: Addressed = serde_json::from_str(frame).ok()?;
+    Some((addressed.to, addressed.message))
+}
+
 /// One record of the history, still sealed.
 #[derive(Debug, Deserialize)]
 pub(super) struct Record {
@@ -202,5 +214,10 @@ mod tests {
             frame(1, 3, "你好", "123"),
             r#"{"fromId":1,"toId":3,"message":"你好","aesKey":"123"}"#
         );
+        assert_eq!(
+            addressed(&frame(1, 3, "你好", "123")),
+            Some((3, "你好".to_owned()))
+        );
+        assert_eq!(addressed("{"), None);
     }
 }

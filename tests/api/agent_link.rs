@@ -49,6 +49,23 @@ fn a_message_that_was_stored_before_its_link_broke_is_not_doubled() {
 }
 
 #[test]
+fn what_an_agent_had_on_its_way_when_it_was_killed_goes_out_once() {
+    let relay = Relay::start();
+    let mut agent = Agent::start(&relay.url);
+    let (alice, bob) = acquainted(&relay, &agent);
+    alice.send(bob.id, "kept");
+    wait_for(|| (relay.records().len() == 1).then_some(()));
+    relay.lose_messages(true);
+    alice.send(bob.id, "lost");
+    agent.kill();
+    relay.lose_messages(false);
+    agent.start_again();
+    let alice = agent.login("alice");
+    alice.send(bob.id, "later");
+    wait_for(|| (alice.texts(bob.id) == ["kept", "lost", "later"]).then_some(()));
+}
+
+#[test]
 fn a_message_that_the_server_could_not_take_is_sent_again() {
     let relay = Relay::start();
     let agent = Agent::start(&relay.url);

@@ -48,7 +48,7 @@ impl Session {
                 }
             }
         }
-        self.conversations().outbox.repeat_missing(&kept);
+        self.conversations().repeat_missing(&kept);
         Ok(())
     }
 

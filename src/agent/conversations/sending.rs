@@ -1,0 +1,94 @@
+//! What is on its way to the server: on disk before it is answered, until it has surely arrived.
+
+use std::collections::HashSet;
+use std::time::Instant;
+
+use super::Conversations;
+use crate::agent::crypto::{self, AesKey};
+use crate::agent::error::Result;
+use crate::agent::exchange::Step;
+use crate::agent::outbox::Outgoing;
+use crate::agent::wire::{self, UserId};
+
+impl Conversations {
+    /// Takes up what an earlier run has not seen arrive. The next link compares it with the
+    /// history, since it may have.
+    pub(super) fn restore_sending(&mut self, frames: Vec<String>) {
+        let now = Instant::now();
+        for frame in frames {
+            if let Some((peer, sealed)) = wire::addressed(&frame) {
+                let message = Some((peer, crypto::safe_name(&sealed)));
+                self.outbox.restore(Outgoing { frame, message }, now);
+            }
+        }
+    }
+
+    /// Sends what the exchange with `peer` says, the messages once they are on disk.
+    ///
+    /// Errors: [`crate::agent::Error::Io`] if they cannot be kept. They are on their way all the
+    /// same, unless the caller takes them back.
+    pub(super) fn perform(&mut self, peer: UserId, steps: Vec<Step>) -> Result<()> {
+        let outgoing = steps.into_iter();
+        let outgoing: Vec<Outgoing> = outgoing
+            .filter_map(|step| self.outgoing(peer, step))
+            .collect();
+        let messages = outgoing.iter().filter(|frame| frame.message.is_some());
+        let messages: Vec<&str> = messages.map(|frame| frame.frame.as_str()).collect();
+        let kept = self.journal.append(&messages);
+        for frame in outgoing {
+            self.outbox.push(frame);
+        }
+        kept
+    }
+
+    fn outgoing(&mut self, peer: UserId, step: Step) -> Option<Outgoing> {
+        match step {
+            Step::Offer(key) => {
+                // Without their public key there is nobody to answer.
+                let wrapped = self.wrap(peer, &key)?;
+                let frame = wire::frame(self.own, peer, "", &wrapped);
+                let message = None;
+                Some(Outgoing { frame, message })
+            }
+            Step::Send(text, key) => {
+                let wrapped = self.wrap(peer, &key).unwrap_or_default();
+                let sealed = crypto::seal(&key, text.as_bytes());
+                let frame = wire::frame(self.own, peer, &sealed, &wrapped);
+                let message = Some((peer, crypto::safe_name(&sealed)));
+                Some(Outgoing { frame, message })
+            }
+        }
+    }
+
+    /// `key` wrapped for `peer`; the same text as long as the key is the same, so that the
+    /// peer unwraps it once.
+    fn wrap(&mut self, peer: UserId, key: &AesKey) -> Option<String> {
+        if let Some((known, wrapped)) = self.wrapped.get(&peer)
+            && known == key
+        {
+            return Some(wrapped.clone());
+        }
+        let wrapped = self.public_key(peer)?.wrap_key(key);
+        self.wrapped.insert(peer, (key.clone(), wrapped.clone()));
+        Some(wrapped)
+    }
+
+    /// The server answered the ping with this mark.
+    pub(in crate::agent) fn answered(&mut self, mark: u64, now: Instant) {
+        self.outbox.answered(mark, now);
+        self.forget_arrived();
+    }
+
+    /// There is a new link, and the history has `kept`.
+    pub(in crate::agent) fn repeat_missing(&mut self, kept: &HashSet<String>) {
+        self.outbox.repeat_missing(kept);
+        self.forget_arrived();
+    }
+
+    fn forget_arrived(&mut self) {
+        let left: Vec<&str> = self.outbox.messages().collect();
+        if let Err(error) = self.journal.forget_all_but(&left) {
+            tracing::error!(user = self.own, %error, "what has arrived is still kept");
+        }
+    }
+}

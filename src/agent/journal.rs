@@ -1,0 +1,153 @@
+//! Frames on their way to the server, on disk until they have surely arrived.
+//!
+//! One to a line, as the server gets them: what they carry is sealed for its receiver already.
+
+use std::fs::{File, OpenOptions};
+use std::io::Read;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use super::error::Result;
+use super::files::{sync_dir, write_whole};
+
+/// How much more than what is left may be in the file before it is written anew.
+const SLACK_BYTES: u64 = 1024 * 1024;
+
+/// A file of frames that grows at its end.
+#[derive(Debug)]
+pub(super) struct Journal {
+    path: PathBuf,
+    file: File,
+    /// Behind the last whole line.
+    end: u64,
+}
+
+impl Journal {
+    /// The journal at `path`, made if absent, and the frames in it, the oldest first. A line that
+    /// was cut off by a crash is none: nobody was told that it would be sent.
+    pub(super) fn open(path: &Path) -> Result<(Self, Vec<String>)> {
+        let mut file = open(path)?;
+        sync_dir(path.parent().expect("every file of ours is in a directory"))?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        let end = bytes.iter().rposition(|byte| *byte == b'\n');
+        bytes.truncate(end.map_or(0, |at| at + 1));
+        let frames = String::from_utf8_lossy(&bytes);
+        let frames = frames.lines().map(str::to_owned).collect();
+        let journal = Self {
+            path: path.to_owned(),
+            file,
+            end: bytes.len() as u64,
+        };
+        Ok((journal, frames))
+    }
+
+    /// Appends `frames`; they are on disk when it returns. After an error none of them is there.
+    pub(super) fn append(&mut self, frames: &[&str]) -> Result<()> {
+        if frames.is_empty() {
+            return Ok(());
+        }
+        let written = self.write_behind(frames);
+        if written.is_err() {
+            let _ = self.file.set_len(self.end);
+        }
+        self.end = written?;
+        Ok(())
+    }
+
+    fn write_behind(&self, frames: &[&str]) -> std::io::Result<u64> {
+        let mut end = self.end;
+        for piece in frames.iter().flat_map(|frame| [frame, "\n"]) {
+            self.file.write_all_at(piece.as_bytes(), end)?;
+            end += piece.len() as u64;
+        }
+        self.file.sync_data()?;
+        Ok(end)
+    }
+
+    /// All but `left` has arrived. What has may stay in the file for a while.
+    pub(super) fn forget_all_but(&mut self, left: &[&str]) -> Result<()> {
+        let needed: u64 = left.iter().map(|frame| frame.len() as u64 + 1).sum();
+        if needed == 0 && self.end > 0 {
+            self.file.set_len(0)?;
+            self.end = 0;
+        } else if self.end > 2 * needed + SLACK_BYTES {
+            let lines: Vec<&str> = left.iter().flat_map(|frame| [frame, "\n"]).collect();
+            write_whole(&self.path, lines.concat().as_bytes())?;
+            self.file = open(&self.path)?;
+            self.end = needed;
+        }
+        Ok(())
+    }
+}
+
+fn open(path: &Path) -> Result<File> {
+    let mut options = OpenOptions::new();
+    let options = options.read(true).write(true).create(true).truncate(false);
+    Ok(options.mode(0o600).open(path)?)
+}
+
+#[cfg(test)]
+impl Journal {
+    /// One on a full disk.
+    pub(super) fn full() -> Self {
+        let path = PathBuf::from("/dev/full");
+        let file = OpenOptions::new().write(true).open(&path);
+        Self {
+            path,
+            file: file.expect("Linux has it"),
+            end: 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// What another run would find.
+    fn found(path: &Path) -> Vec<String> {
+        let (_, frames) = Journal::open(path).expect("a journal");
+        frames
+    }
+
+    #[test]
+    fn what_was_appended_is_found_again_without_the_line_that_a_crash_has_cut() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("sending.jsonl");
+        let (mut journal, frames) = Journal::open(&path).expect("a journal");
+        assert!(frames.is_empty());
+        journal.append(&["a", "b"]).expect("on disk");
+        let mut whole = fs::read(&path).expect("readable");
+        whole.extend(b"{\"cut");
+        fs::write(&path, whole).expect("writable");
+
+        let (mut journal, frames) = Journal::open(&path).expect("a journal");
+        assert_eq!(frames, ["a", "b"]);
+        journal
+            .append(&["c, over the rest of it"])
+            .expect("on disk");
+        assert_eq!(found(&path), ["a", "b", "c, over the rest of it"]);
+    }
+
+    #[test]
+    fn the_file_is_empty_when_all_has_arrived_and_never_much_longer_than_what_is_left() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("sending.jsonl");
+        let (mut journal, _) = Journal::open(&path).expect("a journal");
+        let picture = "x".repeat(300_000);
+        for _ in 0..20 {
+            journal.append(&[&picture]).expect("on disk");
+            journal.forget_all_but(&[&picture]).expect("forgotten");
+            let length = fs::metadata(&path).expect("there").len();
+            assert!(length <= 3 * 300_001 + SLACK_BYTES, "{length} bytes");
+        }
+        assert_eq!(found(&path).last(), Some(&picture));
+        journal.append(&["last"]).expect("on disk");
+        assert_eq!(found(&path).last().map(String::as_str), Some("last"));
+        journal.forget_all_but(&[]).expect("forgotten");
+        assert_eq!(fs::metadata(&path).expect("there").len(), 0);
+    }
+}

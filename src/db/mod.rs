@@ -17,6 +17,7 @@ mod writer;
 pub use copies::{backup, check_is_backup, restore};
 pub use origin::{Origin, origin};
 pub use postgres::is_reachable;
+pub(crate) use postgres::{Turns, take_turns};
 pub use sqlite::integrity_problems;
 pub(crate) use sqlite::last_inserted;
 pub use writer::WriterFigures;
@@ -24,10 +25,13 @@ pub use writer::WriterFigures;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
-use tokio::sync::Semaphore;
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout;
 
 use crate::error::{Error, Result};
 use crate::model::Instant;
@@ -73,6 +77,9 @@ pub enum Location {
     Server(String),
 }
 
+/// How long a scan waits for its turn.
+const TURN_WITHIN: Duration = Duration::from_secs(2);
+
 /// How long a store that had no room for a write counts as not writable.
 const NO_ROOM_SECS: i64 = 10;
 
@@ -101,6 +108,8 @@ pub struct Settings {
 #[derive(Clone)]
 pub struct Db {
     readers: r2d2::Pool<Connector>,
+    /// As many as may scan at once.
+    scans: Arc<Semaphore>,
     writer: Writer,
     location: Arc<Location>,
 }
@@ -128,7 +137,7 @@ impl Db {
                 .max_size(settings.readers)
                 .min_idle(Some(1))
                 .test_on_check_out(false)
-                .connection_timeout(std::time::Duration::from_secs(5))
+                .connection_timeout(Duration::from_secs(5))
                 .build(manager)
         };
         let (writer, readers) = match &settings.location {
@@ -151,8 +160,11 @@ impl Db {
                 (writer, pool)
             }
         };
+        // The others are for those who ask for a page.
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Db {
             readers,
+            scans: Arc::new(Semaphore::new(processors.div_ceil(2))),
             writer,
             location: Arc::new(settings.location.clone()),
         })
@@ -165,14 +177,38 @@ impl Db {
     /// network, so the runtime is told.
     pub fn read<T>(&self, work: impl FnOnce(&mut Conn) -> Result<T>) -> Result<T> {
         match *self.location {
-            Location::File(_) => work(&mut *self.readers.get()?),
-            Location::Server(_) => self.scan(work),
+            Location::File(_) => self.lend(work),
+            Location::Server(_) => tokio::task::block_in_place(|| self.lend(work)),
         }
     }
 
-    /// Like [`Db::read`], for work that may take long: other tasks go on meanwhile.
+    /// Like [`Db::read`], for work that takes the longer the more is stored: other tasks go on
+    /// meanwhile. On SQLite such work takes turns, so that however much of it is asked for, half of
+    /// the processors are left to the rest.
+    ///
+    /// Errors: [`Error::Busy`] if its turn has not come within [`TURN_WITHIN`].
     pub fn scan<T>(&self, work: impl FnOnce(&mut Conn) -> Result<T>) -> Result<T> {
-        tokio::task::block_in_place(|| work(&mut *self.readers.get()?))
+        tokio::task::block_in_place(|| {
+            let _turn = match *self.location {
+                Location::File(_) => Some(self.turn()?),
+                Location::Server(_) => None,
+            };
+            self.lend(work)
+        })
+    }
+
+    fn turn(&self) -> Result<SemaphorePermit<'_>> {
+        let turn = Handle::current().block_on(timeout(TURN_WITHIN, self.scans.acquire()));
+        turn.ok().and_then(Result::ok).ok_or(Error::BUSY)
+    }
+
+    fn lend<T>(&self, work: impl FnOnce(&mut Conn) -> Result<T>) -> Result<T> {
+        let mut connection = self.readers.get()?;
+        let outcome = work(&mut connection);
+        if let (Err(Error::Busy { .. }), Conn::Postgres(inner)) = (&outcome, &mut *connection) {
+            postgres::notice_loss(inner);
+        }
+        outcome
     }
 
     /// Runs `work` in a transaction and returns its result once that is on disk.

@@ -3,6 +3,7 @@
 use diesel::connection::SimpleConnection;
 use diesel::pg::Pg;
 use diesel::prelude::*;
+use diesel::sql_types::{Array, BigInt, Integer};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 use super::Conn;
@@ -43,16 +44,65 @@ pub(super) fn write<T>(
     work: impl FnOnce(&mut Conn) -> Result<T>,
     after: impl FnOnce(&T),
 ) -> Result<T> {
-    let value = connection.transaction(work)?;
-    after(&value);
-    Ok(value)
+    let mut is_done = false;
+    let outcome = connection.transaction(|connection| {
+        let value = work(connection)?;
+        is_done = true;
+        Ok(value)
+    });
+    match outcome {
+        Ok(value) => {
+            after(&value);
+            Ok(value)
+        }
+        // Lost while it committed: to say that it may be tried again would double it.
+        Err(Error::Busy { .. }) if is_done => Err(Error::Internal(
+            "the connection was lost during a commit; it may be on disk".into(),
+        )),
+        Err(cause) => Err(cause),
+    }
+}
+
+/// What writes take turns at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Turns {
+    /// To write into these users' mailboxes.
+    Mailboxes = 0,
+    /// To write into a room.
+    Rooms = 1,
+    /// To change who is whose contact.
+    Contacts = 2,
+}
+
+/// Has a write wait for those that write to the same, until they are committed and can be seen, so
+/// that ids and commits have one order there. The one writer of SQLite sees to that by itself.
+pub(crate) fn take_turns(conn: &mut Conn, at: Turns, ids: &[i64]) -> Result<()> {
+    let Conn::Postgres(inner) = conn else {
+        return Ok(());
+    };
+    // In one order, lest two wait for each other. Locks of two numbers have 32 bits for each; what
+    // share the lower bits of their ids wait for each other in vain.
+    diesel::sql_query(
+        "SELECT pg_advisory_xact_lock($1, id) \
+         FROM (SELECT DISTINCT (unnest & 2147483647)::int4 AS id FROM unnest($2) ORDER BY id) AS ids",
+    )
+    .bind::<Integer, _>(at as i32)
+    .bind::<Array<BigInt>, _>(ids)
+    .execute(inner)?;
+    Ok(())
+}
+
+/// Has a connection that is lost known as such, so that the pool lets it go: diesel does not see it
+/// when a statement cannot be prepared.
+pub(super) fn notice_loss(connection: &mut PgConnection) {
+    let _ = connection.batch_execute("SELECT 1");
 }
 
 pub(super) fn size_bytes(connection: &mut Conn) -> Result<u64> {
     let Conn::Postgres(inner) = connection else {
         return Ok(0);
     };
-    let size: i64 = diesel::select(diesel::dsl::sql::<diesel::sql_types::BigInt>(
+    let size: i64 = diesel::select(diesel::dsl::sql::<BigInt>(
         "pg_database_size(current_database())",
     ))
     .get_result(inner)?;

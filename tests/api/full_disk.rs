@@ -225,6 +225,22 @@ fn a_database_that_becomes_read_only_acknowledges_nothing_and_loses_nothing() {
 }
 
 #[test]
+fn a_database_server_that_has_dropped_every_connection_is_used_again_by_readers_alone() {
+    let world = World::start();
+    let [alice, bob] = world.people(["alice", "bob"]);
+    alice.send(&bob, "sealed");
+    let Some(database) = world.database() else {
+        eprintln!("skipped: the SQLite file has no server");
+        return;
+    };
+    database.end_connections();
+    // What was never prepared on the old connections; it may fail once on each.
+    let path = "/messages/outbox?user_id=alice&limit=5&before=100";
+    let answered = (0..20).any(|_| world.get(path, &[]).status == 200);
+    assert!(answered, "{:?}", world.get(path, &[]));
+}
+
+#[test]
 fn data_on_a_read_only_disk_is_refused_at_start_in_one_line() {
     if skips_sqlite_test("data_on_a_read_only_disk_is_refused_at_start_in_one_line") {
         return;

@@ -54,6 +54,12 @@ impl OwnDatabase {
         self.on_server(&format!(
             "ALTER DATABASE {name} SET default_transaction_read_only = {setting}"
         ));
+        self.end_connections();
+    }
+
+    /// Ends every connection to this database.
+    pub(crate) fn end_connections(&self) {
+        let name = &self.name;
         self.on_server(&format!(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
         ));

@@ -22,6 +22,9 @@ use crate::error::{Error, Result};
 /// commit is copied once for all of them.
 const BULK_PAGES: i32 = 40_000;
 
+/// A log of so many pages is the writer's own work: the thread does not keep up.
+const MOST_PAGES: i32 = 96_000;
+
 /// How much the thread stands back for those that are waited for.
 const NICENESS: i32 = 10;
 
@@ -118,9 +121,12 @@ impl Checkpoints {
         })
     }
 
-    /// To be called by the writer after each commit: finishes what is prepared.
+    /// To be called by the writer after each commit: finishes what is prepared, or overdue.
     pub(super) fn after_commit(&mut self, connection: &mut SqliteConnection) {
-        if self.shared.is_prepared.load(Ordering::Acquire) {
+        self.commits = (self.commits + 1) % COMMITS_PER_LOOK;
+        let is_due = self.commits == 0;
+        let is_overdue = is_due && look(connection).is_ok_and(|log| log.log >= MOST_PAGES);
+        if is_overdue || self.shared.is_prepared.load(Ordering::Acquire) {
             // A reader can keep the log from starting anew; then the next commit tries again,
             // unless so much has gathered meanwhile that it is the thread's work once more.
             let is_done = match copy(connection) {
@@ -131,10 +137,7 @@ impl Checkpoints {
                 }
             };
             self.shared.is_prepared.store(!is_done, Ordering::Release);
-            return;
-        }
-        self.commits = (self.commits + 1) % COMMITS_PER_LOOK;
-        if let (0, Some(thread)) = (self.commits, &self.thread) {
+        } else if let (true, Some(thread)) = (is_due, &self.thread) {
             thread.thread().unpark();
         }
     }

@@ -22,8 +22,8 @@ const OLDEST_SAFE_VERSION: i32 = 3_051_003;
 /// A send changes a little on each of several pages, and each is written whole: pages of 2 KiB
 /// instead of 4 take a fifth off its cost. An existing file keeps its page size.
 ///
-/// A commit that finds a log of 96,000 pages (192 MiB) makes a checkpoint: only if those that
-/// [`checkpoints`](super::checkpoints) makes beside the writer do not keep up.
+/// Checkpoints are made by [`checkpoints`](super::checkpoints): SQLite's own would not tell of a
+/// sync that failed.
 const WRITER_PRAGMAS: &str = "
     PRAGMA busy_timeout = 5000;
     PRAGMA page_size = 2048;
@@ -33,7 +33,7 @@ const WRITER_PRAGMAS: &str = "
     PRAGMA trusted_schema = OFF;
     PRAGMA temp_store = MEMORY;
     PRAGMA cache_size = -8192;
-    PRAGMA wal_autocheckpoint = 96000;
+    PRAGMA wal_autocheckpoint = 0;
     PRAGMA journal_size_limit = 134217728;
 ";
 

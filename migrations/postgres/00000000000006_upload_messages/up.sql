@@ -6,5 +6,6 @@ UPDATE uploads SET message_id = (
     WHERE messages.pair = ((least(owner_id, uploads.recipient_id) << 31) | greatest(owner_id, uploads.recipient_id))
         AND messages.sender_id = owner_id
         AND messages.content = '/api/v1/files/' || slug
+        AND messages.edited_at IS NULL
 ) WHERE recipient_id IS NOT NULL;
 CREATE UNIQUE INDEX uploads_by_message ON uploads (message_id);

@@ -24,8 +24,10 @@ use crate::throttle::Throttle;
 
 /// Bodies of at most this size need no room of their own; larger ones count in such pieces.
 pub(crate) const BODY_PIECE_BYTES: usize = 64 << 10;
-/// 256 MiB: what clients, who need not have logged in, can have the server hold at once.
+/// 256 MiB: what clients who say who they are can have the server hold at once.
 pub(crate) const BODY_PIECES: usize = 4_096;
+/// 64 MiB, for all others.
+pub(crate) const STRANGERS_PIECES: usize = 1_024;
 /// How many usernames, sessions and pairs are remembered, each.
 const CACHE_ENTRIES: usize = 100_000;
 
@@ -52,7 +54,9 @@ pub struct App {
     /// Failed logins by address.
     pub(crate) address_throttle: Throttle<IpAddr>,
     /// Room for large bodies while they come in, in pieces of [`BODY_PIECE_BYTES`].
-    pub(crate) body_room: Semaphore,
+    pub(crate) body_room: Arc<Semaphore>,
+    /// The same, for those who have not said who they are.
+    pub(crate) strangers_room: Arc<Semaphore>,
     /// What is asked for with each request; empty where another node could change it.
     pub(crate) caches: Arc<Caches>,
     /// Cancelled once, when the server is to stop.
@@ -159,7 +163,8 @@ impl App {
                 config.login_failures_per_address,
                 Duration::from_secs(1),
             ),
-            body_room: Semaphore::new(BODY_PIECES),
+            body_room: Arc::new(Semaphore::new(BODY_PIECES)),
+            strangers_room: Arc::new(Semaphore::new(STRANGERS_PIECES)),
             caches: Arc::new(Caches {
                 ids: Cache::new(entries),
                 names: Cache::new(entries),

@@ -3,6 +3,7 @@
 //! Each folder below is one published API: parse, one call of a noun, reply. An API never looks
 //! at another one, never writes SQL, and words its own errors.
 
+mod body;
 mod chat8;
 mod chat_room;
 mod cors;

@@ -8,6 +8,7 @@ use rocket::request::{FromRequest, Outcome, Request};
 
 use super::http::is_origin_allowed;
 use crate::app::App;
+use crate::config::Auth;
 
 /// Where a request comes from.
 #[derive(Clone, Debug)]
@@ -19,6 +20,17 @@ pub(crate) struct Peer {
     /// From this machine itself, not forwarded, and not sent by some web page: what protected
     /// mode trusts without a token.
     pub(crate) is_local: bool,
+}
+
+impl Peer {
+    /// Whether a call from there needs no token.
+    pub(crate) fn is_trusted(&self, auth: Auth) -> bool {
+        match auth {
+            Auth::Open => true,
+            Auth::Protected => self.is_local,
+            Auth::Token => false,
+        }
+    }
 }
 
 const FORWARDING_HEADERS: [&str; 3] = ["X-Forwarded-For", "Forwarded", "X-Real-IP"];
@@ -35,7 +47,15 @@ impl<'r> FromRequest<'r> for Peer {
         let is_forwarded = FORWARDING_HEADERS
             .iter()
             .any(|name| headers.contains(*name));
-        let is_from_page = headers.contains("Origin") && !is_origin_allowed(app, request);
+        // A page's pictures and links come without `Origin`.
+        let is_embedded = headers
+            .get_one("Sec-Fetch-Site")
+            .is_some_and(|site| !matches!(site, "same-origin" | "none"));
+        let is_from_page = if headers.contains("Origin") {
+            !is_origin_allowed(app, request)
+        } else {
+            is_embedded
+        };
         Outcome::Success(Peer {
             ip: forwarded_for(app, request, direct),
             port: remote.map(|address| address.port()),
@@ -71,16 +91,18 @@ fn app_of<'r>(request: &'r Request<'_>) -> &'r App {
 /// trusted ones told. What stands before an entry that cannot be read is nobody's word.
 fn forwarded_for(app: &App, request: &Request<'_>, direct: Option<IpAddr>) -> Option<IpAddr> {
     let trusted = &app.config.trusted_proxies;
+    let is_trusted = |ip: &IpAddr| trusted.iter().any(|proxy| proxy.to_canonical() == *ip);
     let hops: Vec<&str> = request
         .headers()
         .get("X-Forwarded-For")
         .flat_map(|value| value.split(','))
         .collect();
     let mut hops = hops.into_iter().rev();
-    let mut ip = direct?;
-    while trusted.contains(&ip) {
+    // A socket for both families tells of 127.0.0.1 as ::ffff:127.0.0.1.
+    let mut ip = direct?.to_canonical();
+    while is_trusted(&ip) {
         match hops.next().and_then(address_of_hop) {
-            Some(before) => ip = before,
+            Some(before) => ip = before.to_canonical(),
             None => break,
         }
     }

@@ -99,6 +99,21 @@ fn protected_mode_asks_whoever_was_forwarded_for_a_token() {
 }
 
 #[test]
+fn protected_mode_asks_what_other_web_sites_embed_for_a_token() {
+    let world = World::start();
+    let [alice, _] = world.people(["alice", "guest"]);
+    for (site, status) in [
+        ("cross-site", 401),
+        ("same-site", 401),
+        ("same-origin", 200),
+        ("none", 200),
+    ] {
+        let from = |call: RequestBuilder| call.header("Sec-Fetch-Site", site);
+        assert_all(status, &answers(&alice, from));
+    }
+}
+
+#[test]
 fn registering_logging_in_and_public_keys_need_no_token() {
     let setup = Setup::new().env("ROCKET_AUTH", "token");
     let world = setup.start();

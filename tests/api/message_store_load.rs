@@ -82,6 +82,31 @@ fn large_bodies_that_never_end_take_no_more_than_their_room() {
 }
 
 #[test]
+fn large_bodies_of_strangers_take_no_room_from_those_who_say_who_they_are() {
+    use std::io::Write as _;
+
+    let world = World::start();
+    let [alice, bob] = world.people(["alice", "bob"]);
+    // Without a local name for a host, and without a token.
+    let head = "POST /auth/login HTTP/1.1\r\nHost: x\r\nContent-Length: 25000000\r\n\r\n";
+    let stuck: Vec<_> = (0..12)
+        .map(|_| {
+            let address = ("127.0.0.1", world.server.port());
+            let mut socket = std::net::TcpStream::connect(address).expect("it accepts");
+            socket.write_all(head.as_bytes()).expect("taken");
+            socket.write_all(&vec![b' '; 70_000]).expect("taken");
+            socket
+        })
+        .collect();
+    let content = "x".repeat(300_000);
+    for _ in 0..3 {
+        alice.send(&bob, &content);
+    }
+    assert_eq!(bob.inbox().len(), 3);
+    drop(stuck);
+}
+
+#[test]
 fn an_inbox_of_any_size_is_streamed_in_bounded_memory() {
     let world = World::start();
     let [alice, _] = world.people(["alice", "bob"]);

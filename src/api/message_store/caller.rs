@@ -7,7 +7,6 @@ use super::Failure;
 use crate::api::http::Bearer;
 use crate::api::peer::Peer;
 use crate::app::App;
-use crate::config::Auth;
 use crate::error::{Error, Result};
 use crate::hub::{Channel, Subscriber, Subscription};
 use crate::model::{Session, UserId};
@@ -81,12 +80,7 @@ impl Caller {
     pub(super) fn acting_as(&self, app: &App, user_id: &str) -> Result<Actor, Failure> {
         let username = users::parse_username(user_id)?;
         let session = self.session(app)?;
-        let is_trusted = match app.config.auth {
-            Auth::Open => true,
-            Auth::Protected => self.peer.is_local,
-            Auth::Token => false,
-        };
-        if session.is_none() && !is_trusted {
+        if session.is_none() && !self.peer.is_trusted(app.config.auth) {
             return Err(Error::NoToken.into());
         }
         let id = users::id_by_username(app, &username)?;

@@ -82,6 +82,21 @@ fn a_forwarding_header_counts_only_from_a_trusted_proxy() {
 }
 
 #[test]
+fn a_proxy_is_trusted_by_its_ipv4_address_where_one_socket_serves_both_families() {
+    let setup = Setup::new().arg("--address").arg("::");
+    let world = setup
+        .env("ROCKET_TRUSTED_PROXIES", "[\"127.0.0.1\"]")
+        .start();
+    let alice = Person::arrive(&world, "alice");
+    let request = world.request(Method::POST, "/token");
+    let form = [("username", "alice"), ("password", PASSWORD)];
+    let reply = Reply::to(request.header("X-Forwarded-For", "203.0.113.7").form(&form));
+    assert_eq!(reply.status, 200);
+    let place = whereabouts(&alice, "alice").json();
+    assert_eq!(place["ip_address"], "203.0.113.7");
+}
+
+#[test]
 fn nobody_is_found_who_is_unknown_offline_or_logged_out() {
     let world = World::start();
     let [alice, bob] = Person::arrive_all(&world, ["alice", "bob"]);

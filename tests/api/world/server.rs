@@ -206,7 +206,9 @@ impl Drop for Server {
 
 /// The port in a line that holds `http://127.0.0.1:PORT`.
 fn port_in(line: &str) -> Option<u16> {
-    let (_, after) = line.split_once("http://127.0.0.1:")?;
+    let (_, after) = line
+        .split_once("http://127.0.0.1:")
+        .or_else(|| line.split_once("http://[::]:"))?;
     let digits = after
         .find(|c: char| !c.is_ascii_digit())
         .unwrap_or(after.len());

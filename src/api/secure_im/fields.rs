@@ -3,10 +3,14 @@
 //! All that is wrong with them is told at once, as clients of a FastAPI server expect.
 
 use std::convert::Infallible;
+use std::fmt;
 
 use rocket::futures::stream;
 use rocket::http::RawStr;
 use rocket::request::{FromRequest, Outcome, Request};
+use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::Failure;
@@ -37,6 +41,58 @@ impl<'r> FromRequest<'r> for FormKind {
     }
 }
 
+/// Every field that some request has. Others are not kept: anybody may send any number of them.
+const NAMES: [&str; 10] = [
+    "email",
+    "encrypted_content",
+    "friend_id",
+    "friend_username",
+    "password",
+    "port",
+    "public_key",
+    "recipient_username",
+    "up_to",
+    "username",
+];
+
+/// The fields of an object that some request has. A list or an object, which no field is, takes
+/// many times its length in memory: `false` stands for it.
+struct Known(Map<String, Value>);
+
+impl<'de> Deserialize<'de> for Known {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(KnownVisitor)
+    }
+}
+
+struct KnownVisitor;
+
+impl<'de> Visitor<'de> for KnownVisitor {
+    type Value = Known;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Known, A::Error> {
+        let mut values = Map::new();
+        while let Some(name) = map.next_key::<String>()? {
+            if !NAMES.contains(&name.as_str()) {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            }
+            let written = map.next_value::<Box<RawValue>>()?;
+            let value = if written.get().starts_with(['[', '{']) {
+                Value::Bool(false)
+            } else {
+                serde_json::from_str(written.get()).map_err(A::Error::custom)?
+            };
+            values.insert(name, value);
+        }
+        Ok(Known(values))
+    }
+}
+
 /// Fields not yet taken, and what was wrong with those that were.
 pub(super) struct Fields {
     values: Map<String, Value>,
@@ -46,7 +102,7 @@ pub(super) struct Fields {
 impl Fields {
     /// Of a JSON object; unknown ones are ignored.
     pub(super) fn of_json(body: Body) -> Result<Self, Failure> {
-        let values = body.json()?;
+        let Known(values) = body.json()?;
         Ok(Fields {
             values,
             problems: Vec::new(),
@@ -189,6 +245,16 @@ mod tests {
         let expected = [("username", "小 a"), ("password", "p&="), ("flag", "")];
         let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
         assert_eq!(pairs, expected);
+    }
+
+    #[test]
+    fn of_an_object_only_plain_values_of_known_fields_are_kept() {
+        let text = r#"{"username":"a","x":"b","password":[[1],2],"port":{"a":1},"up_to":7}"#;
+        let Known(values) = serde_json::from_str(text).expect("an object");
+        let expected = serde_json::json!({
+            "username": "a", "password": false, "port": false, "up_to": 7,
+        });
+        assert_eq!(Value::Object(values), expected);
     }
 
     #[test]

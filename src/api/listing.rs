@@ -5,7 +5,7 @@ use std::io::Cursor;
 use std::pin::Pin;
 
 use rocket::futures::Stream;
-use rocket::http::{ContentType, Status};
+use rocket::http::{ContentType, Header, Status};
 use rocket::request::Request;
 use rocket::response::stream::{ReaderStream, stream};
 use rocket::response::{self, Responder, Response};
@@ -62,6 +62,7 @@ impl<'r> Responder<'r, 'static> for Listing {
             Listing::Whole(reply) => reply.respond_to(request),
             Listing::Streamed(pieces) => Response::build()
                 .header(ContentType::JSON)
+                .header(Header::new("Cache-Control", "no-store"))
                 .streamed_body(ReaderStream::from(pieces))
                 .max_chunk_size(CHUNK_BYTES)
                 .ok(),

@@ -61,6 +61,20 @@ impl Metrics {
     }
 }
 
+/// How a request came.
+struct Came {
+    at: Instant,
+    /// Rocket turns a HEAD into a GET where it finds its route.
+    is_head: bool,
+}
+
+fn came(request: &Request<'_>) -> Came {
+    Came {
+        at: Instant::now(),
+        is_head: request.method() == Method::Head,
+    }
+}
+
 /// Counts and logs every request.
 pub(crate) struct Observer(pub(crate) Metrics);
 
@@ -74,13 +88,18 @@ impl Fairing for Observer {
     }
 
     async fn on_request(&self, request: &mut Request<'_>, _: &mut Data<'_>) {
-        request.local_cache(Instant::now);
+        request.local_cache(|| came(request));
     }
 
     async fn on_response<'r>(&self, request: &'r Request<'_>, response: &mut Response<'r>) {
-        let elapsed = request.local_cache(Instant::now).elapsed();
+        let came = request.local_cache(|| came(request));
+        let elapsed = came.at.elapsed();
         let route = request.route().map_or("none", |route| route.uri.path());
-        let method = request.method().as_str();
+        let method = if came.is_head {
+            "HEAD"
+        } else {
+            request.method().as_str()
+        };
         let status = response.status().code;
         let mut digits = [0; 3];
         self.0
@@ -186,19 +205,21 @@ fn gauges(app: &App) -> String {
             figures.waiting.load(Relaxed),
         );
     }
-    line(
-        "sealpost_database_bytes",
-        "gauge",
-        "Database file and log.",
-        app.db.size_bytes(),
-    );
-    let sessions = crate::users::tokens::count(app).unwrap_or(0);
-    line(
-        "sealpost_sessions",
-        "gauge",
-        "Logins that are alive.",
-        sessions,
-    );
+    // Both ask the database. What is not known has no line.
+    if let Ok(sessions) = crate::users::tokens::count(app) {
+        line(
+            "sealpost_sessions",
+            "gauge",
+            "Logins that are alive.",
+            sessions,
+        );
+        line(
+            "sealpost_database_bytes",
+            "gauge",
+            "Database file and log.",
+            app.db.size_bytes(),
+        );
+    }
     let _ = writeln!(
         text,
         "# HELP sealpost_live Live connections.\n# TYPE sealpost_live gauge"

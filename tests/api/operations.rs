@@ -77,6 +77,50 @@ fn the_log_has_a_line_per_request_without_its_query_or_secrets() {
 }
 
 #[test]
+fn a_head_is_logged_and_counted_as_one() {
+    let world = World::start();
+    Reply::to(world.request(Method::HEAD, "/healthz"));
+    let line = world.server.wait_for_line(|line| line.contains("/healthz"));
+    assert!(line.contains("HEAD"), "{line}");
+    let metrics = world.get("/metrics", &[]).text;
+    assert!(metrics.contains("method=\"HEAD\""), "{metrics}");
+}
+
+#[test]
+fn no_cache_keeps_what_is_somebodys_own() {
+    let world = World::start();
+    let [alice, bob] = world.people(["alice", "bob"]);
+    alice.send(&bob, "sealed");
+    let token = bob.log_in();
+    for path in [
+        "/messages/inbox?user_id=bob",
+        "/me/contacts",
+        "/api/v1/friends",
+    ] {
+        let reply = Reply::to(world.request(Method::GET, path).bearer_auth(&token));
+        assert_eq!(reply.status, 200, "{path}");
+        assert_eq!(reply.header("cache-control"), Some("no-store"), "{path}");
+    }
+}
+
+#[test]
+fn http_2_is_not_spoken() {
+    use std::io::{Read as _, Write as _};
+    let world = World::start();
+    let address = ("127.0.0.1", world.server.port());
+    let mut socket = std::net::TcpStream::connect(address).expect("it accepts");
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    socket.write_all(preface).expect("taken");
+    let mut answer = Vec::new();
+    socket.read_to_end(&mut answer).ok();
+    // A server that spoke it would begin with its settings, and go on.
+    assert!(
+        answer.is_empty() || answer.starts_with(b"HTTP/1.1 4"),
+        "{answer:?}"
+    );
+}
+
+#[test]
 fn the_documentation_is_served_by_the_server_itself() {
     let world = World::start();
     let page = world.get("/docs/", &[]);

@@ -43,7 +43,10 @@ pub fn key_pair(app: &App, user: UserId) -> Result<KeyPair> {
     })?;
     let (public_key, sealed_private_key) = found.ok_or(Error::UnknownUser)?;
     Ok(KeyPair {
-        public_key: public_key.ok_or(Error::UnknownKey)?,
+        // Who registered with an empty one has none to write to.
+        public_key: public_key
+            .filter(|key| !key.is_empty())
+            .ok_or(Error::UnknownKey)?,
         sealed_private_key,
     })
 }

@@ -1,6 +1,6 @@
 //! Logging in, and changing the secret that logs in. Both check the secret and are throttled.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use diesel::prelude::*;
 
@@ -35,7 +35,7 @@ pub async fn authenticate(
 ) -> Result<Login> {
     let by_account = app.account_throttle.begin(username.to_owned()).await?;
     let by_address = match ip {
-        Some(ip) => Some(app.address_throttle.begin(ip).await?),
+        Some(ip) => Some(app.address_throttle.begin(network_of(ip)).await?),
         None => None,
     };
     let Some(login) = check_secret(app, username, secret).await? else {
@@ -47,6 +47,14 @@ pub async fn authenticate(
     };
     by_account.succeed();
     Ok(login)
+}
+
+/// An IPv6 address stands for its network of 64 bits: who has one has them all.
+fn network_of(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(ip) => ip.into(),
+        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
+    }
 }
 
 /// The login, if the secret is right. An outdated verifier is replaced.

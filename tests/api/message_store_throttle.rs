@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use reqwest::Method;
 use serde_json::json;
 
 use crate::world::{Reply, Setup, World, password_hash_of};
@@ -78,6 +79,25 @@ fn a_client_address_that_fails_everywhere_is_throttled() {
         (reply.status != 401).then_some(reply)
     });
     assert_throttled(&throttled.expect("a hundred failures are too many"));
+}
+
+#[test]
+fn whoever_has_an_ipv6_network_has_one_address_of_it() {
+    let world = Setup::new()
+        .env("ROCKET_LOGIN_FAILURES_PER_ADDRESS", 5)
+        .env("ROCKET_TRUSTED_PROXIES", "[\"127.0.0.1\"]")
+        .start();
+    let attempt = |address: &str, name: &str| {
+        let body = json!({"user_id": name, "password_hash": "wrong"});
+        let request = world.request(Method::POST, "/auth/login");
+        Reply::to(request.header("X-Forwarded-For", address).json(&body))
+    };
+    let throttled = (1..100).find_map(|n| {
+        let reply = attempt(&format!("2001:db8::{n}"), &format!("user{n}"));
+        (reply.status != 401).then_some(reply)
+    });
+    assert_throttled(&throttled.expect("a hundred failures are too many"));
+    attempt("2001:db8:0:1::1", "somebody").error(401);
 }
 
 /// Guesses a password under each of these names, all at once; answers how many were told that it is

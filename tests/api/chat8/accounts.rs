@@ -298,6 +298,12 @@ fn keys_are_kept_for_their_owner_and_half_of_them_for_everybody() {
     let path = format!("/encryption/public-key/{}", alice.id);
     refused(&bob.get(&path), 404, "ENCRYPT_001");
     refused(&alice.get("/encryption/keys"), 404, "ENCRYPT_001");
+    let keyless = json!({
+        "username": "carol", "email": "carol@example.com", "password": "p", "public_key": "",
+    });
+    let carol = world.post("/users/", &keyless).json();
+    let path_of_carol = format!("/encryption/public-key/{}", carol["id"]);
+    refused(&alice.get(&path_of_carol), 404, "ENCRYPT_001");
     refused(&bob.get("/encryption/public-key/99999"), 404, "USER_001");
     refused(&bob.get("/encryption/public-key/alice"), 422, "VALIDATION");
     let pair = json!({"public_key": "public\nkey", "private_key_encrypted": "sealed"});

@@ -9,6 +9,7 @@ use super::wording::Failure;
 use super::{Answer, success};
 use crate::api::http::{AppState, Body, Reply};
 use crate::api::peer::Peer;
+use crate::error::Error;
 use crate::users::{self, Registration, password::secret_of};
 
 #[derive(Deserialize)]
@@ -60,7 +61,8 @@ struct Login {
 #[post("/login", data = "<body>")]
 pub(super) async fn login(app: &AppState, peer: Peer, body: Body) -> Answer {
     let Login { username, password } = body.json()?;
-    let username = users::parse_username(&username)?;
+    // A name that nobody can have fails like one that nobody has.
+    let username = users::parse_username(&username).map_err(|_| Error::BadCredentials)?;
     let (user, token) = users::log_in(app, &username, secret_of(&password), peer.ip).await?;
     let data = json!({ "id": user.id, "token": token.text, "username": user.username });
     Ok(success("登录成功", data))

@@ -82,7 +82,7 @@ fn document(document: &State<Document>) -> Reply {
 }
 
 /// Nothing is loaded from elsewhere, and nothing told.
-const POLICY: &str = "default-src 'self'; img-src 'self' data:; base-uri 'none'; \
+const POLICY: &str = "default-src 'self'; img-src 'self' data: blob:; base-uri 'none'; \
                       form-action 'none'; frame-ancestors 'none'";
 
 #[get("/docs")]

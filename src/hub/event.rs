@@ -19,12 +19,10 @@ pub enum Event {
         /// Which.
         message: MessageId,
     },
-    /// A message was granted; for the grantee. The content is the one meant for them.
+    /// A message was granted; for the grantee, who reads it where they see it.
     Shared {
-        /// As the grantee sees it.
-        message: Message,
-        /// Its sender's name.
-        sender: String,
+        /// Which.
+        message: MessageId,
         /// Who granted it.
         shared_by: String,
         /// What they may do with it.
@@ -115,9 +113,7 @@ impl Event {
     /// The size of what it carries, roughly.
     pub(crate) fn bytes(&self) -> usize {
         match self {
-            Event::Sent { message, .. }
-            | Event::Shared { message, .. }
-            | Event::Said { message, .. } => message.content.len(),
+            Event::Sent { message, .. } | Event::Said { message, .. } => message.content.len(),
             Event::Broadcast { text, .. } => text.len(),
             Event::KeyOffered { aes_key, .. } => aes_key.len(),
             Event::Roster { frame, .. } => frame.as_ref().map_or(0, String::len),

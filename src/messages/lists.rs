@@ -298,7 +298,13 @@ pub fn newest(app: &App) -> Result<MessageId> {
 /// [`Error::Forbidden`](crate::error::Error::Forbidden).
 pub fn message_for(app: &App, reader: UserId, id: MessageId) -> Result<(Message, String)> {
     app.db.read(|conn| {
-        let mut message = may(conn, reader, Action::Read, id)?;
+        may(conn, reader, Action::Read, id)?;
+        let message = messages::table.find(id).select(Message::as_select());
+        // It may have been deleted since.
+        let mut message = message
+            .first(conn)
+            .optional()?
+            .ok_or(Error::UnknownMessage)?;
         let resealed = permissions::table
             .find((reader, id))
             .select(permissions::content);

@@ -26,7 +26,7 @@ use crate::hub::{Channel, Event};
 use crate::model::{Access, Instant, Message, MessageId, UserId};
 use crate::schema::{correspondents, messages, permissions as grants};
 pub use draft::{Draft, LONGEST_CLIENT_KEY, To};
-use permissions::{Action, may};
+use permissions::{Action, Parties, check_may, may};
 
 /// Both parties of a direct message in one number, the same from either side. User ids are from 1
 /// to below 2^31, so two of them fit. `None` for anything else: callers may ask for any number,
@@ -207,15 +207,16 @@ pub fn list_correspondents(app: &App, user: UserId) -> Result<Vec<UserId>> {
     })
 }
 
-/// Replaces the content; re-sealed copies of it are dropped, since they are stale.
+/// Replaces the content; re-sealed copies of it are dropped, since they are stale. Returns when.
 ///
 /// Errors: [`Error::UnknownMessage`], [`Error::Forbidden`], [`Error::Invalid`], [`Error::TooLarge`].
-pub async fn replace(app: &App, user: UserId, id: MessageId, content: String) -> Result<Message> {
+pub async fn replace(app: &App, user: UserId, id: MessageId, content: String) -> Result<Instant> {
     check_content(&content, app.config.max_content_bytes)?;
+    check_may(app, user, Action::Replace, id)?;
     app.db
         .write(move |conn| {
-            let mut message = may(conn, user, Action::Replace, id)?;
-            let edited_at = Some(Instant::now());
+            may(conn, user, Action::Replace, id)?;
+            let edited_at = Instant::now();
             diesel::update(messages::table.find(id))
                 .set((
                     messages::content.eq(&content),
@@ -225,32 +226,31 @@ pub async fn replace(app: &App, user: UserId, id: MessageId, content: String) ->
             diesel::update(grants::table.filter(grants::message_id.eq(id)))
                 .set(grants::content.eq(None::<String>))
                 .execute(conn)?;
-            message.content = content;
-            message.edited_at = edited_at;
-            Ok(message)
+            Ok(edited_at)
         })
         .await
 }
 
-/// Deletes a message and every permission on it; returns it as it was. The upload that it hands
-/// over goes with it. Its idempotency key stays used.
+/// Deletes a message and every permission on it. The upload that it hands over goes with it. Its
+/// idempotency key stays used.
 ///
 /// `action` is what the API asks for: [`Action::Delete`] (owner or admin) or
 /// [`Action::Withdraw`] (owner only). Errors: [`Error::UnknownMessage`], [`Error::Forbidden`].
-pub async fn delete(app: &App, user: UserId, action: Action, id: MessageId) -> Result<Message> {
+pub async fn delete(app: &App, user: UserId, action: Action, id: MessageId) -> Result<()> {
+    check_may(app, user, action, id)?;
     let uploads_dir = app.config.uploads_dir();
     let caches = app.caches.clone();
     let work = move |conn: &mut Conn| {
-        let message = may(conn, user, action, id)?;
+        let parties = may(conn, user, action, id)?;
         retries::keep(conn, id)?;
         let slug = files::remove_handed_over(conn, id)?;
         diesel::delete(messages::table.find(id)).execute(conn)?;
-        Ok((message, slug))
+        Ok((parties, slug))
     };
-    let after = move |(message, slug): &(Message, Option<String>)| {
-        let pair = message
+    let after = move |(parties, slug): &(Parties, Option<String>)| {
+        let pair = parties
             .recipient_id
-            .and_then(|to| pair(message.sender_id, to));
+            .and_then(|to| pair(parties.sender_id, to));
         if let Some(pair) = pair {
             caches.totals.remove(&pair);
         }
@@ -258,24 +258,28 @@ pub async fn delete(app: &App, user: UserId, action: Action, id: MessageId) -> R
             files::remove_bytes(&uploads_dir, slug);
         }
     };
-    app.db
-        .write_then(work, after)
-        .await
-        .map(|(message, _)| message)
+    app.db.write_then(work, after).await.map(drop)
 }
 
 /// Marks a message as read by its recipient, in every API; again is no error.
 ///
 /// Errors: [`Error::UnknownMessage`], [`Error::Forbidden`] for everybody but the recipient.
 pub async fn mark_read(app: &App, user: UserId, id: MessageId) -> Result<()> {
+    let row = messages::table.find(id);
+    let is_unread = app.db.read(|conn| {
+        may(conn, user, Action::MarkRead, id)?;
+        let is_unread = row.select(messages::read_at.is_null());
+        Ok(is_unread.first::<bool>(conn).optional()?)
+    })?;
+    if is_unread == Some(false) {
+        return Ok(());
+    }
     app.db
         .write(move |conn| {
-            let message = may(conn, user, Action::MarkRead, id)?;
-            if message.read_at.is_none() {
-                diesel::update(messages::table.find(id))
-                    .set(messages::read_at.eq(Instant::now()))
-                    .execute(conn)?;
-            }
+            may(conn, user, Action::MarkRead, id)?;
+            diesel::update(row.filter(messages::read_at.is_null()))
+                .set(messages::read_at.eq(Instant::now()))
+                .execute(conn)?;
             Ok(())
         })
         .await

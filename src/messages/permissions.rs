@@ -11,7 +11,7 @@ use crate::app::App;
 use crate::db::{Conn, on_inner};
 use crate::error::{Error, Result};
 use crate::hub::Event;
-use crate::model::{Access, Instant, Message, MessageId, Permission, UserId};
+use crate::model::{Access, Instant, MessageId, Permission, RoomId, UserId};
 use crate::schema::{messages, permissions, users};
 
 /// What somebody wants to do with a direct message.
@@ -31,13 +31,26 @@ pub enum Action {
     MarkRead,
 }
 
-/// Decides whether `user` may do `action`, and hands out the message if so.
+/// What is decided by. Only columns that stand before the content in a row: to reach what stands
+/// behind it, SQLite goes through all the pages of a content of megabytes.
+#[derive(Clone, Copy, Debug, Queryable, Selectable)]
+#[diesel(table_name = messages)]
+#[expect(clippy::struct_field_names, reason = "as in a message")]
+pub(crate) struct Parties {
+    /// Who sent the message, and owns it.
+    pub(crate) sender_id: UserId,
+    /// To whom.
+    pub(crate) recipient_id: Option<UserId>,
+    room_id: Option<RoomId>,
+}
+
+/// Decides whether `user` may do `action`, and says between whom the message is if so.
 ///
 /// Errors: [`Error::UnknownMessage`] (room messages are not direct ones), [`Error::Forbidden`].
-pub(crate) fn may(conn: &mut Conn, user: UserId, action: Action, id: MessageId) -> Result<Message> {
+pub(crate) fn may(conn: &mut Conn, user: UserId, action: Action, id: MessageId) -> Result<Parties> {
     let found = messages::table
         .find(id)
-        .select(Message::as_select())
+        .select(Parties::as_select())
         .first(conn)
         .optional()?;
     let message = found
@@ -70,12 +83,16 @@ pub(crate) fn may(conn: &mut Conn, user: UserId, action: Action, id: MessageId) 
     Err(Error::Forbidden)
 }
 
+/// Like [`may`], before the writer is asked: what is refused costs it nothing.
+pub(super) fn check_may(app: &App, user: UserId, action: Action, id: MessageId) -> Result<()> {
+    app.db.read(|conn| may(conn, user, action, id).map(drop))
+}
+
 /// Whether `user` may grant on a message: to be told before anything is said of the grantee.
 ///
 /// Errors: [`Error::UnknownMessage`], [`Error::Forbidden`].
 pub fn check_may_share(app: &App, user: UserId, id: MessageId) -> Result<()> {
-    app.db
-        .read(|conn| may(conn, user, Action::Share, id).map(drop))
+    check_may(app, user, Action::Share, id)
 }
 
 /// Whether `user` may revoke on a message, their own permission or anybody's.
@@ -83,7 +100,7 @@ pub fn check_may_share(app: &App, user: UserId, id: MessageId) -> Result<()> {
 /// Errors: [`Error::UnknownMessage`], [`Error::Forbidden`].
 pub fn check_may_revoke(app: &App, user: UserId, is_own: bool, id: MessageId) -> Result<()> {
     let needed = if is_own { Action::Read } else { Action::Share };
-    app.db.read(|conn| may(conn, user, needed, id).map(drop))
+    check_may(app, user, needed, id)
 }
 
 /// A grant to be made.
@@ -112,38 +129,28 @@ pub async fn grant(app: &Arc<App>, grant: Grant) -> Result<()> {
         super::check_content(content, app.config.max_content_bytes)?;
     }
     let hub = app.hub.clone();
-    let (grantee, access, shared_by) = (grant.grantee, grant.access, grant.granter_name.clone());
+    let (message, grantee) = (grant.message, grant.grantee);
+    let (access, shared_by) = (grant.access, grant.granter_name.clone());
     let work = move |conn: &mut Conn| {
-        let mut message = may(conn, grant.granter, Action::Share, grant.message)?;
-        if message.sender_id == grant.grantee {
+        let parties = may(conn, grant.granter, Action::Share, message)?;
+        if parties.sender_id == grantee {
             return Err(Error::invalid(
                 "grantee",
                 "is the owner, who has every right already",
             ));
         }
-        let sender = users::table
-            .find(message.sender_id)
-            .select(users::username)
-            .first(conn)?;
-        let is_new = find(conn, grant.grantee, grant.message)?.is_none();
+        let is_new = find(conn, grantee, message)?.is_none();
         upsert(conn, &grant)?;
-        if let Some(content) = grant.content {
-            message.content = content;
-        }
-        Ok((message, sender, is_new))
+        Ok(is_new)
     };
-    let tell = move |(message, sender, is_new): &(Message, String, bool)| {
+    let tell = move |is_new: &bool| {
         if *is_new {
-            let (message, sender) = (message.clone(), sender.clone());
-            hub.to_user(
-                grantee,
-                Event::Shared {
-                    message,
-                    sender,
-                    shared_by,
-                    access,
-                },
-            );
+            let event = Event::Shared {
+                message,
+                shared_by,
+                access,
+            };
+            hub.to_user(grantee, event);
         }
     };
     app.db.write_then(work, tell).await?;

@@ -140,17 +140,14 @@ pub(super) async fn replace(
         encrypted_content,
     } = body.json()?;
     let writer = caller.acting_as(app, &user_id)?;
-    let message = messages::replace(app, writer.id, id, encrypted_content).await?;
-    let edited_at = message
-        .edited_at
-        .map(crate::model::Instant::to_seconds_text);
+    let edited_at = messages::replace(app, writer.id, id, encrypted_content).await?;
     Ok(Reply::json(
         Status::Ok,
         &serde_json::json!({
             "status": "success",
             "message": "Message updated successfully",
             "message_id": id.0,
-            "edited_at": edited_at,
+            "edited_at": edited_at.to_seconds_text(),
         }),
     ))
 }

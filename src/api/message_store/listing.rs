@@ -214,9 +214,8 @@ async fn wait_for_more(
         return Ok(());
     }
     let is_meant = |event: &Event| match event {
-        Event::Sent { message, .. } | Event::Shared { message, .. } => {
-            channel == Channel::Inbox && message.id > after
-        }
+        Event::Sent { message, .. } => channel == Channel::Inbox && message.id > after,
+        Event::Shared { message, .. } => channel == Channel::Inbox && *message > after,
         Event::Posted { message } => *message > after,
         _ => false,
     };

@@ -18,6 +18,7 @@ use super::letters::from_query;
 use super::listing::{CHUNK, InboxItem};
 use crate::api::http::{AppState, log_if_internal};
 use crate::api::socket::until;
+use crate::error::Error;
 use crate::hub::{Channel, Event};
 use crate::messages::lists::{self, Page};
 use crate::model::MessageId;
@@ -83,13 +84,23 @@ pub(super) fn stream(
             match &*event {
                 Event::Sent { message, .. } if last.is_some_and(|last| message.id <= last) => {}
                 // Granted while the inbox was being read.
-                Event::Shared { message, .. } if shared.remove(&message.id) => {}
+                Event::Shared { message, .. } if shared.remove(message) => {}
                 Event::Sent { message, sender } => {
                     yield Sse::json(&InboxItem::live(message, sender, None)).id(message.id.0.to_string());
                 }
-                Event::Shared { message, sender, shared_by, access } => {
-                    let item = InboxItem::live(message, sender, Some((shared_by, *access)));
-                    yield Sse::json(&item).id(message.id.0.to_string());
+                Event::Shared { message: id, shared_by, access } => {
+                    match lists::message_for(&app, reader.id, *id) {
+                        Ok((message, sender)) => {
+                            let item = InboxItem::live(&message, &sender, Some((shared_by, *access)));
+                            yield Sse::json(&item).id(id.0.to_string());
+                        }
+                        // Revoked or deleted since.
+                        Err(Error::UnknownMessage | Error::Forbidden) => {}
+                        Err(cause) => {
+                            log_if_internal(&cause);
+                            return;
+                        }
+                    }
                 }
                 _ => {}
             }

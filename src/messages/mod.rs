@@ -223,7 +223,10 @@ pub async fn replace(app: &App, user: UserId, id: MessageId, content: String) ->
                     messages::edited_at.eq(edited_at),
                 ))
                 .execute(conn)?;
-            diesel::update(grants::table.filter(grants::message_id.eq(id)))
+            let resealed = grants::table
+                .filter(grants::message_id.eq(id))
+                .filter(grants::content.is_not_null());
+            diesel::update(resealed)
                 .set(grants::content.eq(None::<String>))
                 .execute(conn)?;
             Ok(edited_at)

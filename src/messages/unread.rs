@@ -22,6 +22,9 @@ use crate::schema::{messages, permissions, read_marks};
 /// What is unread is handed out in slices of about this much content, one message at least.
 pub const SLICE_BYTES: usize = 4 << 20;
 
+/// So many messages are marked as read in one write; the writes of others come in between.
+const MARKED_AT_ONCE: i64 = 5_000;
+
 /// To walk past so many messages again costs less than to move the mark.
 const SHORT_WALK: i64 = 100;
 
@@ -57,35 +60,70 @@ pub async fn take(app: &App, reader: UserId, limit: i64) -> Result<Vec<Message>>
     }
 }
 
-/// Marks everything unread for `reader` up to and including `last` as read; returns how many.
+/// Marks everything unread for `reader` up to and including `last` as read; returns how many. What
+/// comes in meanwhile stays unread. If it fails, a part may be marked.
 pub async fn mark_up_to(app: &App, reader: UserId, last: MessageId) -> Result<usize> {
     let (found, _) = look(app, reader, 1).await?;
     let Some(first) = found.first().map(|message| message.id) else {
         return Ok(0);
     };
-    app.db
-        .write(move |conn| {
-            if let Some((_, newest)) = unwalked(conn, reader)? {
-                move_mark(conn, reader, last.min(newest))?;
-            }
+    let newest = app.db.read(|conn| newest_in_mailbox(conn, reader))?;
+    let last = newest.map_or(last, |newest| newest.min(last));
+    let (mut passed, mut marked) = (MessageId(first.0 - 1), 0);
+    while passed < last {
+        let ids = app.db.scan(|conn| unread_ids(conn, reader, passed, last))?;
+        let is_full = i64::try_from(ids.len()) == Ok(MARKED_AT_ONCE);
+        passed = ids.last().copied().filter(|_| is_full).unwrap_or(last);
+        let work = move |conn: &mut Conn| {
+            move_mark(conn, reader, passed)?;
             let unread = messages::table
-                .filter(messages::recipient_id.eq(reader))
-                .filter(messages::read_at.is_null())
-                .filter(messages::id.le(last));
-            let read = messages::read_at.eq(Instant::now());
-            Ok(match conn {
-                Conn::Postgres(inner) => diesel::update(unread).set(read).execute(inner)?,
-                Conn::Sqlite(inner) => {
-                    let walked = permissions::table
-                        .filter(permissions::user_id.eq(reader))
-                        .filter(permissions::message_id.between(first, last))
-                        .select(permissions::message_id);
-                    let unread = unread.filter(messages::id.eq_any(walked));
-                    diesel::update(unread).set(read).execute(inner)?
-                }
-            })
-        })
-        .await
+                .filter(messages::id.eq_any(ids))
+                .filter(messages::read_at.is_null());
+            let update = diesel::update(unread).set(messages::read_at.eq(Instant::now()));
+            Ok(on_inner!(conn, inner => update.execute(inner))?)
+        };
+        marked += app.db.write(work).await?;
+    }
+    Ok(marked)
+}
+
+/// The first of those that are unread above `after` and up to `last`, oldest first.
+fn unread_ids(
+    conn: &mut Conn,
+    reader: UserId,
+    after: MessageId,
+    last: MessageId,
+) -> Result<Vec<MessageId>> {
+    Ok(match conn {
+        Conn::Postgres(inner) => messages::table
+            .filter(messages::recipient_id.eq(reader))
+            .filter(messages::read_at.is_null())
+            .filter(messages::id.gt(after))
+            .filter(messages::id.le(last))
+            .order(messages::id.asc())
+            .limit(MARKED_AT_ONCE)
+            .select(messages::id)
+            .load(inner)?,
+        Conn::Sqlite(inner) => permissions::table
+            .inner_join(messages::table.on(messages::id.eq(permissions::message_id)))
+            .filter(permissions::user_id.eq(reader))
+            .filter(permissions::message_id.gt(after))
+            .filter(permissions::message_id.le(last))
+            .filter(permissions::received.eq(true))
+            .filter(messages::read_at.is_null())
+            .order(permissions::message_id.asc())
+            .limit(MARKED_AT_ONCE)
+            .select(permissions::message_id)
+            .load(inner)?,
+    })
+}
+
+fn newest_in_mailbox(conn: &mut Conn, reader: UserId) -> Result<Option<MessageId>> {
+    let newest = permissions::table
+        .filter(permissions::user_id.eq(reader))
+        .order(permissions::message_id.desc())
+        .select(permissions::message_id);
+    Ok(newest.first(conn).optional()?)
 }
 
 /// What is unread, oldest first, and up to where nothing else is. Moves the mark if it was far.

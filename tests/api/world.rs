@@ -4,6 +4,7 @@
 //! killed when the world is dropped. Nothing here judges an answer beyond "it was the expected
 //! status"; that is the tests' part.
 
+mod bulk;
 mod postgres;
 mod reply;
 mod server;

@@ -8,7 +8,7 @@ use proptest::test_runner::{Config, TestRunner};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::person::Person;
+use super::person::{Person, log_in, register};
 use crate::world::World;
 
 /// One thing that happens to bob's mailbox; messages are numbered in the order they were sent.
@@ -172,4 +172,35 @@ fn what_is_unread_is_found_behind_much_that_was_read_elsewhere() {
     assert_eq!(look(), [0; 0]);
     let to_oneself = bob.send(&bob, "a note");
     assert_eq!(ids(&bob.list("/messages")), [to_oneself]);
+}
+
+#[test]
+fn however_much_is_acknowledged_at_once_it_is_marked_to_the_last_and_no_further() {
+    let mut world = World::start();
+    let (alice, id) = (register(&world, "alice"), register(&world, "bob"));
+    world.bring_letters(alice, id, 12_000);
+    let (name, token) = ("bob".to_owned(), log_in(&world, "bob"));
+    let world = &world;
+    let bob = Person {
+        world,
+        name,
+        id,
+        token,
+    };
+    let look = || ids(&bob.list("/messages?ack=manual"));
+    let acknowledge = |up_to: i64| {
+        let reply = bob.post("/messages/ack", &json!({ "up_to": up_to }));
+        reply.json()["acknowledged"].as_i64()
+    };
+    let first = look()[0];
+    let path = format!("/api/v1/messages/{}/read", first + 7_000);
+    assert_eq!(bob.call(Method::PUT, &path).status, 200);
+    assert_eq!(acknowledge(first + 10_999), Some(10_999));
+    let rest: Vec<i64> = (first + 11_000..first + 12_000).collect();
+    assert_eq!(look(), rest);
+    assert_eq!(acknowledge(first + 10_999), Some(0));
+    assert_eq!(acknowledge(i64::MAX), Some(1_000));
+    assert_eq!(look(), [0; 0]);
+    let new = bob.send(&bob, "a note");
+    assert_eq!(look(), [new]);
 }

@@ -186,6 +186,23 @@ pub struct User {
     pub last_login_at: Option<Instant>,
 }
 
+/// What lists show of somebody. No public key: those have up to 64 KiB.
+#[derive(Clone, Debug, Queryable, Selectable)]
+#[diesel(table_name = crate::schema::users)]
+pub struct Profile {
+    /// As in [`User`].
+    pub id: UserId,
+    /// As in [`User`].
+    pub username: String,
+    /// As in [`User`].
+    pub avatar: Option<String>,
+    /// As in [`User`].
+    #[diesel(deserialize_as = String)]
+    pub status: Status,
+    /// As in [`User`].
+    pub last_login_at: Option<Instant>,
+}
+
 /// A live login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Session {

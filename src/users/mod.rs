@@ -7,6 +7,7 @@ pub mod keys;
 pub mod login;
 pub mod names;
 pub mod password;
+mod search;
 pub mod tokens;
 
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use crate::model::{Instant, Status, User, UserId};
 use crate::schema::users;
 pub use login::{authenticate, change_password, log_in};
 pub use names::{find, id_by_username, username_by_id};
+pub use search::{By, search};
 use tokens::Token;
 
 /// The longest username, in characters.
@@ -244,38 +246,6 @@ pub fn list_everybody(app: &App) -> Result<Vec<(UserId, String)>> {
 pub fn count(app: &App) -> Result<i64> {
     app.db
         .read(|conn| Ok(users::table.count().get_result(conn)?))
-}
-
-/// Users whose name contains `text`, whatever the case, or whose e-mail address it is exactly;
-/// never `except`; the best matches first, then by username, at most `limit`. Wildcards of LIKE are literal text. Scans.
-pub fn search(app: &App, text: &str, except: UserId, limit: i64) -> Result<Vec<User>> {
-    let folded = folded(text);
-    // No name is longer, and none has a NUL character, which PostgreSQL would refuse.
-    if folded.len() > 4 * LONGEST_USERNAME || folded.contains('\0') {
-        return Ok(Vec::new());
-    }
-    let mut pattern = String::from("%");
-    for character in folded.chars() {
-        if matches!(character, '%' | '_' | '\\') {
-            pattern.push('\\');
-        }
-        pattern.push(character);
-    }
-    pattern.push('%');
-    app.db.scan(|conn| {
-        let has_text = users::username_folded.like(pattern).escape('\\');
-        let has_address = users::email.eq(text.to_lowercase());
-        // However many names hold the text, who is called so, or has the address, is among them.
-        let is_named_so = users::username.eq(text);
-        let is_nearly = users::username_folded.eq(folded);
-        Ok(users::table
-            .filter(users::id.ne(except))
-            .filter(has_text.nullable().or(has_address).assume_not_null())
-            .order((is_named_so.desc(), is_nearly.desc(), users::username))
-            .limit(limit)
-            .select(User::as_select())
-            .load(conn)?)
-    })
 }
 
 /// Changes what the user shows of themselves; returns them as they were and as they are then.

@@ -10,7 +10,7 @@ use super::{Answer, done, id_in_path, success, timestamp};
 use crate::api::http::{AppState, Bearer, Body};
 use crate::contacts;
 use crate::model::{RequestId, Status, UserId};
-use crate::users;
+use crate::users::{self, By};
 
 /// How many users a search finds at most.
 const MOST_FOUND: i64 = 50;
@@ -60,7 +60,7 @@ pub(super) fn search(app: &AppState, bearer: Bearer, q: Option<&str>) -> Answer 
         .iter()
         .map(|friend| friend.user.id)
         .collect();
-    let found = users::search(app, text, session.user, MOST_FOUND)?
+    let found = users::search(app, text, By::NameOrAddress, session.user, MOST_FOUND)?
         .into_iter()
         .map(|user| Found {
             id: user.id.0,

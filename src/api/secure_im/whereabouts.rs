@@ -13,12 +13,12 @@ use crate::app::App;
 use crate::config::ConnectionInfo;
 use crate::contacts;
 use crate::error::Error;
-use crate::model::{Session, User, UserId};
+use crate::model::{Profile, Session, User, UserId};
 use crate::presence::Endpoint;
-use crate::users::{self, tokens};
+use crate::users::{self, By, tokens};
 
 /// The most that a search finds.
-const MOST_FOUND: u32 = 10;
+const MOST_FOUND: i64 = 10;
 
 /// The endpoint of a peer who says which port to use, or says nothing of it.
 pub(super) fn endpoint(peer: &Peer, port: Option<u16>) -> Option<Endpoint> {
@@ -105,13 +105,9 @@ pub(super) fn heartbeat(app: &AppState, bearer: Bearer, peer: Peer, body: Body) 
 #[get("/users/search/<q>")]
 pub(super) fn search(app: &AppState, bearer: Bearer, q: &str) -> Answer {
     bearer.session(app)?;
-    let folded = users::folded(q);
-    // One more, since one may be found by e-mail address, which is not published here; the id is
-    // nobody's, so that nobody is left out.
-    let mut found = users::search(app, q, UserId(0), i64::from(MOST_FOUND) + 1)?;
-    found.retain(|user| users::folded(&user.username).contains(&folded));
-    found.truncate(MOST_FOUND as usize);
-    let shown = |user: &User| {
+    // The id is nobody's, so that nobody is left out.
+    let found = users::search(app, q, By::Name, UserId(0), MOST_FOUND)?;
+    let shown = |user: &Profile| {
         let is_online = app.presence.is_online(&app.hub, user.id);
         json!({ "id": user.id, "username": user.username, "is_online": is_online })
     };

@@ -211,3 +211,32 @@ fn an_answer_that_comes_late_never_meets_somebody_elses_request() {
     refused(&answer("accept"), 404, "NOT_FOUND");
     assert_eq!(data(&bob.get("/friends")), json!([]));
 }
+
+#[test]
+fn a_search_for_an_address_finds_its_owner_first_however_many_names_hold_it() {
+    let world = World::start();
+    let [alice, owner] = ["alice", "zed"].map(|name| Someone::new(&world, name));
+    for number in 0..51 {
+        world.register(&format!("bob{number:02} zed@example.org"));
+    }
+    let found = |text: &str| -> Vec<String> {
+        let found = data(&alice.get(&format!("/friends/search?q={text}")));
+        let found = found.as_array().expect("a list").iter();
+        found.map(|user| super::text(&user["username"])).collect()
+    };
+    let by_address = found("Zed@Example.org");
+    assert_eq!(by_address.len(), 50);
+    assert_eq!(by_address[..2], ["zed", "bob00 zed@example.org"]);
+    // Who is called so is meant before who has the address.
+    world.register("zed@example.org");
+    let by_both = found("zed@example.org");
+    assert_eq!(by_both[..2], ["zed@example.org", "zed"]);
+    assert_eq!(by_both.len(), 50);
+    let own = data(&owner.get("/friends/search?q=zed@example.org"));
+    assert!(
+        own.as_array()
+            .expect("a list")
+            .iter()
+            .all(|user| user["id"] != owner.id)
+    );
+}

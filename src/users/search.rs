@@ -1,0 +1,82 @@
+//! Finding people by name, or by e-mail address.
+//!
+//! Who is meant for sure is looked up by an index and comes first, however many others match. For
+//! the others usernames are walked in their order, until there are enough.
+
+use std::collections::HashSet;
+
+use diesel::prelude::*;
+
+use super::{LONGEST_USERNAME, folded};
+use crate::app::App;
+use crate::error::Result;
+use crate::model::{Profile, UserId};
+use crate::schema::users;
+
+/// What people are found by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// Any part of the name.
+    Name,
+    /// That, or the whole e-mail address.
+    NameOrAddress,
+}
+
+/// Users whose name contains `text`, whatever the case, or whose e-mail address it is, if that is
+/// asked for; never `except`; at most `limit`.
+///
+/// First who is called just so, then who has the address, then who is called so but for the case,
+/// then the others by username. Wildcards of LIKE are literal text. Scans.
+pub fn search(app: &App, text: &str, by: By, except: UserId, limit: i64) -> Result<Vec<Profile>> {
+    let folded = folded(text);
+    // No name is longer, and none has a NUL character, which PostgreSQL would refuse.
+    if folded.len() > 4 * LONGEST_USERNAME || folded.contains('\0') {
+        return Ok(Vec::new());
+    }
+    let pattern = pattern_of(&folded);
+    let most = usize::try_from(limit).unwrap_or(0);
+    app.db.scan(|conn| {
+        let others = users::table
+            .filter(users::id.ne(except))
+            .order(users::username)
+            .limit(limit)
+            .select(Profile::as_select());
+        let mut found: Vec<Profile> = others.filter(users::username.eq(text)).load(conn)?;
+        if by == By::NameOrAddress {
+            let address = text.to_lowercase();
+            found.extend(others.filter(users::email.eq(address)).load(conn)?);
+        }
+        found.extend(
+            others
+                .filter(users::username_folded.eq(folded))
+                .load(conn)?,
+        );
+        keep_first(&mut found, most);
+        if found.len() < most {
+            let has_text = users::username_folded.like(pattern).escape('\\');
+            found.extend(others.filter(has_text).load(conn)?);
+            keep_first(&mut found, most);
+        }
+        Ok(found)
+    })
+}
+
+/// The pattern that finds a text as a part of another.
+fn pattern_of(text: &str) -> String {
+    let mut pattern = String::from("%");
+    for character in text.chars() {
+        if matches!(character, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(character);
+    }
+    pattern.push('%');
+    pattern
+}
+
+/// Keeps each user once, where they come first, and not more than `most`.
+fn keep_first(found: &mut Vec<Profile>, most: usize) {
+    let mut seen = HashSet::new();
+    found.retain(|user| seen.insert(user.id));
+    found.truncate(most);
+}

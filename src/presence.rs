@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::hub::Hub;
-use crate::model::{self, Session, SessionId, Status, User, UserId};
+use crate::model::{self, Session, SessionId, Status, UserId};
 
 /// How long a login or heartbeat of secure_im keeps its user online.
 const RECENT: Duration = Duration::from_secs(120);
@@ -97,10 +97,10 @@ impl Presence {
         online
     }
 
-    /// What others see: the chosen status while online, `Offline` otherwise.
-    pub fn visible_status(&self, hub: &Hub, user: &User) -> Status {
-        if self.is_online(hub, user.id) {
-            user.status
+    /// What others see of a user: the `chosen` status while online, `Offline` otherwise.
+    pub fn visible_status(&self, hub: &Hub, user: UserId, chosen: Status) -> Status {
+        if self.is_online(hub, user) {
+            chosen
         } else {
             Status::Offline
         }

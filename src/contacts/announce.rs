@@ -4,14 +4,11 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use diesel::prelude::*;
-
+use super::lists::friend_ids_in;
 use crate::app::App;
-use crate::db::Conn;
 use crate::error::Result;
 use crate::hub::Event;
 use crate::model::{Status, UserId};
-use crate::schema::contacts;
 use crate::users::user_in;
 
 /// How often it is looked who has silently gone: a login counts for minutes, and ends unheard.
@@ -68,8 +65,8 @@ fn try_note(app: &App, announced: &mut HashMap<UserId, Status>, id: UserId) -> R
     }
     let (user, friends) = app
         .db
-        .read(|conn| Ok((user_in(conn, id)?, friend_ids(conn, id)?)))?;
-    let status = app.presence.visible_status(&app.hub, &user);
+        .read(|conn| Ok((user_in(conn, id)?, friend_ids_in(conn, id)?)))?;
+    let status = app.presence.visible_status(&app.hub, id, user.status);
     if status == before {
         return Ok(());
     }
@@ -86,17 +83,4 @@ fn try_note(app: &App, announced: &mut HashMap<UserId, Status>, id: UserId) -> R
         },
     );
     Ok(())
-}
-
-fn friend_ids(conn: &mut Conn, user: UserId) -> Result<Vec<UserId>> {
-    let way_back = diesel::alias!(contacts as way_back);
-    let is_way_back = way_back
-        .field(contacts::user_id)
-        .eq(contacts::contact_id)
-        .and(way_back.field(contacts::contact_id).eq(contacts::user_id));
-    Ok(contacts::table
-        .inner_join(way_back.on(is_way_back))
-        .filter(contacts::user_id.eq(user))
-        .select(contacts::contact_id)
-        .load(conn)?)
 }

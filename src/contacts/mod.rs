@@ -2,11 +2,16 @@
 //!
 //! A contact is one way and needs nobody's consent; friends are contacts both ways. A request
 //! waits until its addressee answers it, and is gone then. Who is online is `presence`'s to say;
-//! [`announce_changes`] tells friends of it.
+//! [`announce_changes`] tells friends of it. Lists are read in `lists`.
 
 mod announce;
+mod lists;
 
 pub use announce::announce_changes;
+pub use lists::{
+    Asked, Contact, list_contact_ids, list_contacts, list_friend_ids, list_friends,
+    list_named_requests_to, list_requests_to,
+};
 
 use diesel::prelude::*;
 
@@ -14,32 +19,18 @@ use crate::app::App;
 use crate::db::{Conn, on_inner};
 use crate::error::{Error, Result};
 use crate::hub::Event;
-use crate::model::{FriendRequest, Instant, RequestId, User, UserId};
-use crate::schema::{contacts, friend_requests, users};
+use crate::model::{FriendRequest, Instant, RequestId, UserId};
+use crate::schema::{contacts, friend_requests};
 use crate::users::user_in;
+use lists::contact_in;
 
 /// The longest word with a friend request, in characters.
 pub const LONGEST_REQUEST_TEXT: usize = 1_000;
-
-/// Somebody whom a user has added, or has become friends with.
-#[derive(Clone, Debug)]
-pub struct Contact {
-    /// Who was added.
-    pub user: User,
-    /// They have added the user too: friends.
-    pub is_mutual: bool,
-    /// When they were added.
-    pub created_at: Instant,
-}
-
-/// A friend request with the one who asks.
-#[derive(Clone, Debug, Queryable)]
-pub struct Asked {
-    /// As it waits.
-    pub request: FriendRequest,
-    /// Who asks.
-    pub from: User,
-}
+/// So many requests may wait for one user's answer. Whoever makes accounts enough could fill a list
+/// without end otherwise.
+const MOST_WAITING: i64 = 1_000;
+/// Requests are answered by people, in their own time.
+const ASK_AGAIN_AFTER_SECS: u64 = 3_600;
 
 /// Adds a contact, one way; again is no error. If that makes them friends, what they had asked
 /// one another is settled.
@@ -87,19 +78,6 @@ pub async fn unfriend(app: &App, user: UserId, friend: UserId) -> Result<()> {
         .await
 }
 
-/// Everybody whom a user has added, in the order of adding.
-pub fn list_contacts(app: &App, user: UserId) -> Result<Vec<Contact>> {
-    app.db.read(|conn| contacts_in(conn, user, None))
-}
-
-/// A user's friends, in the order of adding.
-pub fn list_friends(app: &App, user: UserId) -> Result<Vec<Contact>> {
-    Ok(list_contacts(app, user)?
-        .into_iter()
-        .filter(|contact| contact.is_mutual)
-        .collect())
-}
-
 /// Whether `user` has added `other`.
 pub fn is_contact(app: &App, user: UserId, other: UserId) -> Result<bool> {
     app.db.read(|conn| has_added(conn, user, other))
@@ -114,7 +92,8 @@ pub fn is_friend(app: &App, user: UserId, other: UserId) -> Result<bool> {
 ///
 /// Errors: [`Error::SelfContact`], [`Error::UnknownUser`], [`Error::Invalid`] for a `text` of more
 /// than [`LONGEST_REQUEST_TEXT`] characters or with NUL characters, [`Error::RequestExists`] while
-/// one waits in either direction, and between friends.
+/// one waits in either direction, and between friends, [`Error::Busy`] while 1,000 requests of
+/// others wait for `to`.
 pub async fn ask(app: &App, from: UserId, to: UserId, text: String) -> Result<FriendRequest> {
     if from == to {
         return Err(Error::SelfContact);
@@ -135,6 +114,11 @@ pub async fn ask(app: &App, from: UserId, to: UserId, text: String) -> Result<Fr
         if are_friends(conn, from, to)? || is_pending(conn, from, to)? {
             return Err(Error::RequestExists);
         }
+        if count_waiting(conn, to)? >= MOST_WAITING {
+            return Err(Error::Busy {
+                retry_after_secs: ASK_AGAIN_AFTER_SECS,
+            });
+        }
         Ok((insert_request(conn, from, to, &text)?, asker))
     };
     let tell = move |(request, asker): &(FriendRequest, String)| {
@@ -150,18 +134,6 @@ pub async fn ask(app: &App, from: UserId, to: UserId, text: String) -> Result<Fr
         .write_then(work, tell)
         .await
         .map(|(request, _)| request)
-}
-
-/// The requests that wait for a user's answer, oldest first.
-pub fn list_requests_to(app: &App, user: UserId) -> Result<Vec<Asked>> {
-    app.db.read(|conn| {
-        Ok(friend_requests::table
-            .inner_join(users::table.on(users::id.eq(friend_requests::from_id)))
-            .filter(friend_requests::to_id.eq(user))
-            .order(friend_requests::id)
-            .select((FriendRequest::as_select(), User::as_select()))
-            .load(conn)?)
-    })
 }
 
 /// Answers a request by its id; accepting makes both friends. Returns the request as it was.
@@ -231,6 +203,11 @@ fn insert(conn: &mut Conn, user: UserId, contact: UserId) -> Result<()> {
     Ok(())
 }
 
+fn count_waiting(conn: &mut Conn, addressee: UserId) -> Result<i64> {
+    let waiting = friend_requests::table.filter(friend_requests::to_id.eq(addressee));
+    Ok(waiting.count().get_result(conn)?)
+}
+
 fn insert_request(conn: &mut Conn, from: UserId, to: UserId, text: &str) -> Result<FriendRequest> {
     let row = (
         friend_requests::from_id.eq(from),
@@ -294,40 +271,4 @@ fn are_friends(conn: &mut Conn, one: UserId, other: UserId) -> Result<bool> {
 fn is_pending(conn: &mut Conn, one: UserId, other: UserId) -> Result<bool> {
     let found = requests_between(one, other).select(friend_requests::id);
     Ok(found.first::<RequestId>(conn).optional()?.is_some())
-}
-
-fn contact_in(conn: &mut Conn, user: UserId, contact: UserId) -> Result<Contact> {
-    contacts_in(conn, user, Some(contact))?
-        .pop()
-        .ok_or(Error::UnknownContact)
-}
-
-/// All of a user's contacts, or the one that is named.
-fn contacts_in(conn: &mut Conn, user: UserId, only: Option<UserId>) -> Result<Vec<Contact>> {
-    let way_back = diesel::alias!(contacts as way_back);
-    let is_way_back = way_back
-        .field(contacts::user_id)
-        .eq(contacts::contact_id)
-        .and(way_back.field(contacts::contact_id).eq(contacts::user_id));
-    let mut query = contacts::table
-        .inner_join(users::table.on(users::id.eq(contacts::contact_id)))
-        .left_join(way_back.on(is_way_back))
-        .filter(contacts::user_id.eq(user))
-        .order((contacts::created_at, contacts::contact_id))
-        .select((
-            User::as_select(),
-            contacts::created_at,
-            way_back.field(contacts::user_id).nullable(),
-        ))
-        .into_boxed();
-    if let Some(contact) = only {
-        query = query.filter(contacts::contact_id.eq(contact));
-    }
-    let rows = query.load::<(User, Instant, Option<UserId>)>(conn)?;
-    let contact = |(user, created_at, back)| Contact {
-        user,
-        is_mutual: Option::is_some(&back),
-        created_at,
-    };
-    Ok(rows.into_iter().map(contact).collect())
 }

@@ -9,7 +9,7 @@ use super::wording::Failure;
 use super::{Answer, done, id_in_path, success, timestamp};
 use crate::api::http::{AppState, Bearer, Body};
 use crate::contacts;
-use crate::model::{RequestId, Status, UserId};
+use crate::model::{Profile, RequestId, Status, UserId};
 use crate::users::{self, By};
 
 /// How many users a search finds at most.
@@ -28,12 +28,12 @@ struct Friend {
 #[get("/friends")]
 pub(super) fn list(app: &AppState, bearer: Bearer) -> Answer {
     let session = bearer.session(app)?;
-    let shown = |friend: contacts::Contact| Friend {
-        status: app.presence.visible_status(&app.hub, &friend.user),
-        id: friend.user.id.0,
-        username: friend.user.username,
-        avatar: friend.user.avatar,
-        last_seen: friend.user.last_login_at.map(timestamp),
+    let shown = |friend: Profile| Friend {
+        status: (app.presence).visible_status(&app.hub, friend.id, friend.status),
+        id: friend.id.0,
+        username: friend.username,
+        avatar: friend.avatar,
+        last_seen: friend.last_login_at.map(timestamp),
     };
     let friends = contacts::list_friends(app, session.user)?;
     Ok(success(friends.into_iter().map(shown).collect::<Vec<_>>()))
@@ -56,9 +56,8 @@ pub(super) fn search(app: &AppState, bearer: Bearer, q: Option<&str>) -> Answer 
         .filter(|text| !text.is_empty() && !text.contains('\0'));
     let text =
         text.ok_or_else(|| Failure::invalid("q", "must not be empty or have NUL characters"))?;
-    let friends: HashSet<UserId> = contacts::list_friends(app, session.user)?
-        .iter()
-        .map(|friend| friend.user.id)
+    let friends: HashSet<UserId> = contacts::list_friend_ids(app, session.user)?
+        .into_iter()
         .collect();
     let found = users::search(app, text, By::NameOrAddress, session.user, MOST_FOUND)?
         .into_iter()
@@ -84,14 +83,14 @@ struct Pending {
 #[get("/friends/requests")]
 pub(super) fn requests(app: &AppState, bearer: Bearer) -> Answer {
     let session = bearer.session(app)?;
-    let pending = contacts::list_requests_to(app, session.user)?
+    let pending = contacts::list_named_requests_to(app, session.user)?
         .into_iter()
-        .map(|asked| Pending {
-            request_id: asked.request.id.0,
-            from_user_id: asked.from.id.0,
-            from_username: asked.from.username,
-            message: asked.request.message,
-            created_at: timestamp(asked.request.created_at),
+        .map(|(request, from)| Pending {
+            request_id: request.id.0,
+            from_user_id: request.from_id.0,
+            from_username: from,
+            message: request.message,
+            created_at: timestamp(request.created_at),
         });
     Ok(success(pending.collect::<Vec<_>>()))
 }

@@ -170,9 +170,10 @@ struct Closeness {
 }
 
 fn close_to(app: &App, receiver: UserId) -> Result<Closeness> {
-    let contacts = contacts::list_contacts(app, receiver)?;
     Ok(Closeness {
-        contacts: contacts.iter().map(|contact| contact.user.id).collect(),
+        contacts: contacts::list_contact_ids(app, receiver)?
+            .into_iter()
+            .collect(),
         peers: messages::list_correspondents(app, receiver)?
             .into_iter()
             .collect(),

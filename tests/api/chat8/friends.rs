@@ -240,3 +240,44 @@ fn a_search_for_an_address_finds_its_owner_first_however_many_names_hold_it() {
             .all(|user| user["id"] != owner.id)
     );
 }
+
+#[test]
+fn a_thousand_requests_wait_for_somebody_and_no_more() {
+    let mut world = World::start();
+    let names = ["alice", "bob"];
+    let [alice, bob] = names
+        .map(|name| Someone::new(&world, name))
+        .map(|who| (who.id, who.token));
+    world.bring_askers(alice.0, 1_000);
+    let call = |method: reqwest::Method, path: &str, token: &str, body: &serde_json::Value| {
+        let request = world.request(method, path).bearer_auth(token);
+        crate::world::Reply::to(request.json(body))
+    };
+    let post = reqwest::Method::POST;
+    let ask = || {
+        let ask = json!({"user_id": alice.0});
+        call(post.clone(), "/api/v1/friends/request", &bob.1, &ask)
+    };
+    let refused_for_now = ask();
+    refused(&refused_for_now, 503, "INTERNAL");
+    assert_eq!(refused_for_now.header("retry-after"), Some("3600"));
+    let by_secure_im = call(
+        post.clone(),
+        "/me/contacts",
+        &bob.1,
+        &json!({"friend_id": alice.0}),
+    );
+    assert_eq!(by_secure_im.status, 503, "{by_secure_im:?}");
+    let path = "/api/v1/friends/requests";
+    let waiting = data(&call(reqwest::Method::GET, path, &alice.1, &json!({})));
+    assert_eq!(waiting.as_array().map(Vec::len), Some(1_000));
+    let path = format!("/api/v1/friends/request/{}", waiting[0]["request_id"]);
+    let answer = call(
+        reqwest::Method::PUT,
+        &path,
+        &alice.1,
+        &json!({"action": "reject"}),
+    );
+    done(&answer, "好友请求已处理");
+    done(&ask(), "好友请求已发送");
+}

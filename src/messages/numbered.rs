@@ -10,13 +10,15 @@ use diesel::prelude::*;
 use super::lists::{Chunk, load_chunk};
 use super::pair;
 use crate::app::{App, remembered};
-use crate::db::on_inner;
+use crate::db::{Conn, on_inner};
 use crate::error::Result;
 use crate::model::{Message, MessageId, UserId};
 use crate::schema::messages;
 
 /// From so many messages on, all are counted anew.
 const RECOUNTED_AFTER: i64 = 1_000;
+/// To a page behind so many messages others do not wait.
+const LONG_WALK: i64 = 1_000;
 
 /// Direct messages between two users, both ways, newest first: skips `offset`, at most `limit`.
 /// Fewer, if that much does not fit into one chunk. With the exact number of all.
@@ -29,16 +31,26 @@ pub fn numbered_history(
     let Some(pair) = pair(pair_of.0, pair_of.1) else {
         return Ok((Chunk::default(), 0));
     };
-    let page = messages::table
-        .filter(messages::pair.eq(pair))
-        .order(messages::id.desc())
-        .offset(offset)
-        .limit(limit);
-    let chunk = app
-        .db
-        .read(|conn| load_chunk!(conn, page, Message::as_select(), Message))?;
-    let newest_first = if offset == 0 { &chunk.rows[..] } else { &[] };
-    let total = total(app, pair, newest_first)?;
+    let read = |conn: &mut Conn| {
+        let page = messages::table
+            .filter(messages::pair.eq(pair))
+            .order(messages::id.desc())
+            .offset(offset)
+            .limit(limit);
+        load_chunk!(conn, page, Message::as_select(), Message)
+    };
+    if offset == 0 {
+        let chunk = app.db.read(read)?;
+        let total = total(app, pair, &chunk.rows)?;
+        return Ok((chunk, total));
+    }
+    // Known before the page is walked to: behind the last there is nothing to walk for.
+    let total = total(app, pair, &[])?;
+    let chunk = match offset {
+        _ if offset >= total => Chunk::default(),
+        ..=LONG_WALK => app.db.read(read)?,
+        _ => app.db.scan(read)?,
+    };
     Ok((chunk, total))
 }
 
@@ -59,13 +71,13 @@ fn total(app: &App, pair: i64, newest_first: &[Message]) -> Result<i64> {
     Ok(counted.map_or(0, |(total, _)| total))
 }
 
-/// How many messages a pair has, and the newest of them; `None` if there are none.
+/// How many messages a pair has, and the newest of them; `None` if there are none. Scans.
 fn count(app: &App, pair: i64) -> Result<Option<(i64, MessageId)>> {
     let both = messages::table.filter(messages::pair.eq(pair));
     let all = both.select((count_star(), max(messages::id)));
     let (total, newest): (i64, Option<MessageId>) = app
         .db
-        .read(|conn| Ok(on_inner!(conn, inner => all.get_result(inner))?))?;
+        .scan(|conn| Ok(on_inner!(conn, inner => all.get_result(inner))?))?;
     Ok(newest.map(|newest| (total, newest)))
 }
 

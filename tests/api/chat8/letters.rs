@@ -270,3 +270,32 @@ fn a_permission_granted_elsewhere_gives_no_right_to_read_or_take_back_here() {
         assert_eq!(eve.history(&alice), Vec::<Value>::new());
     }
 }
+
+#[test]
+fn a_page_far_back_is_as_exact_as_the_first() {
+    let mut world = World::start();
+    let names = ["alice", "bob"];
+    let [alice, bob] = names
+        .map(|name| Someone::new(&world, name))
+        .map(|who| (who.id, who.token));
+    world.bring_letters(alice.0, bob.0, 2_500);
+    let page = |page: i64| {
+        let path = format!("/api/v1/messages/{}?limit=2&page={page}", bob.0);
+        let request = world.request(reqwest::Method::GET, &path);
+        let data = data(&crate::world::Reply::to(request.bearer_auth(&alice.1)));
+        assert_eq!(
+            data["pagination"],
+            json!({"page": page, "limit": 2, "total": 2_500, "pages": 1_250})
+        );
+        let messages = data["messages"].as_array().expect("a list");
+        let ids = messages.iter().filter_map(|message| message["id"].as_i64());
+        ids.collect::<Vec<i64>>()
+    };
+    let newest = page(1)[1];
+    for (number, end) in [(2, 2), (501, 1_000), (502, 1_002), (1_250, 2_498)] {
+        assert_eq!(page(number), [newest - end - 1, newest - end], "{number}");
+    }
+    for number in [1_251, i64::MAX] {
+        assert_eq!(page(number), [0; 0], "{number}");
+    }
+}

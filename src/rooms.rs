@@ -19,6 +19,9 @@ use crate::users::parse_username;
 /// How many characters a room's name may have (chat_room §6).
 const NAME_CHARACTERS: std::ops::RangeInclusive<usize> = 2..=30;
 
+/// How many members may be named when a room is made.
+const MOST_NAMED: usize = 200;
+
 /// A room with its size, as lists show it.
 #[derive(Clone, Debug)]
 pub struct Listed {
@@ -62,7 +65,8 @@ pub fn is_chinese(character: char) -> bool {
     ('\u{4e00}'..='\u{9fa5}').contains(&character)
 }
 
-/// Makes a room with its first members: `creator`, and those named. All of it or nothing.
+/// Makes a room with its first members: `creator`, and up to 200 who are named. All of it or
+/// nothing.
 ///
 /// Errors: [`Error::Invalid`], [`Error::UnknownUser`], [`Error::RoomNameTaken`].
 pub async fn create(
@@ -72,6 +76,12 @@ pub async fn create(
     members: Vec<String>,
 ) -> Result<Room> {
     check_name(&name)?;
+    if members.len() > MOST_NAMED {
+        return Err(Error::invalid(
+            "member_usernames",
+            format!("must be at most {MOST_NAMED} names"),
+        ));
+    }
     // What cannot be a username is nobody's.
     let members: Result<Vec<String>> = members.iter().map(|name| parse_username(name)).collect();
     let members = members.map_err(|_| Error::UnknownUser)?;
@@ -196,24 +206,35 @@ pub fn list_members(app: &App, room: RoomId) -> Result<Vec<(UserId, String)>> {
 /// Rooms with their sizes, oldest first. Scans.
 pub fn list(app: &App, which: Which) -> Result<Vec<Listed>> {
     app.db.scan(|conn| {
-        let counts: HashMap<RoomId, i64> = room_members::table
+        let sizes = room_members::table
             .group_by(room_members::room_id)
-            .select((room_members::room_id, count_star()))
-            .load(conn)?
-            .into_iter()
-            .collect();
-        let found: Vec<Room> = match which {
-            Which::All => rooms::table
-                .order(rooms::id)
-                .select(Room::as_select())
-                .load(conn)?,
-            Which::JoinedBy(user) => rooms::table
-                .inner_join(room_members::table.on(room_members::room_id.eq(rooms::id)))
-                .filter(room_members::user_id.eq(user))
-                .order(rooms::id)
-                .select(Room::as_select())
-                .load(conn)?,
+            .select((room_members::room_id, count_star()));
+        let (found, counts): (Vec<Room>, Vec<(RoomId, i64)>) = match which {
+            Which::All => (
+                rooms::table
+                    .order(rooms::id)
+                    .select(Room::as_select())
+                    .load(conn)?,
+                sizes.load(conn)?,
+            ),
+            Which::JoinedBy(user) => {
+                let own = diesel::alias!(room_members as own);
+                let joined = own
+                    .filter(own.field(room_members::user_id).eq(user))
+                    .select(own.field(room_members::room_id));
+                (
+                    rooms::table
+                        .filter(rooms::id.eq_any(joined))
+                        .order(rooms::id)
+                        .select(Room::as_select())
+                        .load(conn)?,
+                    sizes
+                        .filter(room_members::room_id.eq_any(joined))
+                        .load(conn)?,
+                )
+            }
         };
+        let counts: HashMap<RoomId, i64> = counts.into_iter().collect();
         let listed = |room: Room| Listed {
             member_count: counts.get(&room.id).copied().unwrap_or(0),
             room,

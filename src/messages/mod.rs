@@ -54,6 +54,12 @@ pub async fn send(app: &Arc<App>, draft: Draft) -> Result<Message> {
     };
     let (its_app, hub) = (app.clone(), app.clone());
     let racing = draft.client_key.is_some().then(|| draft.clone());
+    // A retry asks nothing of the writer: what was sent before may be large.
+    if let Some(draft) = &racing
+        && let Some(message) = app.db.read(|conn| retries::find(conn, draft))?
+    {
+        return Ok(message);
+    }
     // As a rule there is nothing but inserts of what was checked before.
     let undo = if racing.is_some() || draft.upload.is_some() {
         Undo::Work

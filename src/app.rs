@@ -87,6 +87,8 @@ pub(crate) struct Caches {
     pub(crate) correspondents: Cache<(UserId, UserId), ()>,
     /// How many messages a pair has exchanged, up to and including one; a deletion forgets it.
     pub(crate) totals: Cache<i64, (i64, MessageId)>,
+    /// Messages known to be read; none becomes unread again.
+    pub(crate) read: Cache<MessageId, ()>,
 }
 
 /// Looks something up and remembers it in `cache`, unless nothing is remembered here.
@@ -171,6 +173,7 @@ impl App {
                 sessions: Cache::new(entries),
                 correspondents: Cache::new(entries),
                 totals: Cache::new(entries),
+                read: Cache::new(entries),
             }),
             shutdown: CancellationToken::new(),
             config,

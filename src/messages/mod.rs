@@ -275,23 +275,24 @@ pub async fn delete(app: &App, user: UserId, action: Action, id: MessageId) -> R
 /// Errors: [`Error::UnknownMessage`], [`Error::Forbidden`] for everybody but the recipient.
 pub async fn mark_read(app: &App, user: UserId, id: MessageId) -> Result<()> {
     let row = messages::table.find(id);
-    let is_unread = app.db.read(|conn| {
+    let known = &app.caches.read;
+    let is_read = app.db.read(|conn| {
         may(conn, user, Action::MarkRead, id)?;
-        let is_unread = row.select(messages::read_at.is_null());
-        Ok(is_unread.first::<bool>(conn).optional()?)
+        let is_read = row.select(messages::read_at.is_not_null());
+        Ok(known.get(&id).is_some() || is_read.first(conn).optional()? == Some(true))
     })?;
-    if is_unread == Some(false) {
-        return Ok(());
-    }
-    app.db
-        .write(move |conn| {
+    if !is_read {
+        let work = move |conn: &mut Conn| {
             may(conn, user, Action::MarkRead, id)?;
             diesel::update(row.filter(messages::read_at.is_null()))
                 .set(messages::read_at.eq(Instant::now()))
                 .execute(conn)?;
             Ok(())
-        })
-        .await
+        };
+        app.db.write(work).await?;
+    }
+    known.insert(id, ());
+    Ok(())
 }
 
 /// Starts the clock where the newest message left it, so that the order by instant stays the

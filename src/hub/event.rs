@@ -110,13 +110,18 @@ pub enum Event {
 }
 
 impl Event {
-    /// The size of what it carries, roughly.
+    /// Whether one says all that the ones before it have said, so that only the newest has to wait.
+    pub(super) fn replaces_older(&self) -> bool {
+        matches!(self, Event::Roster { .. })
+    }
+
+    /// The size of what it carries, roughly; nothing for what [replaces](Self::replaces_older) what
+    /// waits, and cannot pile up.
     pub(crate) fn bytes(&self) -> usize {
         match self {
             Event::Sent { message, .. } | Event::Said { message, .. } => message.content.len(),
             Event::Broadcast { text, .. } => text.len(),
             Event::KeyOffered { aes_key, .. } => aes_key.len(),
-            Event::Roster { frame, .. } => frame.as_ref().map_or(0, String::len),
             _ => 0,
         }
     }

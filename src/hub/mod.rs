@@ -1,16 +1,19 @@
 //! Live delivery, in memory: who listens, and what just happened.
 //!
 //! Nouns publish after the commit; each API encodes what its own clients understand. Queues are
-//! bounded in number and bytes: a reader that falls behind is dropped, and nobody waits for it.
+//! bounded in number and bytes: a reader that falls behind is dropped, and nobody waits for it. Of
+//! what tells a whole state, only the newest waits.
 
 mod event;
 mod subscription;
+mod waiting;
 
 pub use event::{Channel, End, Event};
 pub use subscription::Subscription;
+use waiting::{Queued, Waiting};
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::{Notify, mpsc};
@@ -43,8 +46,8 @@ pub struct Subscriber {
 
 struct Entry {
     subscriber: Subscriber,
-    events: mpsc::Sender<Arc<Event>>,
-    waiting_bytes: Arc<AtomicUsize>,
+    events: mpsc::Sender<Queued>,
+    waiting: Arc<Waiting>,
     ending: Arc<Ending>,
 }
 
@@ -90,7 +93,7 @@ impl Hub {
     pub fn subscribe(&self, subscriber: Subscriber) -> Subscription {
         let (sender, events) = mpsc::channel(QUEUE_EVENTS);
         let id = self.0.next.fetch_add(1, Ordering::Relaxed);
-        let (waiting_bytes, ending) = (Arc::<AtomicUsize>::default(), Arc::<Ending>::default());
+        let (waiting, ending) = (Arc::<Waiting>::default(), Arc::<Ending>::default());
         let Subscriber {
             user,
             ref username,
@@ -102,7 +105,7 @@ impl Hub {
         let entry = Entry {
             subscriber,
             events: sender,
-            waiting_bytes: waiting_bytes.clone(),
+            waiting: waiting.clone(),
             ending: ending.clone(),
         };
         let mut listeners = self.listeners();
@@ -129,7 +132,7 @@ impl Hub {
             id,
             hub: self.clone(),
             events,
-            waiting_bytes,
+            waiting,
             ending,
         }
     }
@@ -338,12 +341,13 @@ impl Entry {
     }
 
     fn push(&self, event: &Arc<Event>) {
-        let bytes = event.bytes();
-        let waiting = self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let Some((queued, waiting)) = self.waiting.put(event) else {
+            return;
+        };
         let is_stuck = self.ending.is_stuck.load(Ordering::Relaxed);
-        let is_over = waiting > 0 && waiting + bytes > QUEUE_BYTES
+        let is_over = waiting > 0 && waiting + event.bytes() > QUEUE_BYTES
             || is_stuck && self.events.max_capacity() - self.events.capacity() >= STUCK_EVENTS;
-        if is_over || self.events.try_send(event.clone()).is_err() {
+        if is_over || self.events.try_send(queued).is_err() {
             self.ending.end(End::Lagged);
         }
     }

@@ -1,19 +1,19 @@
 //! One listener's end of the hub. What is delivered to it is decided in the parent.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::mpsc;
 
-use super::{End, Ending, Entry, Event, Hub, Listeners, Subscriber, remove};
+use super::{End, Ending, Entry, Event, Hub, Listeners, Queued, Subscriber, Waiting, remove};
 use crate::model::RoomId;
 
 /// A place in the hub; leaves it when dropped.
 pub struct Subscription {
     pub(super) id: u64,
     pub(super) hub: Hub,
-    pub(super) events: mpsc::Receiver<Arc<Event>>,
-    pub(super) waiting_bytes: Arc<AtomicUsize>,
+    pub(super) events: mpsc::Receiver<Queued>,
+    pub(super) waiting: Arc<Waiting>,
     pub(super) ending: Arc<Ending>,
 }
 
@@ -24,9 +24,7 @@ impl Subscription {
             biased;
             () = self.ending.signal.cancelled() => Err(self.end()),
             event = self.events.recv() => {
-                let event = event.ok_or_else(|| self.end())?;
-                self.waiting_bytes.fetch_sub(event.bytes(), Ordering::Relaxed);
-                Ok(event)
+                Ok(self.waiting.take(event.ok_or_else(|| self.end())?))
             }
         }
     }

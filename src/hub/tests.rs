@@ -3,6 +3,7 @@
 use futures_util::FutureExt as _;
 
 use super::*;
+use crate::model::MessageId;
 
 fn listen(hub: &Hub, user: UserId, channel: Channel) -> Subscription {
     hub.subscribe(Subscriber {
@@ -37,6 +38,35 @@ fn patience(is_stuck: bool) -> usize {
 fn a_reader_who_is_stuck_may_be_256_events_behind_and_one_who_had_no_turn_4096() {
     assert_eq!(patience(true), 256);
     assert_eq!(patience(false), 4_096);
+}
+
+#[test]
+fn of_the_rosters_that_wait_for_a_reader_only_the_newest_is_kept() {
+    let hub = Hub::default();
+    let user = UserId(1);
+    let mut reader = listen(&hub, user, Channel::Relay);
+    let tell = |id| {
+        let (entries, frame) = (vec![(UserId(id), String::new())], None);
+        hub.to_channel(Channel::Relay, None, Event::Roster { entries, frame });
+    };
+    let mut next = || match reader.next().now_or_never() {
+        Some(Ok(event)) => match &*event {
+            Event::Roster { entries, .. } => entries.first().map(|(id, _)| id.0),
+            _ => Some(0),
+        },
+        _ => None,
+    };
+    (1..=10_000).for_each(tell);
+    hub.to_user(
+        user,
+        Event::Posted {
+            message: MessageId(1),
+        },
+    );
+    tell(10_001);
+    assert_eq!((next(), next(), next()), (Some(10_001), Some(0), None));
+    tell(10_002);
+    assert_eq!((next(), next()), (Some(10_002), None));
 }
 
 #[test]

@@ -29,9 +29,13 @@ pub(crate) fn public_key_of(name: &str) -> String {
 
 /// Registers `name` with the relay and logs in.
 pub(crate) fn join<'w>(world: &'w World, name: &str) -> User<'w> {
+    join_with_key(world, name, &public_key_of(name))
+}
+
+/// The same with another public key.
+pub(crate) fn join_with_key<'w>(world: &'w World, name: &str, public_key: &str) -> User<'w> {
     let body = json!({
-        "username": name, "password": PASSWORD, "repassword": PASSWORD,
-        "publicKey": public_key_of(name),
+        "username": name, "password": PASSWORD, "repassword": PASSWORD, "publicKey": public_key,
     });
     let reply = world.post("/register", &body);
     assert_eq!(reply.status, 200, "{reply:?}");
@@ -179,7 +183,7 @@ impl Socket {
     }
 
     /// Reads rosters until one's ids fit; other frames are not expected meanwhile.
-    pub(crate) fn roster_until(&mut self, fits: impl Fn(&[i64]) -> bool) -> Vec<Value> {
+    pub(crate) fn roster_until(&mut self, mut fits: impl FnMut(&[i64]) -> bool) -> Vec<Value> {
         loop {
             let frame = self.next();
             assert_eq!(frame["systemMessage"], true, "{frame}");

@@ -7,7 +7,7 @@ use rsa::{Pkcs1v15Sign, RsaPublicKey};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::people::{join, public_key_of};
+use super::people::{User, join, join_with_key, public_key_of};
 use crate::world::World;
 
 #[test]
@@ -58,6 +58,33 @@ fn a_user_with_several_sockets_is_listed_once_until_the_last_one_closes() {
     second.close();
     third.close();
     of_bob.roster_until(|ids| ids == [bob.id]);
+}
+
+#[test]
+fn who_takes_no_rosters_for_a_while_is_not_dropped_and_hears_the_newest() {
+    const CHANGES: usize = 80;
+    let world = World::start();
+    // Each roster has half a megabyte.
+    let padded: Vec<_> = (0..8)
+        .map(|n| join_with_key(&world, &format!("user{n}"), &"k".repeat(65_000)))
+        .collect();
+    let _there: Vec<_> = padded.iter().map(User::dial).collect();
+    let [alice, bob, carol] = ["alice", "bob", "carol"].map(|name| join(&world, name));
+    let (mut of_alice, mut of_bob) = (alice.connect(), bob.connect());
+    for _ in 0..CHANGES {
+        let of_carol = carol.dial();
+        of_alice.roster_until(|ids| ids.contains(&carol.id));
+        of_carol.close();
+        of_alice.roster_until(|ids| !ids.contains(&carol.id));
+    }
+    let _of_carol = carol.dial();
+    let _of_dora = join(&world, "dora").dial();
+    let mut heard = 0;
+    of_bob.roster_until(|ids| {
+        heard += 1;
+        ids.len() == padded.len() + 4
+    });
+    assert!(heard < 2 * CHANGES, "{heard} rosters");
 }
 
 #[test]

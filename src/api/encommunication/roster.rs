@@ -181,15 +181,15 @@ fn close_to(app: &App, receiver: UserId) -> Result<Closeness> {
 }
 
 /// One frame of at most 512 KiB: the receiver, their contacts, their peers, then whoever else
-/// fits; each of these by id. Entries that no key of any size needs come last, so that nobody can
-/// crowd the others out.
+/// fits; each of these by id. Entries that no key of any size needs come last, unless the receiver
+/// has chosen them: anybody can write to somebody once, and be a peer.
 fn cut(entries: &[(UserId, String)], receiver: UserId, close: &Closeness) -> String {
     let rank = |(id, entry): &(UserId, String)| match id {
         id if *id == receiver => 0,
         id if close.contacts.contains(id) => 1,
+        _ if entry.len() > LARGEST_USUAL_BYTES => 4,
         id if close.peers.contains(id) => 2,
-        _ if entry.len() <= LARGEST_USUAL_BYTES => 3,
-        _ => 4,
+        _ => 3,
     };
     let mut chosen: Vec<&(UserId, String)> = entries.iter().collect();
     chosen.sort_by_key(|entry| rank(entry));
@@ -246,5 +246,12 @@ mod tests {
         everybody.push((UserId(21), "[21,\"\"]".into()));
         let text = cut(&everybody, UserId(20), &Closeness::default());
         assert!(text.contains("[21,") && text.contains("[1,") && !text.contains("[19,"));
+        let close = Closeness {
+            contacts: HashSet::from([UserId(19)]),
+            peers: (1..=18).map(UserId).collect(),
+        };
+        let text = cut(&everybody, UserId(20), &close);
+        assert!(text.contains("[21,"), "whoever has written to the receiver");
+        assert!(text.contains("[19,") && text.contains("[20,"));
     }
 }

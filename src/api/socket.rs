@@ -1,7 +1,11 @@
 //! The one WebSocket loop. Each API brings an encoder for events and a reaction to frames.
 //!
-//! The server pings every 30 s and closes with 1011 when a peer has been silent for 90 s. A reader
-//! that falls behind is closed with 1013; the server's end closes with a code of the API's choice.
+//! The server pings every 30 s and closes with 1011 when a peer has been silent for 90 s, or has not
+//! ended in that time what it began to say. A reader that falls behind is closed with 1013, and who
+//! begins a long message while those of others fill their room; one that takes nothing at all for
+//! 60 s is dropped. The server's end closes with a code of the API's choice.
+
+mod connection;
 
 use std::future::Future;
 use std::io;
@@ -23,21 +27,28 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
 use crate::hub::{End, Event, Subscription};
+pub(crate) use connection::{Connection, Room};
 
 const PING_EVERY: Duration = Duration::from_secs(30);
 const SILENCE: Duration = Duration::from_secs(90);
+/// How long a peer may take nothing of what is written to it.
+const STUCK: Duration = Duration::from_secs(60);
+/// What a message that has not ended may always take. More than the library reads ahead.
+const MOST_UNFINISHED_BYTES: usize = 16 << 10;
+/// Of a control frame: two bytes and a mask.
+const CONTROL_HEAD_BYTES: usize = 6;
 /// How long a close frame may take to leave.
 const PARTING: Duration = Duration::from_secs(1);
 /// The same for a reader who fell behind, and is to know it when it goes on reading.
 const PARTING_WITH_SLOW: Duration = Duration::from_secs(60);
-/// The code for them (RFC 6455's registry: try again later).
-const FELL_BEHIND: u16 = 1013;
+/// The code for them, and where there is no room (RFC 6455's registry: try again later).
+const TRY_LATER: u16 = 1013;
 /// How much a peer may still send that has not seen our close frame yet, and for how long.
 const DRAINED_BYTES: u64 = 64 << 20;
 const DRAINED_FOR: Duration = Duration::from_secs(5);
 
 /// One open socket.
-pub(crate) type Socket = WebSocketStream<IoStream>;
+pub(crate) type Socket = WebSocketStream<Connection<IoStream>>;
 
 /// How an API closes its sockets.
 #[derive(Clone, Copy, Debug)]
@@ -73,6 +84,7 @@ pub(crate) type Answers = Vec<String>;
 pub(crate) struct Upgrade {
     accept_key: String,
     longest_bytes: usize,
+    room: Room,
     serve: Box<dyn FnOnce(Socket) -> BoxFuture<'static, ()> + Send>,
 }
 
@@ -88,12 +100,15 @@ where
     Upgrade {
         accept_key: handshake.accept_key().to_owned(),
         longest_bytes,
+        room: Room::default(),
         serve: Box::new(move |socket| Box::pin(serve(socket))),
     }
 }
 
 impl<'r> Responder<'r, 'static> for Upgrade {
-    fn respond_to(self, _: &'r Request<'_>) -> response::Result<'static> {
+    fn respond_to(mut self, request: &'r Request<'_>) -> response::Result<'static> {
+        let room = request.rocket().state::<Room>();
+        self.room = room.expect("every server has its Room").clone();
         Response::build()
             .raw_header("Sec-WebSocket-Version", "13")
             .raw_header("Sec-WebSocket-Accept", self.accept_key.clone())
@@ -111,6 +126,7 @@ impl IoHandler for Upgrade {
             max_frame_size: Some(upgrade.longest_bytes),
             ..Config::default()
         };
+        let connection = Connection::new(connection, upgrade.room, STUCK);
         let socket = WebSocketStream::from_raw_socket(connection, Role::Server, Some(config));
         (upgrade.serve)(socket.await).await;
         Ok(())
@@ -143,7 +159,9 @@ pub(crate) async fn run<E, R, F>(
                 Err(end) => break Some(parting(end, codes)),
             },
             frame = socket.next() => {
-                silent_since = Instant::now();
+                if shows_life(socket.get_mut(), frame.as_ref()) {
+                    silent_since = Instant::now();
+                }
                 match react_to(frame, codes, &mut react).await {
                     Ok(messages) => messages,
                     Err(farewell) => break farewell,
@@ -172,6 +190,17 @@ pub(crate) async fn run<E, R, F>(
     part(socket, farewell).await;
 }
 
+/// Whether a frame is a sign of life. Pings and pongs inside a message that goes on for ever are
+/// none: it is kept in memory until it ends.
+fn shows_life<S>(connection: &mut Connection<S>, frame: Option<&Result<Message, WsError>>) -> bool {
+    if let Some(Ok(Message::Ping(payload) | Message::Pong(payload))) = frame {
+        connection.settle(CONTROL_HEAD_BYTES + payload.len());
+        return connection.unfinished_bytes() <= MOST_UNFINISHED_BYTES;
+    }
+    connection.settle(usize::MAX);
+    true
+}
+
 /// The code and the reason of our close frame; none if the peer has closed, or is gone.
 type Farewell = Option<(u16, &'static str)>;
 
@@ -193,6 +222,9 @@ where
         Some(Err(WsError::Capacity(_))) => return Err(Some(codes.too_large())),
         Some(Err(WsError::Utf8)) => return Err(Some(codes.no_utf8())),
         Some(Err(WsError::Protocol(_))) => return Err(Some(codes.no_protocol())),
+        Some(Err(WsError::Io(cause))) if cause.kind() == io::ErrorKind::QuotaExceeded => {
+            return Err(Some((TRY_LATER, "no room for long messages now")));
+        }
         Some(Ok(Message::Close(_)) | Err(_)) | None => return Err(None),
     };
     Ok(react(text).await.into_iter().map(Message::Text).collect())
@@ -210,7 +242,7 @@ fn parting(end: End, codes: CloseCodes) -> (u16, &'static str) {
         End::SessionEnded => (codes.session_ended, "logged out"),
         End::Replaced => (codes.session_ended, "a newer login took over"),
         End::Expired => (codes.session_ended, "the token has expired"),
-        End::Lagged => (FELL_BEHIND, "fell behind"),
+        End::Lagged => (TRY_LATER, "fell behind"),
         End::Shutdown => (codes.shutdown, "the server stops"),
     }
 }
@@ -227,13 +259,13 @@ async fn part(mut socket: Socket, farewell: Farewell) {
         reason: reason.into(),
     };
     let patience = match code {
-        FELL_BEHIND => PARTING_WITH_SLOW,
+        TRY_LATER => PARTING_WITH_SLOW,
         _ => PARTING,
     };
     let said = timeout(patience, socket.send(Message::Close(Some(close)))).await;
     if matches!(said, Ok(Ok(()))) {
         // However it goes on, all is said.
-        let _ = timeout(DRAINED_FOR, drain(socket.get_mut())).await;
+        let _ = timeout(DRAINED_FOR, drain(socket.get_mut().stream())).await;
     }
 }
 
@@ -250,4 +282,51 @@ async fn drain(connection: &mut IoStream) -> io::Result<()> {
 pub(crate) fn until(instant: crate::model::Instant) -> Duration {
     let micros = instant.0 - crate::model::Instant::now().0;
     Duration::from_micros(u64::try_from(micros).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{DuplexStream, duplex};
+
+    use super::*;
+
+    /// Which of a peer's frames count as a sign of life.
+    async fn signs_of_life(bytes: &[u8]) -> Vec<bool> {
+        let (ours, mut peer): (_, DuplexStream) = duplex(1 << 20);
+        peer.write_all(bytes).await.expect("it has room");
+        peer.shutdown().await.expect("it ends");
+        let connection = Connection::new(ours, Room::default(), STUCK);
+        let mut socket = WebSocketStream::from_raw_socket(connection, Role::Server, None).await;
+        let mut signs = Vec::new();
+        while let Some(Ok(message)) = socket.next().await {
+            signs.push(shows_life(socket.get_mut(), Some(&Ok(message))));
+        }
+        signs
+    }
+
+    /// A masked frame whose payload has this many bytes.
+    fn frame(kind: u8, payload_bytes: u16) -> Vec<u8> {
+        let mut frame = vec![kind];
+        match u8::try_from(payload_bytes) {
+            Ok(bytes) if bytes < 126 => frame.push(0x80 | bytes),
+            _ => {
+                frame.push(0xfe);
+                frame.extend(payload_bytes.to_be_bytes());
+            }
+        }
+        frame.extend([0; 4]);
+        frame.resize(frame.len() + usize::from(payload_bytes), b'x');
+        frame
+    }
+
+    #[tokio::test]
+    async fn pings_inside_a_long_message_that_does_not_end_are_no_sign_of_life() {
+        let (ping, begun, ended) = (frame(0x89, 125), frame(0x01, 60_000), frame(0x80, 9));
+        let pings = ping.repeat(5_000);
+        assert_eq!(signs_of_life(&pings).await, [true; 5_000]);
+        let all = [&ping[..], &begun, &ping, &ended, &ping].concat();
+        assert_eq!(signs_of_life(&all).await, [true, false, true, true]);
+        let all = [&frame(0x01, 9)[..], &ping, &ended].concat();
+        assert_eq!(signs_of_life(&all).await, [true, true]);
+    }
 }

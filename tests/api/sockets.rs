@@ -1,5 +1,7 @@
 //! What every API's socket has in common: how it ends.
 
+use std::time::{Duration, Instant};
+
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
@@ -85,4 +87,29 @@ fn what_is_against_the_protocol_is_closed_with_a_code() {
             assert_eq!(live.closing_code(), Some(code), "{api}: {what}");
         }
     }
+}
+
+#[test]
+fn a_reader_who_takes_nothing_for_a_minute_is_gone_and_those_who_only_wait_are_not() {
+    let world = World::start();
+    let [alice, bob] = ["alice", "bob"].map(|name| Someone::new(&world, name));
+    let idle = sockets_of_all_apis(&bob);
+    let stuck = alice.connect();
+    for _ in 0..2 {
+        world
+            .person("bob")
+            .try_send("alice", &"x".repeat(8 << 20))
+            .ok();
+    }
+    let live = |count: usize| {
+        let metrics = world.get("/metrics", &[]).text;
+        metrics.contains(&format!("sealpost_live{{channel=\"chat8\"}} {count}\n"))
+    };
+    assert!(live(2));
+    let until = Instant::now() + Duration::from_secs(150);
+    while !live(1) {
+        assert!(Instant::now() < until, "it stays for ever");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    drop((idle, stuck));
 }

@@ -54,9 +54,10 @@ pub(super) fn open(
     Ok(socket::upgrade(&handshake, LONGEST_FRAME_BYTES, serve))
 }
 
-/// Whatever is wrong with the token, the handshake is forbidden.
+/// Whatever is wrong with the token, the handshake is forbidden; that the token could not be looked
+/// at is nothing wrong with it.
 fn refusal(error: Error) -> Failure {
-    if error.is_internal() {
+    if error.is_internal() || error.retry_after_secs().is_some() {
         return error.into();
     }
     Failure::new(Status::Forbidden, "Forbidden")
@@ -106,5 +107,22 @@ fn encode(event: &Event) -> Option<String> {
         | Event::CallOffered { .. }
         | Event::KeyOffered { .. }
         | Event::Roster { .. } => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_does_not_answer_is_no_wrong_token() {
+        for (error, status) in [
+            (Error::NoToken, Status::Forbidden),
+            (Error::ExpiredToken, Status::Forbidden),
+            (Error::BUSY, Status::ServiceUnavailable),
+            (Error::ReadOnly, Status::ServiceUnavailable),
+        ] {
+            assert_eq!(refusal(error).status, status);
+        }
     }
 }

@@ -12,6 +12,7 @@ use reqwest::Method;
 use serde_json::json;
 use tempfile::TempDir;
 
+use crate::operations_refused::change_database;
 use crate::world::{Reply, Setup, World, program, skips_sqlite_test};
 
 /// A mount namespace of our own with `mount` done in it; `None`, said on stderr, where that is not allowed.
@@ -166,6 +167,27 @@ fn a_full_disk_acknowledges_nothing_and_loses_nothing() {
     world.server.stop();
     mounts.run(&format!("mount -o remount,size=64m none {disk_path}"));
     assert_recovers(&mut world, &acknowledged);
+}
+
+/// Has the store refuse every new message and nothing else.
+pub(crate) fn refuse_messages(world: &World) {
+    let refusal = match world.database() {
+        Some(_) => "ALTER TABLE messages ADD CONSTRAINT no_more CHECK (false) NOT VALID",
+        None => {
+            "CREATE TRIGGER no_more BEFORE INSERT ON messages
+             BEGIN SELECT RAISE(ABORT, 'no more'); END"
+        }
+    };
+    change_database(world, refusal);
+}
+
+/// Has it take them again.
+pub(crate) fn take_messages_again(world: &World) {
+    let again = match world.database() {
+        Some(_) => "ALTER TABLE messages DROP CONSTRAINT no_more",
+        None => "DROP TRIGGER no_more",
+    };
+    change_database(world, again);
 }
 
 fn assert_refused_or_gone(world: &World) {

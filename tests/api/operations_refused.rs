@@ -31,8 +31,8 @@ fn a_database_of_a_newer_version_is_refused_and_left_as_it_was() {
     assert_eq!(world.person("bob").inbox().len(), 1);
 }
 
-/// Runs `sql` in the database of a server that is not running.
-fn change_database(world: &World, sql: &str) {
+/// Runs `sql` in the database of a world.
+pub(crate) fn change_database(world: &World, sql: &str) {
     if let Some(database) = world.database() {
         return database.run(sql);
     }

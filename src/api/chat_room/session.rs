@@ -191,23 +191,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let Some(member) = &self.member else {
             return Ok(());
         };
-        match answers::draft(&self.app, member, saying) {
-            Ok(draft) => self.send(draft).await.map(drop),
+        let said = match answers::draft(&self.app, member, saying) {
+            Ok(draft) => self.send(draft).await?,
+            Err(refusal) => Err(refusal),
+        };
+        match said {
+            Ok(()) => Ok(()),
             Err(refusal) => self.reply(Err(refusal)).await,
         }
     }
 
     /// Sends to a room and shows the sender what was sent, whether it is their current room or
-    /// not; false if it could not be sent, which they are told.
-    pub(super) async fn send(&mut self, draft: messages::Draft) -> Result<bool, Gone> {
+    /// not; a refusal is still to be told.
+    pub(super) async fn send(
+        &mut self,
+        draft: messages::Draft,
+    ) -> Result<Result<(), Refusal>, Gone> {
         let room = match &draft.to {
             messages::To::Room { name, .. } => name.clone(),
             messages::To::User(_) => String::new(),
         };
         let sender = draft.sender_name.clone();
         match messages::send(&self.app, draft).await {
-            Ok(message) => self.echo(&message, &sender, &room).await.map(|()| true),
-            Err(error) => self.reply(Err(error.into())).await.map(|()| false),
+            Ok(message) => self.echo(&message, &sender, &room).await.map(Ok),
+            Err(error) => Ok(Err(error.into())),
         }
     }
 

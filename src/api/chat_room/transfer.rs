@@ -85,20 +85,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             Ok(upload) => upload,
             Err(error) => return self.reply(Err(error.into())).await,
         };
-        let draft = match answers::file_notice(&self.app, member, room, &name, size_bytes) {
-            Ok(draft) => draft,
-            Err(refusal) => return self.reply(Err(refusal)).await,
+        let told = match answers::file_notice(&self.app, member, room, &name, size_bytes) {
+            Ok(draft) => self.send(draft).await?,
+            Err(refusal) => Err(refusal),
         };
-        if self.send(draft).await? {
-            let message = format!("文件 '{name}' 上传成功");
-            self.reply(Ok(Frame::Upload {
-                success: true,
-                message,
-                file_id: Some(upload.id),
-            }))
-            .await?;
-        }
-        Ok(())
+        let stored = Frame::Upload {
+            success: true,
+            message: format!("文件 '{name}' 上传成功"),
+            file_id: Some(upload.id),
+        };
+        let answer = match told {
+            Ok(()) => Ok(stored),
+            Err(refusal) => Err(take_back(&self.app, upload, refusal).await),
+        };
+        self.reply(answer).await
     }
 
     /// Reads a file's bytes to the last one even if they cannot be stored, since what follows
@@ -156,6 +156,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let held = send_and_hold(link, member, &upload, file).await?;
         self.write(&held).await
     }
+}
+
+/// Takes a file away again of which the room could not be told; returns what to tell the uploader.
+async fn take_back(app: &App, upload: Upload, refusal: Refusal) -> Refusal {
+    let removed = files::remove(app, upload.owner_id, upload.slug).await;
+    removed.err().map_or(refusal, Into::into)
 }
 
 /// Sends a file; returns what was said meanwhile, as lines.

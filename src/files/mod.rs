@@ -269,7 +269,8 @@ pub fn list_in_room(app: &App, room: RoomId, limit: i64) -> Result<Vec<(Upload, 
     })
 }
 
-/// Removes an upload of `owner`'s, row and bytes; one that is not there is no error.
+/// Removes an upload of `owner`'s, row and bytes, unless a message hands it over; one that is not
+/// there is no error.
 pub async fn remove(app: &App, owner: UserId, slug: String) -> Result<()> {
     remove_if(app, owner, slug, |_| true).await
 }
@@ -292,7 +293,9 @@ async fn remove_if(
         let Some(upload) = row.first(conn).optional()?.filter(is_meant) else {
             return Ok(0);
         };
-        Ok(diesel::delete(uploads::table.find(upload.id)).execute(conn)?)
+        // The message may be there although its sender was told that it could not be sent.
+        let unsent = uploads::table.filter(uploads::message_id.is_null());
+        Ok(diesel::delete(unsent.find(upload.id)).execute(conn)?)
     };
     let after = move |removed: &usize| {
         if *removed > 0 {

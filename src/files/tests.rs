@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::Config;
+use crate::schema::messages;
 use crate::users::{self, Registration};
 
 /// An application in a directory of its own, with two users.
@@ -93,6 +94,33 @@ async fn a_file_opens_only_for_those_it_is_meant_for_until_its_owner_removes_it(
         .expect("removed");
     assert!(open_for(&app, Some(alice), &upload.slug).await.is_err());
     assert_eq!(files_in(&app), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_message_hands_over_is_not_removed_as_unsent() {
+    let (_home, app, alice, bob) = world().await;
+    let incoming = Incoming::begin(&app, 100).await.expect("it begins");
+    let upload = incoming.finish(&app, alice, Audience::User(bob), "a").await;
+    let upload = upload.expect("it is stored");
+    let id = upload.id;
+    let work = move |conn: &mut Conn| {
+        let columns = (
+            messages::sender_id.eq(alice),
+            messages::recipient_id.eq(Some(bob)),
+            messages::kind.eq("file"),
+            messages::content.eq("its path"),
+            messages::is_encrypted.eq(false),
+            messages::sent_at.eq(Instant::now()),
+        );
+        diesel::insert_into(messages::table)
+            .values(columns)
+            .execute(conn)?;
+        hand_over(conn, id, MessageId(1))
+    };
+    app.db.write(work).await.expect("noted");
+    let removed = remove(&app, alice, upload.slug.clone()).await;
+    removed.expect("no error");
+    assert!(open_for(&app, Some(bob), &upload.slug).await.is_ok());
 }
 
 #[tokio::test(flavor = "multi_thread")]

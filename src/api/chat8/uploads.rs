@@ -171,7 +171,7 @@ pub(super) async fn file(
     Ok(success(stored))
 }
 
-/// Takes an upload away again if what should follow it has failed.
+/// Takes an upload away again if what should follow it has failed, and has not happened all the same.
 async fn or_remove<T>(app: &App, upload: Upload, outcome: Result<T, Error>) -> Result<T, Failure> {
     if outcome.is_err() {
         files::remove(app, upload.owner_id, upload.slug).await?;

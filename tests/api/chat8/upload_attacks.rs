@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::uploads::PNG;
 use super::{Someone, data, done, file_form, files_on_disk, refused, text, wait_until};
+use crate::full_disk::{refuse_messages, take_messages_again};
 use crate::world::{Reply, Setup, World};
 
 #[test]
@@ -38,6 +39,18 @@ fn a_name_is_never_a_path() {
         let request = world.request(Method::GET, path).bearer_auth(&alice.token);
         assert_eq!(Reply::to(request).status, 404, "{path}");
     }
+}
+
+#[test]
+fn a_file_whose_message_cannot_be_stored_is_not_kept() {
+    let world = World::start();
+    let [alice, bob] = ["alice", "bob"].map(|name| Someone::new(&world, name));
+    refuse_messages(&world);
+    assert!(alice.upload(&bob, "plan.txt", b"x").status >= 500);
+    assert_eq!(files_on_disk(&world), 0);
+    take_messages_again(&world);
+    data(&alice.upload(&bob, "plan.txt", b"x"));
+    assert_eq!(files_on_disk(&world), 1);
 }
 
 #[test]

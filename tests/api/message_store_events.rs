@@ -144,6 +144,26 @@ fn a_last_event_id_above_every_message_stands_for_the_newest() {
 }
 
 #[test]
+fn a_grant_made_anew_comes_on_a_stream_that_was_resumed_before_it() {
+    let world = World::start();
+    let [alice, bob, carol] = world.people(["alice", "bob", "carol"]);
+    let id = alice.send(&bob, "sealed for bob");
+    alice
+        .grant_resealed(id, "carol", "read", "sealed for carol")
+        .ok();
+    let mut stream = Stream::open(&carol, Some(0));
+    assert_eq!(stream.next().data["encrypted_content"], "sealed for carol");
+    let live = alice.send(&carol, "marks that the inbox has been read");
+    assert_eq!(stream.next().id, live.to_string());
+    alice.revoke(id, "carol").ok();
+    alice
+        .grant_resealed(id, "carol", "read", "sealed anew")
+        .ok();
+    alice.send(&carol, "what follows");
+    assert_eq!(stream.next().data["encrypted_content"], "sealed anew");
+}
+
+#[test]
 fn several_streams_of_one_user_all_see_everything() {
     let world = World::start();
     let [alice, bob] = world.people(["alice", "bob"]);

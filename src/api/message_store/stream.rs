@@ -6,8 +6,9 @@
 //! stands in the inbox all the same.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
-use rocket::futures::Stream;
+use rocket::futures::{FutureExt, Stream};
 use rocket::get;
 use rocket::request::{FromRequest, Outcome, Request};
 use rocket::response::stream::{Event as Sse, EventStream, stream};
@@ -19,7 +20,7 @@ use super::listing::{CHUNK, InboxItem};
 use crate::api::http::{AppState, log_if_internal};
 use crate::api::socket::until;
 use crate::error::Error;
-use crate::hub::{Channel, Event};
+use crate::hub::{Channel, Event, Subscription};
 use crate::messages::lists::{self, Page};
 use crate::model::MessageId;
 
@@ -80,11 +81,17 @@ pub(super) fn stream(
             }
             last = Some(newest);
         }
-        while let Ok(event) = subscription.next().await {
+        let mut heard = heard_meanwhile(&mut subscription, shared).into_iter();
+        loop {
+            let event = match heard.next() {
+                Some(event) => event,
+                None => match subscription.next().await {
+                    Ok(event) => event,
+                    Err(_) => break,
+                },
+            };
             match &*event {
                 Event::Sent { message, .. } if last.is_some_and(|last| message.id <= last) => {}
-                // Granted while the inbox was being read.
-                Event::Shared { message, .. } if shared.remove(message) => {}
                 Event::Sent { message, sender } => {
                     yield Sse::json(&InboxItem::live(message, sender, None)).id(message.id.0.to_string());
                 }
@@ -107,6 +114,26 @@ pub(super) fn stream(
         }
     };
     Ok(EventStream::from(until_expiry(events, lifetime)))
+}
+
+/// What was heard while the inbox was being read, without the grants that came with it: `shared`.
+/// Only now: a grant from here on may be one that was revoked and made anew.
+fn heard_meanwhile(
+    subscription: &mut Subscription,
+    mut shared: HashSet<MessageId>,
+) -> Vec<Arc<Event>> {
+    let mut heard = Vec::new();
+    // Unconstrained: a task that has done much would seem to have heard nothing more.
+    while let Some(Ok(event)) = tokio::task::unconstrained(subscription.next()).now_or_never() {
+        let is_shown = match &*event {
+            Event::Shared { message, .. } => shared.remove(message),
+            _ => false,
+        };
+        if !is_shown {
+            heard.push(event);
+        }
+    }
+    heard
 }
 
 /// Ends a stream when its token does.

@@ -344,7 +344,15 @@ impl r2d2::ManageConnection for Connector {
     }
 }
 
-/// The database file inside a data directory.
+/// The database file inside a data directory; if that is a link, what it leads to, since SQLite
+/// keeps its log beside that.
 pub fn file_in(data_dir: &Path) -> PathBuf {
-    data_dir.join("sealpost.db")
+    let path = data_dir.join("sealpost.db");
+    match path.read_link() {
+        Ok(linked) => {
+            let linked = data_dir.join(linked);
+            linked.canonicalize().unwrap_or(linked)
+        }
+        Err(_) => path,
+    }
 }

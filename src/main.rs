@@ -257,7 +257,7 @@ fn backup(file: &Path, data: DataDir) -> Result<()> {
     let config = settings_in(data)?;
     let source = sqlite_file(&config)?;
     progress(&format!("copying and checking {} …", source.display()));
-    db::backup(&source, file)?;
+    db::backup(&config.data_dir, file)?;
     say(&format!("backup complete: {}\n", file.display()));
     Ok(())
 }

@@ -3,17 +3,20 @@
 //! A copy appears under its name only once it is complete, checked and on disk; until then what
 //! was there before stays as it was.
 
+use std::fmt::Display;
+use std::fs::{File, TryLockError};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::sql_types::Text;
 
-use super::Conn;
 use super::origin::{Origin, foreign, newer, origin};
 use super::sqlite::{
-    cannot_open, close, integrity_problems, make_private, name_of, open, open_for_writing,
-    with_suffix,
+    cannot_open, integrity_problems, make_private, name_of, open, open_for_writing, with_suffix,
 };
+use super::{file_in, lost_time};
 use crate::error::{Error, Result};
 
 /// A query-only connection may not write the copy either.
@@ -22,38 +25,58 @@ const BACKUP_PRAGMAS: &str = "
     PRAGMA trusted_schema = OFF;
 ";
 
-/// Copies a database that may be in use into `target`.
-pub fn backup(source: &Path, target: &Path) -> Result<()> {
+/// What stands in a data directory beside the database.
+const OTHER_FILES: [&str; 6] = [
+    "lock",
+    "token.key",
+    "token.partial",
+    "server.key",
+    "server.partial",
+    "uploads",
+];
+
+/// What SQLite keeps beside a file that it writes.
+const LOG_SUFFIXES: [&str; 3] = ["-wal", "-shm", "-journal"];
+
+/// Copies the database in `data_dir`, which may be in use, into `target`.
+///
+/// Errors: no database; a target that is no backup, or has the name of a file of the data
+/// directory's; another backup into it that is under way; no room.
+pub fn backup(data_dir: &Path, target: &Path) -> Result<()> {
+    let source = file_in(data_dir);
     if !source.is_file() {
         return Err(Error::Internal(format!(
             "there is no database at {}",
             source.display()
         )));
     }
-    check_are_two(source, target)?;
-    if origin(source)? == Origin::Foreign {
-        return Err(foreign(source));
+    check_are_two(&source, target)?;
+    check_has_own_name(data_dir, &source, target)?;
+    if origin(&source)? == Origin::Foreign {
+        return Err(foreign(&source));
     }
     check_may_be_replaced(target)?;
     let partial = partial_beside(target);
-    remove_if_there(&partial)?;
+    let _claim = Claim::of(target)?;
+    remove_with_log(&partial)?;
+    let finished = copy(&source, &partial).and_then(|()| put_in_place(&partial, target));
+    if finished.is_err() {
+        remove_with_log(&partial)?;
+    }
+    finished
+}
+
+fn copy(source: &Path, partial: &Path) -> Result<()> {
     let mut connection = name_of(source)
         .and_then(|name| open(name, BACKUP_PRAGMAS))
         .map_err(|cause| cannot_open(source, &cause))?;
-    let into = partial
-        .to_str()
-        .ok_or_else(|| Error::Internal("path is not UTF-8".into()))?;
-    make_private(&partial).map_err(at(&partial))?;
-    let copied = diesel::sql_query("VACUUM INTO ?")
+    let into = name_of(partial).map_err(at(partial))?;
+    make_private(partial).map_err(at(partial))?;
+    diesel::sql_query("VACUUM INTO ?")
         .bind::<Text, _>(into)
-        .execute(&mut connection);
-    let finished = copied
-        .map_err(Error::from)
-        .and_then(|_| put_in_place(&partial, target));
-    if finished.is_err() {
-        remove_if_there(&partial)?;
-    }
-    finished
+        .execute(&mut connection)
+        .map_err(at(partial))?;
+    Ok(())
 }
 
 /// Refuses, before anything is changed, what cannot be restored: anything but a whole database of
@@ -86,20 +109,23 @@ pub fn restore(source: &Path, target: &Path) -> Result<()> {
         return Err(foreign(target));
     }
     let partial = partial_beside(target);
-    remove_if_there(&partial)?;
-    let mut backup = std::fs::File::open(source).map_err(at(source))?;
-    let finished = make_private(&partial)
-        .map_err(at(&partial))
-        .and_then(|mut copy| std::io::copy(&mut backup, &mut copy).map_err(at(&partial)))
-        // Opening it brings it up to date.
-        .and_then(|_| open_for_writing(&partial))
-        .and_then(|connection| close(Conn::Sqlite(connection)))
-        .and_then(|()| put_in_place(&partial, target));
+    remove_with_log(&partial)?;
+    let finished = renew(source, &partial, target).and_then(|()| put_in_place(&partial, target));
     if finished.is_err() {
-        remove_log_of(&partial)?;
-        remove_if_there(&partial)?;
+        remove_with_log(&partial)?;
     }
     finished
+}
+
+/// Copies a backup, brings it up to date, and has it go on where what it replaces has come to.
+fn renew(source: &Path, partial: &Path, replaced: &Path) -> Result<()> {
+    let mut backup = File::open(source).map_err(at(source))?;
+    let mut copy = make_private(partial).map_err(at(partial))?;
+    std::io::copy(&mut backup, &mut copy).map_err(at(partial))?;
+    let mut connection = open_for_writing(partial)?;
+    lost_time::skip(&mut connection, &lost_time::last_ids(replaced)).map_err(at(partial))?;
+    let folded = connection.batch_execute("PRAGMA wal_checkpoint(TRUNCATE)");
+    folded.map_err(at(partial))
 }
 
 /// A copy over itself would lose what only its log holds.
@@ -113,6 +139,74 @@ fn check_are_two(source: &Path, target: &Path) -> Result<()> {
         ));
     }
     Ok(())
+}
+
+/// Refuses a target that the server, or SQLite, would take for a file of its own.
+fn check_has_own_name(data_dir: &Path, source: &Path, target: &Path) -> Result<()> {
+    let directory = parent_of(target).canonicalize().ok();
+    let is_in = |other: &Path| directory.is_some() && other.canonicalize().ok() == directory;
+    let is_a_log = |other: &Path| {
+        let suffixes = LOG_SUFFIXES.iter().chain(&[PARTIAL]);
+        let mut logs = suffixes.map(|suffix| with_suffix(other, suffix));
+        logs.any(|log| log.file_name() == target.file_name())
+    };
+    let is_other = || {
+        let mut names = OTHER_FILES.iter();
+        names.any(|name| target.file_name().is_some_and(|own| own == *name))
+    };
+    let is_taken =
+        (is_in(parent_of(source)) && is_a_log(source)) || (is_in(data_dir) && is_other());
+    if is_taken {
+        return Err(Error::Internal(format!(
+            "{} is the name of a file of the server's own; name another",
+            target.display()
+        )));
+    }
+    Ok(())
+}
+
+/// Keeps others from copying to the same target, until it is dropped.
+struct Claim {
+    /// Held open for its lock. Not the copy itself: on network file systems this lock would keep
+    /// SQLite out as well.
+    _lock: File,
+    path: PathBuf,
+}
+
+impl Claim {
+    fn of(target: &Path) -> Result<Claim> {
+        let path = with_suffix(target, ".partial-lock");
+        let mut options = File::options();
+        let options = options.write(true).create(true).truncate(false).mode(0o600);
+        let lock = options.open(&path).map_err(at(target))?;
+        let is_free = match lock.try_lock() {
+            Ok(()) => is_still_at(&lock, &path),
+            Err(TryLockError::WouldBlock) => false,
+            // There are file systems without locks; a backup to one is better than none.
+            Err(TryLockError::Error(_)) => true,
+        };
+        if is_free {
+            return Ok(Claim { _lock: lock, path });
+        }
+        Err(Error::Internal(format!(
+            "another backup to {} is under way",
+            target.display()
+        )))
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        // One that stays is taken by the next.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// Whether a file has not been removed since it was opened, as the one before removes its lock.
+fn is_still_at(file: &File, path: &Path) -> bool {
+    let identity = |meta: std::fs::Metadata| (meta.dev(), meta.ino());
+    let (opened, there) = (file.metadata(), std::fs::metadata(path));
+    opened.is_ok_and(|opened| there.is_ok_and(|there| identity(opened) == identity(there)))
 }
 
 /// An older backup is replaced, and nothing else: not a key, nor a device.
@@ -154,30 +248,43 @@ fn put_in_place(partial: &Path, target: &Path) -> Result<()> {
     // Only now: until here what was there before has stayed as it was.
     remove_log_of(target)?;
     std::fs::rename(partial, target).map_err(at(target))?;
-    let directory = target
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty());
-    sync(directory.unwrap_or(Path::new(".")))
+    sync(parent_of(target))
+}
+
+fn parent_of(path: &Path) -> &Path {
+    let parent = path.parent();
+    let named = parent.filter(|parent| !parent.as_os_str().is_empty());
+    named.unwrap_or(Path::new("."))
 }
 
 fn sync(path: &Path) -> Result<()> {
-    let opened = std::fs::File::open(path);
+    let opened = File::open(path);
     opened.and_then(|file| file.sync_all()).map_err(at(path))
 }
 
 /// Says with which file something went wrong.
-fn at(path: &Path) -> impl Fn(std::io::Error) -> Error {
+fn at<E: Display>(path: &Path) -> impl Fn(E) -> Error {
     move |cause| Error::Internal(format!("{}: {cause}", path.display()))
 }
 
 /// A log that is left beside a file would be taken for that file's own.
 fn remove_log_of(path: &Path) -> Result<()> {
-    remove_if_there(&with_suffix(path, "-wal"))?;
-    remove_if_there(&with_suffix(path, "-shm"))
+    let mut logs = LOG_SUFFIXES
+        .map(|suffix| with_suffix(path, suffix))
+        .into_iter();
+    logs.try_for_each(|log| remove_if_there(&log))
 }
 
+fn remove_with_log(path: &Path) -> Result<()> {
+    remove_log_of(path)?;
+    remove_if_there(path)
+}
+
+/// The end of the name of a copy that is being made.
+const PARTIAL: &str = ".partial";
+
 fn partial_beside(target: &Path) -> PathBuf {
-    with_suffix(target, ".partial")
+    with_suffix(target, PARTIAL)
 }
 
 fn remove_if_there(path: &Path) -> Result<()> {

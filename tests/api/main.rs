@@ -45,6 +45,7 @@ mod full_disk;
 mod operations;
 mod operations_backup;
 mod operations_refused;
+mod operations_restore;
 mod operations_settings;
 mod operations_start;
 

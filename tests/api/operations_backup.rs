@@ -17,7 +17,8 @@ fn run(args: &[&str], paths: &[&Path]) -> Output {
         .expect("the program runs")
 }
 
-fn command(name: &str, data_dir: &Path, file: &Path) -> Output {
+/// Runs `backup` or `restore`.
+pub(crate) fn command(name: &str, data_dir: &Path, file: &Path) -> Output {
     run(&[name, "--data-dir"], &[data_dir, file])
 }
 

@@ -16,7 +16,7 @@ mod sqlite;
 mod writer;
 
 pub use copies::{backup, check_is_backup, restore};
-pub use origin::{Origin, origin};
+pub use origin::{Origin, check_is_writable, origin};
 pub use postgres::is_reachable;
 pub(crate) use postgres::{Turns, take_turns};
 pub use sqlite::integrity_problems;

@@ -8,6 +8,7 @@ use std::path::Path;
 use diesel::prelude::*;
 use diesel::sql_types::Text;
 use diesel::sqlite::Sqlite;
+use rustix::fs::Access;
 
 use super::migrations::known_versions;
 use super::sqlite::{MIGRATIONS, READER_PRAGMAS, cannot_open, open, uri, with_suffix};
@@ -93,10 +94,22 @@ pub(super) fn open_unchanging(path: &Path) -> Result<SqliteConnection> {
         .map_err(|cause| cannot_open(path, &cause))
 }
 
-/// Refuses what this program would spoil by writing to it.
+/// Refuses a database that this user may only read, with its log: SQLite would open it all the
+/// same, and then take no write. A disk that is full is no reason.
+pub fn check_is_writable(path: &Path) -> Result<()> {
+    let files = ["", "-wal", "-shm"].map(|suffix| with_suffix(path, suffix));
+    for file in files.iter().filter(|file| file.exists()) {
+        rustix::fs::access(file, Access::WRITE_OK).map_err(|cause| {
+            Error::Internal(format!("cannot write to {}: {cause}", file.display()))
+        })?;
+    }
+    Ok(())
+}
+
+/// Refuses what this program would spoil by writing to it, and what it may not write.
 pub(super) fn check_may_be_opened(path: &Path) -> Result<()> {
     match origin(path)? {
-        Origin::Empty | Origin::Sealpost => Ok(()),
+        Origin::Empty | Origin::Sealpost => check_is_writable(path),
         Origin::NewerSealpost(version) => Err(newer(&version)),
         Origin::Foreign => Err(foreign(path)),
     }

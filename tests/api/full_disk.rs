@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use reqwest::Method;
 use serde_json::json;
@@ -282,23 +282,74 @@ fn data_on_a_read_only_disk_is_refused_at_start_in_one_line() {
     assert_eq!(world.person("bob").inbox().len(), 1);
 }
 
+#[test]
+fn a_database_that_may_only_be_read_is_refused_at_start_in_one_line() {
+    if skips_sqlite_test("a_database_that_may_only_be_read_is_refused_at_start_in_one_line") {
+        return;
+    }
+    let mut world = World::start();
+    assert!(world.server.stop().success());
+    let file = world.data_dir().join("sealpost.db");
+    let path = file.display();
+    let mount = format!("mount --bind {path} {path} && mount -o remount,bind,ro {path}");
+    if let Some(mounts) = OwnMounts::new(&mount) {
+        assert_start_is_refused(&mounts.wrapper(), world.data_dir());
+    }
+}
+
 fn assert_start_is_refused(wrapper: &[String], data_dir: &Path) {
+    let serve = ["serve", "--port", "0", "--no-chat-room"];
+    assert_refused_naming(data_dir, &run(wrapper, &serve, data_dir, &[]));
+}
+
+/// Runs the program behind `wrapper` to its end.
+fn run(wrapper: &[String], args: &[&str], data_dir: &Path, files: &[&Path]) -> Output {
     let mut command = Command::new(&wrapper[0]);
     command.args(&wrapper[1..]).arg(program().get_program());
-    command
-        .args(["serve", "--port", "0", "--no-chat-room", "--data-dir"])
-        .arg(data_dir);
-    let output = command
-        .env_remove("DATABASE_URL")
-        .output()
-        .expect("the program runs");
+    command.args(args).arg("--data-dir").arg(data_dir);
+    let command = command.args(files).env_remove("DATABASE_URL");
+    command.output().expect("the program runs")
+}
+
+fn assert_refused_naming(path: &Path, output: &Output) {
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(text.trim().lines().count(), 1, "one clear line: {text}");
-    assert!(
-        text.contains(&*data_dir.display().to_string()),
-        "names the directory: {text}"
-    );
+    let path = path.display().to_string();
+    assert!(text.contains(&path), "names {path}: {text}");
+}
+
+#[test]
+fn a_backup_or_restore_without_room_names_the_file_and_the_cause() {
+    if skips_sqlite_test("a_backup_or_restore_without_room_names_the_file_and_the_cause") {
+        return;
+    }
+    let home = TempDir::new().expect("a temporary directory");
+    let disk = home.path().join("disk");
+    std::fs::create_dir(&disk).expect("a directory");
+    let mount = format!("mount -t tmpfs -o size=32k none {}", disk.display());
+    let Some(mounts) = OwnMounts::new(&mount) else {
+        return;
+    };
+    let world = World::start();
+    let run = |command: &str, data_dir: &Path, file: &Path| {
+        run(&mounts.wrapper(), &[command], data_dir, &[file])
+    };
+    let backup = world.home().join("backup.db");
+    assert!(run("backup", world.data_dir(), &backup).status.success());
+    let data_dir = disk.join("data");
+    for (output, path) in [
+        (run("restore", &data_dir, &backup), &data_dir),
+        (run("backup", world.data_dir(), &disk.join("b")), &disk),
+    ] {
+        assert_refused_naming(path, &output);
+        let text = String::from_utf8_lossy(&output.stderr).to_lowercase();
+        assert!(text.contains("full") || text.contains("no space"), "{text}");
+    }
+    mounts.run(&format!(
+        "test -z \"$(find {} -name '*partial*')\"",
+        disk.display()
+    ));
 }
 
 #[test]

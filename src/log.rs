@@ -5,15 +5,16 @@
 //! never slows a request; how many were lost is said in the log itself.
 
 use std::io::{self, IsTerminal, Write};
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use sealpost::config::LogFormat;
 use tracing_subscriber::EnvFilter;
 
 const WRITE_EVERY: Duration = Duration::from_millis(50);
+/// How long the end waits for the last lines to be taken.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// More than this is not kept for a slow reader.
 const MOST_WAITING_BYTES: usize = 4 << 20;
 
@@ -46,31 +47,33 @@ impl Write for Buffer {
 impl Buffer {
     /// Writes what has gathered.
     fn drain(&self) {
-        let Waiting { mut lines, lost } =
-            std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let Waiting { lines, lost } = self.take();
         if lost > 0 {
-            lines.extend_from_slice(
-                format!("{{\"level\":\"WARN\",\"lost_lines\":{lost}}}\n").as_bytes(),
-            );
+            // Gathers for the next time, as a line like any other. It is an error so that no
+            // filter that lets lines through leaves it out.
+            tracing::error!(lost_lines = lost, "the log was read too slowly");
         }
         // Where standard error is gone, so is the log.
         let _ = io::stderr().write_all(&lines);
     }
+
+    fn take(&self) -> Waiting {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
-/// Writes the rest when dropped.
+/// Writes the rest when dropped, if somebody reads it.
 pub(crate) struct LogThread {
     stop: Option<Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    /// Nothing comes from here; it closes when the thread has ended.
+    ended: Receiver<()>,
 }
 
 impl Drop for LogThread {
     fn drop(&mut self) {
         self.stop.take();
-        if let Some(thread) = self.thread.take() {
-            // It only fails if writing the log panicked; then there is no log to say so.
-            let _ = thread.join();
-        }
+        // Whoever holds the other end of standard error may have stopped reading for good.
+        let _ = self.ended.recv_timeout(LAST_WORDS);
     }
 }
 
@@ -101,16 +104,20 @@ pub(crate) fn start(format: Option<LogFormat>, filter: &str) -> io::Result<Optio
         LogFormat::Text | LogFormat::Off => subscriber.with_ansi(false).init(),
     }
     let (stop, stopped) = channel();
-    let thread = std::thread::Builder::new()
+    let (running, ended) = channel();
+    std::thread::Builder::new()
         .name("log".into())
         .spawn(move || {
+            let _running: Sender<()> = running;
             while stopped.recv_timeout(WRITE_EVERY) == Err(RecvTimeoutError::Timeout) {
                 buffer.drain();
             }
             buffer.drain();
+            // What the one before has added.
+            buffer.drain();
         })?;
     Ok(Some(LogThread {
         stop: Some(stop),
-        thread: Some(thread),
+        ended,
     }))
 }

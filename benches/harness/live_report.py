@@ -84,7 +84,7 @@ def upload(result):
 def room(result):
     rows = []
     for size, steps in result["steps"].items():
-        for step, name in ((best(steps), "most kept up"), (half(steps), "at half of it")):
+        for step, name in ((best(steps), "most kept up"), (half(steps), "half of it at most")):
             if step:
                 rows.append(
                     [

@@ -28,7 +28,18 @@ def samples(document):
     return found
 
 
+def assert_can_be_pasted(code):
+    """At Python's prompt a block ends at an empty line, and nowhere else."""
+    lines = code.splitlines() + [""]
+    for above, line in zip(lines, lines[1:]):
+        starts = line and not line.startswith((" ", ")", "]", "}"))
+        assert not (above.startswith(" ") and starts), f"no empty line before {line!r}"
+    if lines[-2].startswith(" "):
+        raise AssertionError(f"no empty line after {lines[-2]!r}")
+
+
 def output_of(code, server):
+    assert_can_be_pasted(code)
     code = re.sub(r"http://127\.0\.0\.1:\d+", server.url, code)
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert run.returncode == 0, run.stderr
@@ -58,6 +69,6 @@ def test_the_readme_has_no_sample_beside_these(samples_of_readme):
 
 
 @pytest.mark.parametrize("document", sorted((ROOT / "docs" / "apis").glob("*.md")), ids=lambda path: path.stem)
-def test_the_samples_of_the_apis_run(document, start):
+def test_the_samples_of_the_apis_run_where_the_readmes_did(document, reader):
     for _, code in samples(document):
-        assert output_of(code, start())
+        assert output_of(code, reader)

@@ -4,13 +4,16 @@
 //! working directory (or `ROCKET_CONFIG`), `ROCKET_<NAME>` variables, and the command line;
 //! [`sources`](crate::sources) reads them.
 
+mod unusable;
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
 use figment::Figment;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
+use unusable::{is_postgres_url, unreadable, unusable};
 
 /// Who may call message_store without a token (contract §Who may call).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -181,10 +184,6 @@ const LONGEST_LIFE_SECS: i64 = 3_153_600_000;
 /// Sealed once more and written as JSON it still is a row that SQLite takes.
 const LARGEST_CONTENT_BYTES: u64 = 256 << 20;
 
-fn unusable(problem: &dyn std::fmt::Display) -> Error {
-    Error::Internal(format!("configuration: {problem}"))
-}
-
 /// Whether each part of a filter is a level.
 fn is_log_filter(filter: &str) -> bool {
     filter.split(',').all(is_level)
@@ -197,12 +196,23 @@ fn is_level(directive: &str) -> bool {
     level.trim().parse::<LevelFilter>().is_ok()
 }
 
+/// Reads settings of which it is known where they are.
+fn extract<'a, T: Deserialize<'a>>(sources: &Figment) -> Result<T> {
+    if let Some(file) = std::env::var_os("ROCKET_CONFIG").map(PathBuf::from)
+        && !file.exists()
+    {
+        let problem = format!("ROCKET_CONFIG names {}, which is not there", file.display());
+        return Err(unusable(&problem));
+    }
+    sources.extract().map_err(|cause| unreadable(&cause))
+}
+
 const LOG_FILTERS: &str = "log_filter must be error, warn, info, debug, trace or off";
 
 impl Logging {
     /// Reads and checks these settings, and no other.
     pub fn load(sources: &Figment) -> Result<Logging> {
-        let logging: Logging = sources.extract().map_err(|cause| unusable(&cause))?;
+        let logging: Logging = extract(sources)?;
         if !is_log_filter(&logging.log_filter) {
             return Err(unusable(&LOG_FILTERS));
         }
@@ -213,13 +223,7 @@ impl Logging {
 impl Config {
     /// Reads and checks the settings.
     pub fn load(sources: &Figment) -> Result<Config> {
-        if let Some(file) = std::env::var_os("ROCKET_CONFIG").map(PathBuf::from)
-            && !file.exists()
-        {
-            let problem = format!("ROCKET_CONFIG names {}, which is not there", file.display());
-            return Err(unusable(&problem));
-        }
-        let config: Config = sources.extract().map_err(|cause| unusable(&cause))?;
+        let config: Config = extract(sources)?;
         config.check().map_err(|problem| unusable(&problem))?;
         Ok(config)
     }
@@ -227,6 +231,7 @@ impl Config {
     fn check(&self) -> Result<(), &'static str> {
         let is_postgres =
             |url: &str| url.starts_with("postgres://") || url.starts_with("postgresql://");
+        let database_url = self.database_url.as_deref();
         let rules = [
             (is_log_filter(&self.log_filter), LOG_FILTERS),
             (!self.ports.is_empty(), "ports must name at least one port"),
@@ -270,8 +275,17 @@ impl Config {
                 "secret_key must have at least 32 characters",
             ),
             (
-                self.database_url.as_deref().is_none_or(is_postgres),
+                database_url.is_none_or(is_postgres),
                 "database_url must begin with postgres:// (SQLite needs none)",
+            ),
+            (
+                database_url.is_none_or(is_postgres_url),
+                "database_url must be like postgres://user:password@host:port/database; \
+                 write %, /, @ and : in the password as %25, %2F, %40 and %3A",
+            ),
+            (
+                !self.data_dir.as_os_str().is_empty(),
+                "data_dir must name a directory",
             ),
         ];
         rules

@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use figment::providers::{Env, Format, Serialized, Toml};
-use figment::value::{Dict, Map};
+use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider};
 
 use crate::config::Config;
@@ -66,14 +66,14 @@ impl<P: Provider> Provider for OnePort<P> {
 const NO_SETTING: &str = "there is no such setting";
 
 /// A line for each setting, and for the profile, that has no effect since nothing has that name.
-/// A name below another one, as in `chat_room`, is not looked at.
+/// Of names below one another, as `chat_room.port` is, two are looked at.
 ///
 /// Says nothing of what cannot be read: [`Config::load`] does.
 pub fn warnings() -> Vec<String> {
     let mut warnings = Vec::new();
     let variables = environment().data().unwrap_or_default();
     for setting in unknown(&variables) {
-        let variable = format!("ROCKET_{}", setting.to_uppercase());
+        let variable = format!("ROCKET_{}", setting.to_uppercase().replace('.', "__"));
         warnings.push(format!("{variable} has no effect: {NO_SETTING}"));
     }
     let name = file_name();
@@ -100,21 +100,25 @@ fn profile_warning(file: &str, sections: Option<&Map<Profile, Dict>>) -> Option<
     is_unused.then(|| format!("{file} has no effect: there is no [{profile}] in it"))
 }
 
-/// The names in any profile that are settings neither of ours nor of Rocket's.
+/// The names in any profile that are settings neither of ours nor of Rocket's; one below another as
+/// `chat_room.<name>`.
 fn unknown(profiles: &Map<Profile, Dict>) -> Vec<String> {
     let ours = Serialized::defaults(Config::default()).data();
     let ours = ours.expect("the defaults are plain data");
-    let is_known = |name: &str| {
-        ours.values().any(|settings| settings.contains_key(name))
-            // This Rocket is built without TLS; nobody should think that it is on.
-            || (rocket::Config::PARAMETERS.contains(&name) && name != "tls")
-    };
-    let mut names: Vec<String> = profiles
-        .values()
-        .flat_map(Dict::keys)
-        .filter(|name| !is_known(name))
-        .cloned()
-        .collect();
+    let mut names = Vec::new();
+    for (name, value) in profiles.values().flatten() {
+        let known = ours.values().find_map(|settings| settings.get(name));
+        // This Rocket is built without TLS; nobody should think that it is on.
+        let is_rockets = rocket::Config::PARAMETERS.contains(&name.as_str()) && name != "tls";
+        match (known.map(Value::as_dict), value.as_dict()) {
+            (Some(Some(below)), Some(found)) => {
+                let strange = found.keys().filter(|inner| !below.contains_key(*inner));
+                names.extend(strange.map(|inner| format!("{name}.{inner}")));
+            }
+            (None, _) if !is_rockets => names.push(name.clone()),
+            _ => {}
+        }
+    }
     names.sort();
     names.dedup();
     names

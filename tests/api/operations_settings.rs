@@ -5,6 +5,7 @@ use std::process::{Output, Stdio};
 
 use tempfile::TempDir;
 
+use crate::operations_start::assert_one_line;
 use crate::world::program;
 
 /// Runs `check` beside a `Rocket.toml` with this text.
@@ -71,6 +72,47 @@ fn a_setting_that_nobody_reads_is_named_in_one_line() {
     assert!(said.contains("tls in Rocket.toml"), "{said}");
     let said = warning("", &[("ROCKET_MAX_CONTENT_BYTE", "1")]);
     assert!(said.contains("ROCKET_MAX_CONTENT_BYTE"), "{said}");
+    let said = warning("[default.chat_room]\nprot = 1", &[]);
+    assert!(said.contains("chat_room.prot in Rocket.toml"), "{said}");
+    let said = warning("", &[("ROCKET_CHAT_ROOM__PROT", "1")]);
+    assert!(said.contains("ROCKET_CHAT_ROOM__PROT"), "{said}");
+}
+
+#[test]
+fn a_secret_that_cannot_be_read_is_not_shown() {
+    let url = |password: &str| format!("postgres://me:{password}@localhost/db");
+    for (file, variables) in [
+        ("[default]\nsecret_key = hush-hush", &[][..]),
+        ("[default]\nsecret_key = \"hush-hush\n\"", &[]),
+        ("secret_key = \"hush-hush\"", &[]),
+        ("[default]\nsecret_key = [\"hush-hush\"]", &[]),
+        ("", &[("ROCKET_DATABASE_URL", url("hush-hush%zz").as_str())]),
+        ("", &[("ROCKET_DATABASE_URL", url("hush-hush/").as_str())]),
+        ("", &[("ROCKET_DATABASE_URL", url("@hush-hush").as_str())]),
+    ] {
+        let output = check(file, variables, &["--port", "0"]);
+        assert_one_line(&output, "configuration");
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
+        assert!(!said.contains("hush"), "{said}");
+    }
+}
+
+#[test]
+fn a_setting_above_any_section_is_told_where_it_belongs() {
+    let output = check("auth = \"token\"", &[], &["--port", "0"]);
+    assert_one_line(&output, "[default]");
+}
+
+#[test]
+fn a_file_of_settings_that_is_not_there_stops_the_agent_too() {
+    let home = TempDir::new().expect("a temporary directory");
+    let mut agent = program();
+    agent
+        .args(["agent", "--port", "0"])
+        .current_dir(home.path());
+    let output = agent.env("ROCKET_CONFIG", "nowhere.toml").output();
+    assert_one_line(&output.expect("the program runs"), "nowhere.toml");
 }
 
 #[test]

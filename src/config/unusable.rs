@@ -1,0 +1,113 @@
+//! What is said of settings that cannot be used: where and why, but no value that may be a secret.
+
+use crate::error::Error;
+
+/// Settings whose values nobody else should read.
+const SECRETS: [&str; 2] = ["secret_key", "database_url"];
+
+/// Says that the settings cannot be used.
+pub(super) fn unusable(problem: &dyn std::fmt::Display) -> Error {
+    Error::Internal(format!("configuration: {problem}"))
+}
+
+/// Says which setting cannot be read, and where it is.
+pub(super) fn unreadable(cause: &figment::Error) -> Error {
+    let is_at = |name: &&str| {
+        let mut causes = cause.clone().into_iter();
+        causes.any(|one| one.path.iter().any(|part| part.eq_ignore_ascii_case(name)))
+    };
+    if let Some(name) = SECRETS.into_iter().find(is_at) {
+        return unusable(&format!("{name} must be a text; put it in quotes"));
+    }
+    let text = cause.to_string();
+    if !text.starts_with("TOML parse error") {
+        return unusable(&text);
+    }
+    // What the parser says then shows the whole line.
+    let place = text.lines().next().unwrap_or_default();
+    let file = text.rsplit(" in ").next().unwrap_or_default();
+    let hint = if text.contains("expected a map") {
+        "settings stand below a section, such as [default]"
+    } else {
+        "texts stand in quotes, and each name once"
+    };
+    unusable(&format!("{place} in {file}; {hint}"))
+}
+
+/// Whether a URL has the parts that libpq looks for. What libpq says of one that has not may hold
+/// parts of the password.
+///
+/// Source: <https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-URIS>
+pub(super) fn is_postgres_url(url: &str) -> bool {
+    let rest = url.split_once("://").map_or("", |(_, rest)| rest);
+    let place = match rest.split_once('@') {
+        Some((credentials, place)) if !credentials.contains('/') => place,
+        _ => rest,
+    };
+    let (address, parameters) = place.split_once('?').unwrap_or((place, ""));
+    let hosts = address.split('/').next().unwrap_or_default();
+    let is_pair = |parameter: &str| parameter.split('=').count() == 2;
+    is_percent_encoded(rest)
+        && !address.contains('@')
+        && hosts.split(',').all(is_host)
+        && (parameters.is_empty() || parameters.split('&').all(is_pair))
+}
+
+/// Whether each `%` begins a byte that may stand in a text.
+fn is_percent_encoded(text: &str) -> bool {
+    let is_byte = |digits: &str| digits != "00" && digits.bytes().all(|b| b.is_ascii_hexdigit());
+    let mut encoded = text.split('%').skip(1);
+    encoded.all(|part| part.get(..2).is_some_and(is_byte))
+}
+
+/// A name or an address, with a port or without.
+fn is_host(host: &str) -> bool {
+    let port = match host.strip_prefix('[') {
+        Some(address) => match address.split_once(']') {
+            Some((_, "")) => "",
+            Some((_, after)) => after.strip_prefix(':').unwrap_or("none"),
+            None => return false,
+        },
+        None => host.split_once(':').map_or("", |(_, port)| port),
+    };
+    port.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_that_libpq_reads_are_taken() {
+        for url in [
+            "postgres://localhost",
+            "postgresql://",
+            "postgres:///db?host=/run/postgresql&user=a@b",
+            "postgres://me@localhost:5432/db",
+            "postgres://me:p%40ss:word?@one:1,two:2/db?connect_timeout=3",
+            "postgres://me:secret@[::1]:5432/db",
+            "postgres://me:secret@[::1]/db",
+            "postgres://%2Frun%2Fpostgresql/db",
+        ] {
+            assert!(is_postgres_url(url), "{url}");
+        }
+    }
+
+    #[test]
+    fn urls_of_which_libpq_would_show_the_password_are_not() {
+        for url in [
+            "postgres://me:sec%zzret@localhost/db",
+            "postgres://me:secret%@localhost/db",
+            "postgres://me:sec%00ret@localhost/db",
+            "postgres://me:sec/ret@localhost/db",
+            "postgres://me:sec@ret@localhost/db",
+            "postgres://me:secret",
+            "postgres://me:secret@[::1/db",
+            "postgres://me:secret@[::1]x/db",
+            "postgres://localhost/db?password",
+            "postgres://localhost/db?password=se=cret",
+        ] {
+            assert!(!is_postgres_url(url), "{url}");
+        }
+    }
+}

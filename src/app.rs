@@ -230,10 +230,25 @@ pub fn is_in_use(data_dir: &Path) -> std::io::Result<bool> {
         Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(false),
         Err(cause) => return Err(cause),
     };
+    if !lock.metadata()?.is_file() {
+        return Err(std::io::ErrorKind::IsADirectory.into());
+    }
     match lock.try_lock_shared() {
         Ok(()) => Ok(false),
         Err(fs::TryLockError::WouldBlock) => Ok(true),
         Err(fs::TryLockError::Error(cause)) => Err(cause),
+    }
+}
+
+/// What signs tokens, from its file; absent before the first start.
+///
+/// Errors: a file that cannot be read, or is too short; nothing is changed.
+pub fn find_secret(path: &Path) -> Result<Option<Vec<u8>>> {
+    match fs::read(path) {
+        Ok(secret) if secret.len() >= 32 => Ok(Some(secret)),
+        Ok(_) => Err(unusable(path, &"it has fewer than 32 bytes")),
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(cause) => Err(unusable(path, &cause)),
     }
 }
 
@@ -242,11 +257,8 @@ pub fn is_in_use(data_dir: &Path) -> std::io::Result<bool> {
 /// Errors: a file that cannot be read or written, or is too short; it is never replaced, since
 /// that would end every login.
 fn read_or_make_secret(path: &Path) -> Result<Vec<u8>> {
-    match fs::read(path) {
-        Ok(secret) if secret.len() >= 32 => return Ok(secret),
-        Ok(_) => return Err(unusable(path, &"it has fewer than 32 bytes")),
-        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => {}
-        Err(cause) => return Err(unusable(path, &cause)),
+    if let Some(secret) = find_secret(path)? {
+        return Ok(secret);
     }
     let mut secret = vec![0; 32];
     rand::rngs::OsRng.fill_bytes(&mut secret);
@@ -258,17 +270,26 @@ fn read_or_make_secret(path: &Path) -> Result<Vec<u8>> {
 ///
 /// Errors: a file that cannot be read or written, or holds no such key; it is never replaced.
 pub fn open_signer(config: &Config) -> Result<Signer> {
+    if let Some(signer) = find_signer(config)? {
+        return Ok(signer);
+    }
+    let pem = Signer::new_key()?;
+    write_private_file(&config.key_file("server.key"), pem.as_bytes())?;
+    Signer::from_pem(&pem)
+}
+
+/// The server's key pair from its file; absent before the first start.
+///
+/// Errors: a file that cannot be read, or holds no such key; nothing is changed.
+pub fn find_signer(config: &Config) -> Result<Option<Signer>> {
     let path = config.key_file("server.key");
     let pem = match fs::read_to_string(&path) {
         Ok(pem) => pem,
-        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => {
-            let pem = Signer::new_key()?;
-            write_private_file(&path, pem.as_bytes())?;
-            pem
-        }
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(cause) => return Err(unusable(&path, &cause)),
     };
-    Signer::from_pem(&pem).map_err(|cause| unusable(&path, &cause))
+    let signer = Signer::from_pem(&pem).map_err(|cause| unusable(&path, &cause))?;
+    Ok(Some(signer))
 }
 
 /// Says which key file is of no use, and why.

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use rustix::fs::Access;
 
+use crate::api;
 use crate::app;
 use crate::config::Config;
 use crate::db::{self, Origin};
@@ -48,6 +49,7 @@ pub fn run(config: &Config) -> Vec<Finding> {
             database(&db::file_in(&config.data_dir), &mut findings);
         }
         writable(config, &mut findings);
+        keys(config, &mut findings);
         private_files(&config.data_dir, &mut findings);
         disk(&config.data_dir, &mut findings);
         if !is_running {
@@ -58,16 +60,31 @@ pub fn run(config: &Config) -> Vec<Finding> {
             format!("{} is no directory", config.data_dir.display()),
             "name another --data-dir",
         ));
+    } else if config.data_dir.is_symlink() {
+        findings.push(problem(
+            format!("{} is a link to nothing", config.data_dir.display()),
+            "make the directory it leads to, or name another --data-dir",
+        ));
     } else {
         to_be_made(&config.data_dir, &mut findings);
         ports(config, &mut findings);
     }
+    findings.extend(certificate(config));
     findings
 }
 
 /// Whether `serve` could make the directory, and what room it would have.
 fn to_be_made(data_dir: &Path, findings: &mut Vec<Finding>) {
-    let whole = std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_owned());
+    let whole = match std::path::absolute(data_dir) {
+        Ok(whole) => whole,
+        Err(cause) => {
+            findings.push(problem(
+                format!("{} is in no directory: {cause}", data_dir.display()),
+                "go to another working directory",
+            ));
+            return;
+        }
+    };
     let Some(parent) = whole.ancestors().find(|above| above.exists()) else {
         return;
     };
@@ -157,20 +174,54 @@ fn soundness(file: &Path) -> Finding {
 
 /// What `serve` writes to.
 fn writable(config: &Config, findings: &mut Vec<Finding>) {
-    for path in [
-        config.data_dir.clone(),
-        db::file_in(&config.data_dir),
-        config.uploads_dir(),
-    ] {
-        if let Err(cause) = rustix::fs::access(&path, Access::WRITE_OK)
-            && path.exists()
-        {
-            findings.push(problem(
-                format!("{} cannot be written: {cause}", path.display()),
-                "give it to the user that runs sealpost",
-            ));
+    const ADVICE: &str = "give it to the user that runs sealpost";
+    for path in [config.data_dir.clone(), config.uploads_dir()] {
+        if !path.exists() {
+            continue;
+        }
+        let needed = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
+        if !path.is_dir() {
+            let text = format!("{} is no directory", path.display());
+            findings.push(problem(text, "move it away"));
+        } else if let Err(cause) = rustix::fs::access(&path, needed) {
+            let text = format!("{} cannot be used: {cause}", path.display());
+            findings.push(problem(text, ADVICE));
         }
     }
+    if config.database_url.is_none()
+        && let Err(cause) = db::check_is_writable(&db::file_in(&config.data_dir))
+    {
+        findings.push(problem(cause.to_string(), ADVICE));
+    }
+}
+
+/// Whether what signs is what it should be.
+fn keys(config: &Config, findings: &mut Vec<Finding>) {
+    if config.secret_key.is_none()
+        && let Err(cause) = app::find_secret(&config.key_file("token.key"))
+    {
+        findings.push(problem(
+            cause.to_string(),
+            "bring it back from where it was saved; if it is removed, everybody logs in again",
+        ));
+    }
+    if let Err(cause) = app::find_signer(config) {
+        findings.push(problem(
+            cause.to_string(),
+            "bring it back from where it was saved; if it is removed, agents warn of a new one",
+        ));
+    }
+}
+
+/// The certificate of chat_room, if there is to be one.
+fn certificate(config: &Config) -> Option<Finding> {
+    if !config.chat_room.enabled || config.chat_room.tls.is_none() {
+        return None;
+    }
+    Some(match api::check_tls(&config.chat_room) {
+        Ok(()) => ok("chat_room has its certificate and key"),
+        Err(cause) => problem(cause.to_string(), "name PEM files that belong together"),
+    })
 }
 
 /// Secrets that others on the machine could read.
@@ -211,6 +262,8 @@ fn disk(data_dir: &Path, findings: &mut Vec<Finding>) {
 }
 
 fn ports(config: &Config, findings: &mut Vec<Finding>) {
+    // Held until all are: one that is named twice can be had once.
+    let mut held = Vec::new();
     let room = config
         .chat_room
         .enabled
@@ -222,7 +275,10 @@ fn ports(config: &Config, findings: &mut Vec<Finding>) {
         .chain(room)
     {
         findings.push(match TcpListener::bind((address, port)) {
-            Ok(_) => ok(format!("{address}:{port} is free")),
+            Ok(listener) => {
+                held.push(listener);
+                ok(format!("{address}:{port} is free"))
+            }
             Err(cause) => problem(
                 format!("{address}:{port}: {cause}"),
                 "stop what uses it, or choose another port",

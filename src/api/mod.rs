@@ -34,6 +34,7 @@ use tokio::task::JoinSet;
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::method::AsSent;
+pub use chat_room::check_tls;
 pub use docs::openapi;
 use http::Reply;
 

@@ -3,7 +3,7 @@
 use diesel::connection::SimpleConnection;
 use diesel::pg::Pg;
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Integer};
+use diesel::sql_types::{Array, BigInt, Bool, Integer, Text};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 use super::Conn;
@@ -31,11 +31,33 @@ pub(super) fn migrate(url: &str) -> Result<()> {
     run_migrations(&mut connection, MIGRATIONS)
 }
 
-/// Whether a server answers at this URL.
+#[derive(QueryableByName)]
+struct Applied {
+    #[diesel(sql_type = Text)]
+    version: String,
+}
+
+/// Whether a server answers at this URL. Changes nothing.
+///
+/// Errors: it does not; its database knows more than this program does.
 pub fn is_reachable(url: &str) -> Result<()> {
-    PgConnection::establish(url)
-        .map(drop)
-        .map_err(|cause| Error::Internal(cause.to_string()))
+    let mut connection =
+        PgConnection::establish(url).map_err(|cause| Error::Internal(cause.to_string()))?;
+    // Diesel would make the table to look into it.
+    let is_there =
+        diesel::dsl::sql::<Bool>("to_regclass('__diesel_schema_migrations') IS NOT NULL");
+    if !diesel::select(is_there).get_result::<bool>(&mut connection)? {
+        return Ok(());
+    }
+    let applied: Vec<Applied> =
+        diesel::sql_query("SELECT version FROM __diesel_schema_migrations ORDER BY version")
+            .load(&mut connection)?;
+    let known = known_versions::<Pg>(&MIGRATIONS);
+    let is_newer = |found: &&Applied| !known.contains(&found.version.as_str().into());
+    match applied.iter().find(is_newer) {
+        Some(found) => Err(newer(&found.version)),
+        None => Ok(()),
+    }
 }
 
 /// See [`super::Db::write_then`].

@@ -342,7 +342,10 @@ pub fn remove_partial(app: &App) -> Result<()> {
 }
 
 fn remove_partial_in(directory: &Path, is_shared: bool) -> Result<()> {
-    for entry in std::fs::read_dir(directory)? {
+    let entries = std::fs::read_dir(directory).map_err(|cause| {
+        Error::Internal(format!("cannot read {}: {cause}", directory.display()))
+    })?;
+    for entry in entries {
         let path = entry?.path();
         let is_partial = path.to_string_lossy().ends_with(PARTIAL);
         if is_partial && (!is_shared || is_abandoned(&path)) {

@@ -44,6 +44,7 @@ mod durability;
 mod full_disk;
 mod operations;
 mod operations_backup;
+mod operations_check;
 mod operations_refused;
 mod operations_restore;
 mod operations_settings;

@@ -58,6 +58,13 @@ pub(in crate::api) fn bind(config: &ChatRoom) -> Result<Bound> {
     Ok(Bound { listener, tls })
 }
 
+/// Whether the certificate and key, if any are configured, can be used.
+///
+/// Errors: see [`bind`].
+pub fn check_tls(config: &ChatRoom) -> Result<()> {
+    config.tls.as_ref().map(acceptor).transpose().map(drop)
+}
+
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = match address {
         SocketAddr::V4(_) => tokio::net::TcpSocket::new_v4()?,

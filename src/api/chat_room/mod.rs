@@ -21,6 +21,7 @@ mod reply;
 mod session;
 mod transfer;
 
+pub use listener::check_tls;
 pub(super) use listener::{bind, serve};
 
 use crate::error::Error;

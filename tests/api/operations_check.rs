@@ -1,0 +1,143 @@
+//! `check` finds what `serve` would not start with, and changes nothing of it.
+
+use std::os::unix::fs::{DirBuilderExt as _, symlink};
+use std::path::Path;
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+use crate::world::{OwnDatabase, World, program};
+
+/// `check` and then `serve` as `prepare` has them run; neither may be content, and `check` says
+/// `word`.
+fn assert_neither_is_content(word: &str, prepare: impl Fn(&mut Command)) {
+    for command in ["check", "serve"] {
+        let mut program = program();
+        program.arg(command);
+        prepare(&mut program);
+        let output = program.output().expect("the program runs");
+        assert_eq!(output.status.code(), Some(1), "{command}: {output:?}");
+        if command == "check" {
+            assert_says(word, &output);
+        }
+    }
+}
+
+/// In what is wrong, or what is to be done about it.
+fn assert_says(word: &str, output: &Output) {
+    let said = [&output.stdout[..], &output.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    let mut bad = said.lines().filter(|line| !line.starts_with("ok "));
+    assert!(bad.any(|line| line.contains(word)), "says {word}: {said}");
+}
+
+/// `--data-dir`, free ports, no TCP.
+fn on(data_dir: &Path) -> impl Fn(&mut Command) {
+    move |command| {
+        let args = ["--port", "0", "--no-chat-room", "--data-dir"];
+        command.args(args).arg(data_dir);
+    }
+}
+
+/// A directory for its owner alone, as the server makes it.
+fn make_private_dir(path: &Path) {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.mode(0o700).create(path).expect("made");
+}
+
+#[test]
+fn a_file_that_keeps_the_server_from_starting_is_found() {
+    let home = TempDir::new().expect("a temporary directory");
+    for (number, (name, bytes)) in [
+        ("token.key", Some("short")),
+        ("token.key", None),
+        ("server.key", Some("no key")),
+        ("server.key", Some("")),
+        ("server.key", None),
+        ("uploads", Some("")),
+        ("lock", None),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let data_dir = home.path().join(number.to_string());
+        make_private_dir(&data_dir);
+        let path = data_dir.join(name);
+        match bytes {
+            Some(bytes) => std::fs::write(&path, bytes).expect("written"),
+            None => std::fs::create_dir(&path).expect("made"),
+        }
+        let word = if name == "lock" { "the lock" } else { name };
+        assert_neither_is_content(word, on(&data_dir));
+        assert_eq!(
+            std::fs::read(&path).ok().as_deref(),
+            bytes.map(str::as_bytes)
+        );
+    }
+}
+
+#[test]
+fn a_data_directory_that_cannot_be_had_is_found() {
+    let home = TempDir::new().expect("a temporary directory");
+    let link = home.path().join("link");
+    symlink("nothing", &link).expect("made");
+    assert_neither_is_content("link", on(&link));
+    assert_neither_is_content("data_dir", |command| {
+        command.env("ROCKET_DATA_DIR", "").current_dir(home.path());
+    });
+    let gone = "mkdir gone && cd gone && rmdir ../gone && exec \"$0\" check";
+    let output = Command::new("sh")
+        .args(["-c", gone])
+        .arg(program().get_program())
+        .current_dir(home.path())
+        .output()
+        .expect("sh runs");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert_says("working directory", &output);
+}
+
+#[test]
+fn a_certificate_that_cannot_be_used_is_found() {
+    let home = TempDir::new().expect("a temporary directory");
+    let junk = home.path().join("junk.pem");
+    std::fs::write(&junk, "no PEM").expect("written");
+    for file in [&junk, &home.path().join("missing.pem")] {
+        let path = file.display();
+        let tls = format!("{{certs=\"{path}\",key=\"{path}\"}}");
+        assert_neither_is_content("chat_room.tls", |command| {
+            let args = ["--port", "0", "--chat-room-port", "0", "--data-dir"];
+            command.args(args).arg(home.path().join("data"));
+            command.env("ROCKET_CHAT_ROOM__TLS", &tls);
+        });
+    }
+}
+
+#[test]
+fn a_port_that_is_named_twice_is_found() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = free.local_addr().expect("an address").port().to_string();
+    drop(free);
+    let home = TempDir::new().expect("a temporary directory");
+    for flag in ["--port", "--chat-room-port"] {
+        assert_neither_is_content(&port, |command| {
+            command.args(["--port", &port, flag, &port, "--data-dir"]);
+            command.arg(home.path().join("data"));
+        });
+    }
+}
+
+#[test]
+fn a_newer_schema_on_postgresql_is_found() {
+    let mut world = World::start();
+    assert!(world.server.stop().success());
+    let Some(database) = world.database() else {
+        eprintln!("skipped: for SQLite there is a test of its own");
+        return;
+    };
+    let version = "INSERT INTO __diesel_schema_migrations (version) VALUES ('99991231235959')";
+    database.run(version);
+    assert_neither_is_content("99991231235959", |command| {
+        on(world.data_dir())(command);
+        command.args(["--database-url", OwnDatabase::url(database)]);
+    });
+}

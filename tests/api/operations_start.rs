@@ -1,8 +1,9 @@
 //! Starting and ending: what stands in the way is said in one line, and nothing is damaged.
 
+use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use reqwest::Method;
 use tempfile::TempDir;
@@ -214,6 +215,31 @@ fn the_orderly_end_does_not_wait_for_those_who_wait() {
     );
     waiting.join().expect("no panic");
     drop((stream, idle));
+}
+
+#[test]
+fn the_orderly_end_does_not_wait_for_a_log_that_nobody_reads() {
+    let home = TempDir::new().expect("a temporary directory");
+    let (_reader, writer) = std::io::pipe().expect("a pipe");
+    let mut server = program()
+        .args(["serve", "--no-chat-room", "--port", "0"])
+        .current_dir(home.path())
+        .stdout(Stdio::piped())
+        .stderr(writer)
+        .spawn()
+        .expect("the program runs");
+    let mut lines = BufReader::new(server.stdout.take().expect("piped")).lines();
+    let first = lines.next().expect("a line").expect("a text");
+    let url = first.split_whitespace().find(|word| word.contains("http"));
+    let url = format!("{}/healthz", url.expect("an address"));
+    let http = crate::world::client();
+    // More than any pipe holds.
+    for _ in 0..1_500 {
+        assert_eq!(Reply::to(http.get(&url)).status, 200);
+    }
+    let pid = rustix::process::Pid::from_child(&server);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it runs");
+    assert!(server.wait().expect("it ends").success());
 }
 
 #[test]

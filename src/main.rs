@@ -102,7 +102,7 @@ struct Agent {
     /// The server to talk through
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:5000")]
     server: String,
-    /// The address to listen on, one of this machine's own
+    /// The address to listen on, a loopback one
     #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
     address: std::net::IpAddr,
     /// The port of the page, 0 for a free one

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use serde::Serialize;
+use serde_json::json;
 use serde_json::value::RawValue;
 use tokio::sync::Notify;
 
@@ -45,6 +46,11 @@ impl Event {
             to_id,
             content,
         })
+    }
+
+    /// For the pages of `user`: how their link to the server is.
+    pub(super) fn link(user: UserId, state: &str) -> Self {
+        Self::new(&json!({"type": "link", "user": user, "state": state}), 0)
     }
 
     fn message(message: &Message<'_>) -> Self {

@@ -202,7 +202,9 @@ impl Agent {
         self.sessions().insert(session.id, Arc::clone(&session));
         let link = tokio::spawn(link::run(Arc::clone(&session)));
         self.links().insert(session.id, link);
-        session.is_ready_within(LINK_WITHIN).await;
+        if !session.is_ready_within(LINK_WITHIN).await {
+            session.tell_link();
+        }
         Ok((session, token))
     }
 

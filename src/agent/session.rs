@@ -328,7 +328,7 @@ impl Session {
     /// The link is up and the roster known.
     pub(super) fn ready(&self) {
         if !self.ready.send_replace(true) {
-            self.publish_link("connected");
+            self.tell_link();
         }
     }
 
@@ -336,14 +336,30 @@ impl Session {
     pub(super) fn link_lost(&self) {
         self.conversations().linked_anew();
         if self.ready.send_replace(false) {
-            self.publish_link("reconnecting");
+            self.tell_link();
             self.events
                 .publish(&json!({"type": "online", "user": self.id}));
         }
     }
 
-    fn publish_link(&self, state: &str) {
-        self.events
-            .publish(&json!({"type": "link", "user": self.id, "state": state}));
+    /// The state of the link, for pages that have not heard of it.
+    pub(super) fn link(&self) -> Event {
+        link_event(self.id, *self.ready.borrow())
     }
+
+    /// Tells every page the state of the link.
+    pub(super) fn tell_link(&self) {
+        // Held meanwhile, so that what changes now is told later.
+        let is_ready = self.ready.borrow();
+        self.events.tell(link_event(self.id, *is_ready));
+    }
+}
+
+fn link_event(user: UserId, is_ready: bool) -> Event {
+    let state = if is_ready {
+        "connected"
+    } else {
+        "reconnecting"
+    };
+    Event::link(user, state)
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::agent_world::{Agent, Person, good, wait_for};
+use crate::agent_world::{Agent, Person, Stream, good, wait_for};
 use crate::relay_stub::{Puppet, Relay};
 
 /// Alice on an agent and Bob the puppet, who share a key already.
@@ -108,6 +108,23 @@ fn a_server_that_goes_away_and_returns_is_found_again() {
 }
 
 #[test]
+fn a_stream_begins_with_the_state_of_the_link() {
+    let relay = Relay::start();
+    let agent = Agent::start(&relay.url);
+    let (alice, _) = acquainted(&relay, &agent);
+    let first = |stream: &Stream| stream.next(|_| true);
+    let link = |state| json!({"type": "link", "user": alice.id, "state": state});
+    let stream = agent.stream();
+    assert_eq!(first(&stream), link("connected"));
+    relay.set_down(true);
+    stream.next(|event| event["state"] == "reconnecting");
+    assert_eq!(first(&agent.stream()), link("reconnecting"));
+    relay.set_down(false);
+    stream.next(|event| event["state"] == "connected");
+    assert_eq!(first(&agent.stream()), link("connected"));
+}
+
+#[test]
 fn nobody_is_online_while_the_link_is_down() {
     let relay = Relay::start();
     let agent = Agent::start(&relay.url);
@@ -133,6 +150,7 @@ fn an_expired_token_is_renewed_for_the_link_and_the_history() {
     let stream = agent.stream();
     relay.expire_tokens();
     relay.set_down(true);
+    stream.next(|event| event["state"] == "reconnecting");
     relay.set_down(false);
     stream.next(|event| event["state"] == "connected");
     alice.send(bob.id, "still here");

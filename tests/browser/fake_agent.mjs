@@ -36,6 +36,7 @@ function newWorld() {
     unread: new Map(), // "reader<writer" → count
     server: { url: "http://127.0.0.1:5000", fingerprint: hex(99), changed: null },
     streams: new Set(),
+    links: new Map(), // id → state of the link as it was told last, connected if it never was
     refuse: null, // the text every send is refused with, if any
     delayMs: 0, // how long a send takes
     requests: [],
@@ -48,6 +49,7 @@ function newWorld() {
     return account;
   };
   world.push = (event) => {
+    if (event.type === "link") world.links.set(event.user, event.state);
     for (const stream of world.streams) stream.write(`data: ${JSON.stringify(event)}\n\n`);
   };
   /** Stores a message and tells the receiver's pages. */
@@ -107,6 +109,10 @@ async function page(path, response) {
 function stream(world, response) {
   response.writeHead(200, { "Content-Type": "text/event-stream" });
   response.write(": here\n\n");
+  for (const user of world.here) {
+    const state = world.links.get(user) ?? "connected";
+    response.write(`data: ${JSON.stringify({ type: "link", user, state })}\n\n`);
+  }
   world.streams.add(response);
   response.on("close", () => world.streams.delete(response));
 }

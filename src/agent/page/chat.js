@@ -27,6 +27,7 @@ let catchUpTimer = null;
 let readTimer = null;
 let drawn = "";
 let pageSize = FULL_PAGE;
+let linked = true;
 let started = false; // Until then the first look at the records is still to come.
 
 peer.username = t("userNumber", { id: peer.id });
@@ -82,8 +83,10 @@ function onEvent(event) {
     if (event.up && started) catchUpSoon(0);
   } else if (event.type === "link") {
     if (event.user !== me.id) return;
-    composer.linked(event.state === "connected");
-    if (event.state === "connected") catchUpSoon(500);
+    const back = event.state === "connected";
+    composer.linked(back);
+    if (back && !linked) catchUpSoon(500);
+    linked = back;
   } else if (event.type === "refused") {
     // The server did not take what was shown as sent; it does not say which message that was.
     if (event.user === me.id) showProblem(new ApiError(400, event.notice));

@@ -1,4 +1,15 @@
 //! Live: events to every page, and the way for local programs to add some.
+//!
+//! | event | says |
+//! |---|---|
+//! | `{"fromId", "toId", "content"}` | a message to a user of this agent |
+//! | `{"type": "sent", "fromId", "toId", "content"}` | one of a user of this agent |
+//! | `{"type": "link", "user", "state"}` | the user's link is `connected` or `reconnecting` |
+//! | `{"type": "online", "user"}` | other people are there for the user, or other names are known |
+//! | `{"type": "key_changed", "user", "peer"}`, `{"type": "server_key_changed"}` | to be accepted |
+//! | `{"type": "refused", "user", "notice"}` | the server's words to a message it does not take |
+//!
+//! A stream begins with the state of every user's link.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,9 +58,14 @@ fn stream(
     stop: &State<CancellationToken>,
 ) -> (ContentType, ByteStream![Block]) {
     let mut events = agent.events.subscribe();
+    // After that: what changes meanwhile is told behind it.
+    let links: Vec<Event> = agent.everybody().iter().map(|user| user.link()).collect();
     let stop = stop.inner().clone();
     let stream = ByteStream! {
         yield Block::Comment(": open\n\n");
+        for link in links {
+            yield Block::Event(link);
+        }
         loop {
             let event = tokio::select! {
                 () = stop.cancelled() => break,

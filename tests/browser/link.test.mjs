@@ -1,0 +1,33 @@
+// Links that come and go against the stand-in: what the page shows, keeps and catches up with.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { openChat, shows, stage, texts, write } from "./stage.mjs";
+
+test("a page opened while the link is away says so and sends what is written when it is back", async () => {
+  const { world, page, ann } = stage;
+  await openChat();
+  world.push({ type: "link", user: ann.id, state: "reconnecting" });
+  world.refuse = "发送失败: 客户端未就绪";
+  await page.reload();
+  await shows("#strip", "Reconnecting");
+  await write("patience");
+  await page.waitForSelector(".pending");
+  world.refuse = null;
+  world.push({ type: "link", user: ann.id, state: "connected" });
+  await shows(".state", "Sent");
+  assert.ok(await page.locator("#strip").isHidden());
+  assert.deepEqual(await texts(), ["patience"]);
+});
+
+test("a page that missed that the link is back learns it with the next stream", async () => {
+  const { world, page, ann } = stage;
+  await openChat();
+  world.push({ type: "link", user: ann.id, state: "reconnecting" });
+  await shows("#strip", "Reconnecting");
+  await write("patience");
+  world.links.set(ann.id, "connected");
+  world.streams.forEach((stream) => stream.destroy());
+  await shows(".state", "Sent");
+  await page.waitForSelector("#strip", { state: "hidden" });
+});

@@ -47,7 +47,7 @@ pub(super) async fn run(session: Arc<Session>) {
             Ok(()) => break,
             Err(Error::Refused(reason)) => {
                 tracing::warn!(user = session.id, reason, "the server refused the login");
-                session.stop.cancel();
+                session.end();
                 break;
             }
             Err(error) => tracing::debug!(user = session.id, %error, "link lost"),

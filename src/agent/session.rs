@@ -150,7 +150,13 @@ impl Session {
             conversations.finish();
         }
         conversations.leave();
+        self.end();
+    }
+
+    /// Ends the session for good and tells the pages.
+    pub(super) fn end(&self) {
         self.stop.cancel();
+        self.events.tell(Event::link(self.id, "ended"));
     }
 
     /// The name that the user logged in with last.
@@ -336,7 +342,10 @@ impl Session {
     pub(super) fn link_lost(&self) {
         self.conversations().linked_anew();
         if self.ready.send_replace(false) {
-            self.tell_link();
+            // Nothing comes back to a session that has ended.
+            if !self.stop.is_cancelled() {
+                self.tell_link();
+            }
             self.events
                 .publish(&json!({"type": "online", "user": self.id}));
         }

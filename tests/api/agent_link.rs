@@ -1,6 +1,6 @@
 //! Links that break: nothing is lost, nothing is doubled.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::agent_world::{Agent, Person, Stream, good, wait_for};
 use crate::relay_stub::{Puppet, Relay};
@@ -155,6 +155,33 @@ fn an_expired_token_is_renewed_for_the_link_and_the_history() {
     stream.next(|event| event["state"] == "connected");
     alice.send(bob.id, "still here");
     wait_for(|| (alice.texts(bob.id) == ["still here"]).then_some(()));
+}
+
+#[test]
+fn the_pages_hear_that_a_session_has_ended_and_nothing_after_that() {
+    let relay = Relay::start();
+    let agent = Agent::start(&relay.url);
+    let (alice, bob) = (agent.person("alice"), agent.person("bob"));
+    let stream = agent.stream();
+    let next_of = |user: i64| {
+        let of_link = |event: &Value| event["type"] == "link" && event["user"] == user;
+        stream.next(of_link)["state"].clone()
+    };
+    assert_eq!(next_of(bob.id), "connected");
+    good(agent.post("/api/logout", &json!({"id": bob.id})));
+    assert_eq!(next_of(bob.id), "ended");
+    // Its link says its last words before the next one begins.
+    agent.login("bob");
+    assert_eq!(next_of(bob.id), "connected");
+
+    relay.forget("alice");
+    relay.expire_tokens();
+    relay.set_down(true);
+    assert_eq!(next_of(alice.id), "reconnecting");
+    relay.set_down(false);
+    assert_eq!(next_of(alice.id), "ended");
+    let users = good(agent.get("/api/me"))["users"].clone();
+    assert_eq!(users, json!([{"id": bob.id, "username": "bob"}]));
 }
 
 #[test]

@@ -138,7 +138,7 @@ const routes = {
   "POST /api/logout"(world, { id }) {
     world.here.delete(id);
     if (world.accounts.has(id)) world.accounts.get(id).online = false;
-    world.push({ type: "online", user: id });
+    world.push({ type: "link", user: id, state: "ended" });
   },
   "GET /api/me": (world) => ({
     users: [...world.here].map((id) => ({ id, username: world.accounts.get(id).username })),

@@ -31,3 +31,21 @@ test("a page that missed that the link is back learns it with the next stream", 
   await shows(".state", "Sent");
   await page.waitForSelector("#strip", { state: "hidden" });
 });
+
+test("a page whose login ends elsewhere asks to log in again", async () => {
+  const { fake, world, page, ann } = stage;
+  await openChat();
+  const other = await page.context().newPage();
+  await other.goto(`${fake.url}/chat/2`);
+  await other.waitForSelector("#people a");
+  await other.click("[aria-label='Account and keys']");
+  await other.click("dialog button:has-text('Log out')");
+  await other.waitForURL(`${fake.url}/`);
+  await page.waitForURL("**/?again");
+  await shows("#problem", "log in again");
+
+  await openChat();
+  world.here.delete(ann.id);
+  world.push({ type: "link", user: ann.id, state: "ended" });
+  await page.waitForURL("**/?again");
+});

@@ -52,6 +52,9 @@ async function patientlyWhoIsHere() {
   }
 }
 
+// A tab that is just logging out has no user any more and goes its own way.
+const look = (me) => (me && actingUser() ? requireUser : patientlyWhoIsHere)();
+
 function themeTool() {
   const button = iconButton("moon", "toDark", () => {
     root.dataset.theme = isDark() ? "light" : "dark";
@@ -105,8 +108,8 @@ function openAccount(me) {
     showFingerprints(me);
   });
   leave.addEventListener("click", async () => {
+    actAs(null); // First: the agent tells every tab, and this one knows where it goes.
     await logout(me.id).catch(() => {}); // Leaving must work even when the agent is gone.
-    actAs(null);
     location.assign("/");
   });
 }
@@ -119,9 +122,10 @@ function watchConnections(me) {
   listen((event) => {
     if (event.type === "stream") {
       // What happened before the stream was open is asked for; the agent may have been restarted.
-      if (event.up) (me && !agentUp ? requireUser : patientlyWhoIsHere)().then(({ server }) => showServer(server));
+      if (event.up) look(me).then(({ server }) => showServer(server));
       agentUp = event.up;
     } else if (event.type === "link" && event.user === me?.id) {
+      if (event.state === "ended") look(me);
       linked = event.state === "connected";
     } else if (event.type === "server_key_changed") {
       refreshServer();

@@ -39,7 +39,10 @@ export function opened(patience) {
 
 function deliver(event) {
   if (event.type === "stream") up = event.up;
-  if (event.type === "link") links.set(event.user, event.state);
+  if (event.type === "link") {
+    if (event.state === "ended") links.delete(event.user);
+    else links.set(event.user, event.state);
+  }
   listeners.forEach((listener) => listener(event));
 }
 

@@ -26,7 +26,7 @@ export const words = {
   workingRegister: ["Making your keys…", "正在生成你的密钥…"],
   continueAs: ["Continue as", "继续使用"],
   orAnother: ["or use another account", "或使用其他账号"],
-  loginAgain: ["The agent was restarted. Please log in again.", "本地客户端已重启，请重新登录。"],
+  loginAgain: ["This login has ended. Please log in again.", "登录已失效，请重新登录。"],
   welcome: ["Welcome, {name}", "欢迎，{name}"],
   viaServer: ["Sealed mail through {url}", "密信经由 {url}"],
 

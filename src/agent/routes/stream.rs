@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `{"fromId", "toId", "content"}` | a message to a user of this agent |
 //! | `{"type": "sent", "fromId", "toId", "content"}` | one of a user of this agent |
-//! | `{"type": "link", "user", "state"}` | the user's link is `connected` or `reconnecting` |
+//! | `{"type": "link", "user", "state"}` | the user's link is `connected`, `reconnecting`, or `ended` with their login |
 //! | `{"type": "online", "user"}` | other people are there for the user, or other names are known |
 //! | `{"type": "key_changed", "user", "peer"}`, `{"type": "server_key_changed"}` | to be accepted |
 //! | `{"type": "refused", "user", "notice"}` | the server's words to a message it does not take |

@@ -52,12 +52,13 @@ function newWorld() {
     if (event.type === "link") world.links.set(event.user, event.state);
     for (const stream of world.streams) stream.write(`data: ${JSON.stringify(event)}\n\n`);
   };
-  /** Stores a message and tells the receiver's pages. */
+  /** Stores a message and tells the receiver's pages, with its id. */
   world.say = (fromId, toId, chat, createTime = new Date().toISOString()) => {
-    world.records.push({ id: world.records.length + 1, fromId, toId, chat, createTime });
+    const id = world.records.length + 1;
+    world.records.push({ id, fromId, toId, chat, createTime });
     const mailbox = `${toId}<${fromId}`;
     world.unread.set(mailbox, (world.unread.get(mailbox) ?? 0) + 1);
-    if (world.here.has(toId)) world.push({ fromId, content: chat, toId });
+    if (world.here.has(toId)) world.push({ fromId, content: chat, toId, id });
   };
   return world;
 }

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { openChat, shows, stage, texts, write } from "./stage.mjs";
+import { logIn, openChat, shows, stage, texts, write } from "./stage.mjs";
 
 test("a page opened while the link is away says so and sends what is written when it is back", async () => {
   const { world, page, ann } = stage;
@@ -48,4 +48,50 @@ test("a page whose login ends elsewhere asks to log in again", async () => {
   world.here.delete(ann.id);
   world.push({ type: "link", user: ann.id, state: "ended" });
   await page.waitForURL("**/?again");
+});
+
+test("more than a page that was missed is not hidden behind a message that came live", async () => {
+  const { world, page, ann, ben } = stage;
+  const missed = (from, to) => {
+    for (let at = from; at <= to; at += 1) {
+      world.records.push({ id: at, fromId: ben.id, toId: ann.id, chat: `letter ${at}`, createTime: new Date().toISOString() });
+    }
+  };
+  missed(1, 10);
+  await openChat();
+  await shows(".message", "letter 10");
+  missed(11, 130);
+  world.say(ben.id, ann.id, "letter 131");
+  await shows(".message", "letter 131");
+  world.push({ type: "link", user: ann.id, state: "reconnecting" });
+  world.push({ type: "link", user: ann.id, state: "connected" });
+  await shows(".message", "letter 130");
+  await page.focus("#scroller");
+  for (let at = 0; at < 8; at += 1) {
+    await page.evaluate(() => document.getElementById("scroller").scrollBy(0, -100_000));
+    await page.waitForTimeout(150);
+  }
+  await shows(".bubble", /^letter 1$/);
+  assert.deepEqual(await texts(), Array.from({ length: 131 }, (_, at) => `letter ${at + 1}`));
+});
+
+test("a message that comes before the history is shown once, and the history before it", async () => {
+  const { fake, world, page, ann, ben } = stage;
+  for (let at = 1; at <= 60; at += 1) world.say(ben.id, ann.id, `letter ${at}`);
+  await logIn();
+  const held = await page.context().newPage();
+  let letGo;
+  const told = new Promise((resolve) => (letGo = resolve));
+  await held.route("**/api/chat/records*", async (route) => {
+    await told;
+    await route.continue();
+  });
+  await held.goto(`${fake.url}/chat/2`);
+  await held.waitForSelector("#people a");
+  world.say(ben.id, ann.id, "letter 61");
+  await shows(".message", "letter 61", held);
+  letGo();
+  await held.waitForFunction(() => document.querySelectorAll(".message").length > 20);
+  const shown = await texts(held);
+  assert.deepEqual(shown, Array.from(shown, (_, at) => `letter ${62 - shown.length + at}`));
 });

@@ -74,19 +74,34 @@ export function openLog(me, loadOlder) {
 
   /** Shows the newest page: adopts what is already shown, adds what was missed. */
   function merge({ records, next: older }) {
-    if (known.size === 0) next = older;
-    if (!records.toReversed().some((record) => known.has(record.id) || adopt(record))) {
-      clear(); // Nothing was shown yet, or more was missed than one page holds.
-      next = older;
-      list.prepend(...records.map(make));
-      regroupFirst(list.childElementCount);
-      toBottom();
-    } else {
-      addMissing(records);
-    }
+    // What came live says nothing of what was missed before it.
+    const joins = records.some(({ id }) => known.get(id)?.fetched);
+    if (!joins) next = older;
+    if (joins || older === null) addMissing(records);
+    else startAnew(records);
+    fetched(records);
     byId("empty").hidden = list.childElementCount > 0;
     showTop();
   }
+
+  // Nothing was shown yet, or more was missed than one page holds: what is older than the page goes.
+  function startAnew(records) {
+    list.querySelectorAll(".day").forEach((day) => day.remove());
+    const page = new Set(records.map((record) => known.get(record.id) ?? adopt(record) ?? make(record)));
+    const shown = [...list.children];
+    const last = shown.findLastIndex((item) => page.has(item));
+    shown.forEach((item, at) => {
+      const isOlder = item.recordId == null ? at < last : item.recordId < records[0].id;
+      if (page.has(item) || !isOlder || item.matches(".pending, .failed")) return;
+      item.remove();
+      known.delete(item.recordId);
+    });
+    list.prepend(...page);
+    regroupFirst(list.childElementCount);
+    toBottom();
+  }
+
+  const fetched = (records) => records.forEach(({ id }) => (known.get(id).fetched = true));
 
   // From the newest backwards, so that each finds its place before the one that follows it.
   function addMissing(records) {
@@ -104,12 +119,6 @@ export function openLog(me, loadOlder) {
     return item ?? null;
   }
 
-  function clear() {
-    for (const item of known.values()) item.remove();
-    known.clear();
-    list.querySelectorAll(".day").forEach((day) => day.remove());
-  }
-
   async function older() {
     if (loading || next === null) return;
     loading = true;
@@ -118,6 +127,7 @@ export function openLog(me, loadOlder) {
     try {
       const page = await loadOlder(next);
       const items = page.records.filter(({ id }) => !known.has(id)).map(make);
+      fetched(page.records);
       list.prepend(...items);
       regroupFirst(items.length + 1);
       next = page.next;

@@ -29,6 +29,10 @@ pub(super) struct Kept {
     last: Option<i64>,
     /// How many messages of whom have not been looked at.
     unread: BTreeMap<UserId, u64>,
+    /// The greatest id of a record of the conversation that was looked at, where it is above
+    /// `last`: it comes again, and is no news.
+    #[serde(default)]
+    shown: BTreeMap<UserId, i64>,
 }
 
 impl From<Kept> for Arrivals {
@@ -49,11 +53,17 @@ impl Arrivals {
     /// There is a new link: what the old one may still have brought will not come any more.
     pub(super) fn linked_anew(&mut self) {
         self.asked_for.clear();
+        let last = self.kept.last;
+        self.kept.shown.retain(|_, shown| Some(*shown) > last);
     }
 
     /// The server answered with the records `ids`, and is to be asked on from `last`.
     pub(super) fn asked(&mut self, ids: impl Iterator<Item = i64>, last: i64, now: Instant) {
         self.asked_for.extend(ids);
+        if Some(last) < self.kept.last {
+            // The server gives out the same ids once more.
+            self.kept.shown.clear();
+        }
         if self.kept.last != Some(last) {
             self.kept.last = Some(last);
             self.changed(now);
@@ -75,11 +85,23 @@ impl Arrivals {
         *count
     }
 
-    /// The user has looked at what `from` wrote.
-    pub(super) fn seen(&mut self, from: UserId, now: Instant) {
-        if self.kept.unread.remove(&from).is_some() {
+    /// The user has looked at what `from` wrote, up to the record `newest` of the conversation.
+    pub(super) fn seen(&mut self, from: UserId, newest: Option<i64>, now: Instant) {
+        let newest = newest.filter(|newest| Some(*newest) > self.kept.last);
+        let shown = self.kept.shown.get(&from).copied();
+        let is_more = newest > shown;
+        if is_more {
+            self.kept.shown.extend(newest.map(|newest| (from, newest)));
+        }
+        if self.kept.unread.remove(&from).is_some() || is_more {
             self.changed(now);
         }
+    }
+
+    /// Whether the user has looked at the record `id` of `from` before it came.
+    pub(super) fn is_shown(&self, from: UserId, id: i64) -> bool {
+        let shown = self.kept.shown.get(&from);
+        shown.is_some_and(|shown| id <= *shown)
     }
 
     /// How many messages of `from` nobody has looked at.
@@ -137,9 +159,25 @@ mod tests {
     }
 
     #[test]
+    fn what_was_looked_at_before_it_came_is_no_news_until_the_ids_begin_anew() {
+        let (mut arrivals, now) = (Arrivals::default(), Instant::now());
+        arrivals.came(3, now);
+        arrivals.seen(7, Some(3), now);
+        assert!(!arrivals.is_shown(7, 4));
+        arrivals.seen(7, Some(5), now);
+        arrivals.seen(7, Some(4), now);
+        arrivals.linked_anew();
+        arrivals.asked([4, 5, 6].into_iter(), 6, now);
+        assert!(arrivals.is_shown(7, 4) && arrivals.is_shown(7, 5));
+        assert!(!arrivals.is_shown(7, 6) && !arrivals.is_shown(8, 4));
+        arrivals.asked([].into_iter(), 2, now);
+        assert!(!arrivals.is_shown(7, 4));
+    }
+
+    #[test]
     fn what_changes_is_saved_once_and_soon() {
         let (mut arrivals, now) = (Arrivals::default(), Instant::now());
-        arrivals.seen(7, now);
+        arrivals.seen(7, None, now);
         assert_eq!(arrivals.due(), None, "nothing to look at, nothing to save");
         assert_eq!(arrivals.count(7, now), 1);
         assert_eq!(arrivals.count(7, now + SAVED_WITHIN / 2), 2);

@@ -228,8 +228,8 @@ impl Conversations {
         }
     }
 
-    /// A message of `from`, opened or not.
-    pub(super) fn message(&mut self, from: UserId, opened: Opened, now: Instant) {
+    /// A message of `from`, opened or not; it is the record `id`, where the server tells.
+    pub(super) fn message(&mut self, from: UserId, id: Option<i64>, opened: Opened, now: Instant) {
         match &opened {
             Opened::Text(_, key) => {
                 self.step(from, |exchange| exchange.opened(key));
@@ -242,11 +242,13 @@ impl Conversations {
             }
             Opened::NoKey | Opened::Altered => {}
         }
-        if from != self.own && self.arrivals.count(from, now) == 1 {
+        let is_shown = id.is_some_and(|id| self.arrivals.is_shown(from, id));
+        if from != self.own && !is_shown && self.arrivals.count(from, now) == 1 {
             self.strangers.insert(from);
         }
         let content = opened.shown();
-        self.events.publish_received(from, self.own, &content);
+        let pair = (from, self.own);
+        self.events.publish_received(pair, &content, id);
     }
 
     /// Does what is due and tells when something is due next.

@@ -28,6 +28,9 @@ struct Message<'a> {
     from_id: UserId,
     to_id: UserId,
     content: &'a str,
+    /// Of its record, where the server has told it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<i64>,
 }
 
 /// One event as it goes over every stream: a line of JSON in the form of server-sent events.
@@ -45,6 +48,7 @@ impl Event {
             from_id,
             to_id,
             content,
+            id: None,
         })
     }
 
@@ -99,8 +103,13 @@ impl Events {
         self.tell(Event::written(json));
     }
 
-    /// Tells every open page that `from` wrote `content` to `to`.
-    pub(super) fn publish_received(&self, from_id: UserId, to_id: UserId, content: &str) {
+    /// Tells every open page that `from` wrote `content` to `to`, which is the record `id`.
+    pub(super) fn publish_received(
+        &self,
+        (from_id, to_id): (UserId, UserId),
+        content: &str,
+        id: Option<i64>,
+    ) {
         // A picture need not be written for nobody.
         if self.queues().iter().any(|queue| queue.strong_count() > 0) {
             let kind = None;
@@ -109,6 +118,7 @@ impl Events {
                 from_id,
                 to_id,
                 content,
+                id,
             }));
         }
     }

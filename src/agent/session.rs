@@ -236,7 +236,8 @@ impl Session {
     fn open_all(&self, peer: UserId, records: Vec<Record>) -> Vec<OpenRecord> {
         let kept = {
             let mut conversations = self.conversations();
-            conversations.arrivals.seen(peer, Instant::now());
+            let newest = records.iter().map(|record| record.id).max();
+            conversations.arrivals.seen(peer, newest, Instant::now());
             conversations.keys_with(peer)
         };
         self.outgoing.notify_one();
@@ -274,10 +275,11 @@ impl Session {
     }
 
     /// A sealed message for this user is opened and delivered.
-    fn message(&self, from: UserId, content: &str, wrapped: Option<&str>) {
+    fn message(&self, from: UserId, id: Option<i64>, content: &str, wrapped: Option<&str>) {
         let kept = self.conversations().keys_with(from);
         let opened = self.opener.message(content, wrapped, &kept);
-        self.conversations().message(from, opened, Instant::now());
+        self.conversations()
+            .message(from, id, opened, Instant::now());
     }
 
     /// A text frame came over the link.
@@ -304,7 +306,7 @@ impl Session {
                 wrapped,
             }) => {
                 if id.is_none_or(|id| self.conversations().arrivals.came(id, now)) {
-                    self.message(from, &content, wrapped.as_deref());
+                    self.message(from, id, &content, wrapped.as_deref());
                 }
             }
             Some(Incoming::Notice(notice)) => {

@@ -232,6 +232,28 @@ fn what_came_while_the_link_was_down_is_delivered_once_and_in_order_when_it_is_b
 }
 
 #[test]
+fn what_was_read_while_the_link_was_down_comes_with_its_id_and_is_not_unread() {
+    let relay = Relay::start();
+    let agent = Agent::start(&relay.url);
+    let (alice, bob) = acquainted(&relay, &agent);
+    let stream = agent.stream();
+    relay.take_no_links(true);
+    stream.next(|event| event["state"] == "reconnecting");
+    bob.write(alice.id, "one", [3; 32], true);
+    bob.write(alice.id, "two", [3; 32], true);
+    assert_eq!(alice.texts(bob.id), ["one", "two"]);
+    bob.write(alice.id, "three", [3; 32], true);
+    relay.take_no_links(false);
+    for (id, text) in [(1, "one"), (2, "two"), (3, "three")] {
+        let expected = json!({"fromId": bob.id, "toId": alice.id, "content": text, "id": id});
+        assert_eq!(stream.message(), expected);
+    }
+    bob.write(alice.id, "live", [3; 32], true);
+    assert_eq!(stream.message()["id"], 4);
+    assert_eq!(alice.peer(bob.id, |_| true)["unread"], 2);
+}
+
+#[test]
 fn nothing_is_delivered_anew_when_the_link_is_back_and_nothing_was_missed() {
     let relay = Relay::start();
     let agent = Agent::start(&relay.url);

@@ -6,6 +6,7 @@
 mod faults;
 mod lookups;
 mod puppet;
+mod socket;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -13,18 +14,16 @@ use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use futures_util::{SinkExt, StreamExt};
 use rocket::http::Status;
 use rocket::outcome::Outcome;
 use rocket::request::{FromRequest, Request};
 use rocket::serde::json::Json;
 use rocket::{State, get, post, routes};
-use rocket_ws::{Channel, Message, WebSocket};
 use rsa::pkcs8::{EncodePublicKey, LineEnding};
 use rsa::{Pkcs1v15Sign, RsaPrivateKey};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::UnboundedSender;
 
 pub(crate) use puppet::{Puppet, seal};
 
@@ -54,6 +53,8 @@ struct Inner {
     refusal: Option<&'static str>,
     break_after_message: bool,
     is_down: bool,
+    takes_no_links: bool,
+    stands_still: bool,
 }
 
 /// The relay, for the tests' hands.
@@ -82,6 +83,8 @@ impl Relay {
             refusal: None,
             break_after_message: false,
             is_down: false,
+            takes_no_links: false,
+            stands_still: false,
         }));
         let (port, started) = std::sync::mpsc::channel();
         let state = Arc::clone(&inner);
@@ -97,8 +100,9 @@ impl Relay {
             let rocket = rocket::custom(config)
                 .manage(state)
                 .attach(announce)
-                .mount("/", routes![register, login, records, server_key, chat])
-                .mount("/", lookups::routes());
+                .mount("/", routes![register, login, records, server_key])
+                .mount("/", lookups::routes())
+                .mount("/", socket::routes());
             rocket::execute(rocket.launch()).expect("a relay");
         });
         let port = started.recv_timeout(SOON).expect("the relay starts");
@@ -353,47 +357,4 @@ fn records(
 #[get("/server_public.pem")]
 fn server_key(stub: &Stub) -> String {
     pem(&stub.lock().expect("the relay").server_key)
-}
-
-#[get("/chat?<ids>")]
-fn chat(stub: &Stub, caller: Caller, ids: bool, socket: WebSocket) -> Channel<'static> {
-    let stub = Arc::clone(stub.inner());
-    socket.channel(move |mut stream| {
-        Box::pin(async move {
-            let (sender, mut frames) = unbounded_channel();
-            {
-                let mut inner = stub.lock().expect("the relay");
-                inner.sockets.insert(caller.0, sender.clone());
-                if ids {
-                    inner.with_ids.insert(caller.0);
-                }
-                inner.tell_roster();
-            }
-            loop {
-                tokio::select! {
-                    frame = frames.recv() => match frame.flatten() {
-                        Some(frame) => stream.send(Message::Text(frame)).await?,
-                        None => break,
-                    },
-                    message = stream.next() => match message {
-                        Some(Ok(Message::Text(text))) => {
-                            let lives = stub.lock().expect("the relay").take(caller.0, &text);
-                            if !lives {
-                                break;
-                            }
-                        }
-                        Some(Ok(Message::Close(_)) | Err(_)) | None => break,
-                        Some(Ok(_)) => {}
-                    },
-                }
-            }
-            let mut inner = stub.lock().expect("the relay");
-            let own = inner.sockets.get(&caller.0);
-            if own.is_some_and(|own| own.same_channel(&sender)) {
-                inner.sockets.remove(&caller.0);
-            }
-            inner.tell_roster();
-            Ok(())
-        })
-    })
 }

@@ -2,14 +2,14 @@
 //!
 //! | event | says |
 //! |---|---|
-//! | `{"fromId", "toId", "content"}` | a message to a user of this agent |
+//! | `{"fromId", "toId", "content", "id"}` | a message to a user of this agent, and its record |
 //! | `{"type": "sent", "fromId", "toId", "content"}` | one of a user of this agent |
 //! | `{"type": "link", "user", "state"}` | the user's link is `connected`, `reconnecting`, or `ended` with their login |
 //! | `{"type": "online", "user"}` | other people are there for the user, or other names are known |
 //! | `{"type": "key_changed", "user", "peer"}`, `{"type": "server_key_changed"}` | to be accepted |
 //! | `{"type": "refused", "user", "notice"}` | the server's words to a message it does not take |
 //!
-//! A stream begins with the state of every user's link.
+//! A stream begins with the state of every user's link. Not every server tells the ids.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -75,7 +75,7 @@ impl Session {
             for record in received.records {
                 let content = record.message.unwrap_or_default();
                 let wrapped = record.from_key.filter(|wrapped| !wrapped.is_empty());
-                self.message(record.from, &content, wrapped.as_deref());
+                self.message(record.from, Some(record.id), &content, wrapped.as_deref());
             }
         }
     }

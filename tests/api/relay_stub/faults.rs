@@ -35,6 +35,18 @@ impl Relay {
         inner.break_links();
     }
 
+    /// Breaks every link and takes no other, or takes them again; all else goes on.
+    pub(crate) fn take_no_links(&self, none: bool) {
+        let mut inner = self.inner();
+        inner.takes_no_links = none;
+        inner.break_links();
+    }
+
+    /// Reads nothing from any link that has said something since.
+    pub(crate) fn stand_still(&self) {
+        self.inner().stands_still = true;
+    }
+
     /// No token given so far is taken any longer.
     pub(crate) fn expire_tokens(&self) {
         self.inner().tokens += 1;

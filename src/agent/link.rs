@@ -35,7 +35,7 @@ const SILENCE: Duration = Duration::from_secs(45);
 const SETTLE: Duration = Duration::from_secs(1);
 /// A server that sends no roster is taken as ready after this.
 const ROSTER_WITHIN: Duration = Duration::from_secs(1);
-/// What may take to write the rest when the agent stops.
+/// What it may take to write the rest when the session has ended.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 
 /// Keeps the link of `session` until it is stopped or the server no longer takes its password.
@@ -86,7 +86,14 @@ async fn connection(session: &Session) -> Result<()> {
         end = write(session, sink) => end,
         end = read(session, stream) => end,
         () = without_roster(session) => unreachable!("it waits for ever"),
+        () = overtime(session) => Ok(()),
     }
+}
+
+/// A server that reads no more would keep what is being written for as long as it likes.
+async fn overtime(session: &Session) {
+    session.stop.cancelled().await;
+    sleep(LAST_WORDS).await;
 }
 
 async fn open(session: &Session) -> Result<Socket> {
@@ -172,7 +179,7 @@ async fn write(session: &Session, mut sink: SplitSink<Socket, Message>) -> Resul
         let wake = due.map_or(ping, |due| due.min(ping));
         tokio::select! {
             () = session.stop.cancelled() => {
-                let _ = timeout(LAST_WORDS, say_goodbye(session, sink)).await;
+                let _ = say_goodbye(session, sink).await;
                 return Ok(());
             }
             () = session.outgoing.notified() => {}

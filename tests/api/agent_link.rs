@@ -1,9 +1,11 @@
 //! Links that break: nothing is lost, nothing is doubled.
 
+use std::time::Instant;
+
 use serde_json::{Value, json};
 
 use crate::agent_world::{Agent, Person, Stream, good, wait_for};
-use crate::relay_stub::{Puppet, Relay};
+use crate::relay_stub::{Puppet, Relay, SOON};
 
 /// Alice on an agent and Bob the puppet, who share a key already.
 fn acquainted<'a>(relay: &Relay, agent: &'a Agent) -> (Person<'a>, Puppet) {
@@ -63,6 +65,21 @@ fn what_an_agent_had_on_its_way_when_it_was_killed_goes_out_once() {
     let alice = agent.login("alice");
     alice.send(bob.id, "later");
     wait_for(|| (alice.texts(bob.id) == ["kept", "lost", "later"]).then_some(()));
+}
+
+#[test]
+fn a_server_that_stands_still_holds_nobody_back_for_long() {
+    let relay = Relay::start();
+    let mut agent = Agent::start(&relay.url);
+    let (alice, bob) = acquainted(&relay, &agent);
+    relay.stand_still();
+    // More than the sockets in between can hold.
+    for _ in 0..3 {
+        alice.send(bob.id, &"x".repeat(8 << 20));
+    }
+    let asked = Instant::now();
+    agent.stop();
+    assert!(asked.elapsed() < SOON, "{:?}", asked.elapsed());
 }
 
 #[test]

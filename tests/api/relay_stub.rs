@@ -37,6 +37,15 @@ struct User {
     public_key: String,
 }
 
+/// What becomes of links.
+#[derive(PartialEq)]
+enum Links {
+    Served,
+    Refused,
+    /// Nothing is read from them.
+    Still,
+}
+
 struct Inner {
     server_key: RsaPrivateKey,
     users: BTreeMap<String, User>,
@@ -53,8 +62,7 @@ struct Inner {
     refusal: Option<&'static str>,
     break_after_message: bool,
     is_down: bool,
-    takes_no_links: bool,
-    stands_still: bool,
+    links: Links,
 }
 
 /// The relay, for the tests' hands.
@@ -83,8 +91,7 @@ impl Relay {
             refusal: None,
             break_after_message: false,
             is_down: false,
-            takes_no_links: false,
-            stands_still: false,
+            links: Links::Served,
         }));
         let (port, started) = std::sync::mpsc::channel();
         let state = Arc::clone(&inner);

@@ -1,6 +1,6 @@
 //! What can go wrong on a relay, at the test's word.
 
-use super::{Relay, new_key};
+use super::{Links, Relay, new_key};
 
 impl Relay {
     /// From now on messages are read and then lost, or not.
@@ -38,13 +38,13 @@ impl Relay {
     /// Breaks every link and takes no other, or takes them again; all else goes on.
     pub(crate) fn take_no_links(&self, none: bool) {
         let mut inner = self.inner();
-        inner.takes_no_links = none;
+        inner.links = if none { Links::Refused } else { Links::Served };
         inner.break_links();
     }
 
     /// Reads nothing from any link that has said something since.
     pub(crate) fn stand_still(&self) {
-        self.inner().stands_still = true;
+        self.inner().links = Links::Still;
     }
 
     /// No token given so far is taken any longer.

@@ -10,7 +10,7 @@ use rocket_ws::{Channel, Message, WebSocket};
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::time::sleep;
 
-use super::{Caller, Stub};
+use super::{Caller, Links, Stub};
 
 pub(super) fn routes() -> Vec<Route> {
     routes![chat]
@@ -24,7 +24,7 @@ fn chat(
     socket: WebSocket,
 ) -> Result<Channel<'static>, Status> {
     let stub = Arc::clone(stub.inner());
-    if stub.lock().expect("the relay").takes_no_links {
+    if stub.lock().expect("the relay").links == Links::Refused {
         return Err(Status::ServiceUnavailable);
     }
     Ok(socket.channel(move |mut stream| {
@@ -39,7 +39,7 @@ fn chat(
                 inner.tell_roster();
             }
             loop {
-                while stub.lock().expect("the relay").stands_still {
+                while stub.lock().expect("the relay").links == Links::Still {
                     sleep(Duration::from_millis(10)).await;
                 }
                 tokio::select! {

@@ -45,6 +45,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crypto::PublicKey;
@@ -57,6 +58,8 @@ use server::Server;
 use session::Session;
 use wire::UserId;
 
+/// How long the start waits for the server's key, so that the first page can show it.
+const LOOK_WITHIN: Duration = Duration::from_secs(2);
 /// How long a login waits for the link, so that a message right after it finds one.
 const LINK_WITHIN: Duration = Duration::from_secs(2);
 
@@ -84,8 +87,11 @@ pub async fn serve(config: AgentConfig, shutdown: CancellationToken) -> Result<(
         return Err(Error::Start(text.into()));
     }
     let agent = Arc::new(Agent::new(&config, shutdown.child_token())?);
-    // A server that is away now is asked again at each login.
-    let _ = agent.server.look().await;
+    // A server that is away now, or does not answer, is asked again by each link.
+    tokio::select! {
+        _ = timeout(LOOK_WITHIN, agent.server.look()) => {}
+        () = shutdown.cancelled() => {}
+    }
     let served = routes::serve(&config, Arc::clone(&agent), shutdown).await;
     agent.finish().await;
     served

@@ -1,12 +1,16 @@
 //! How the agent starts: what it does not need does not stop it, and what it lacks is named.
 
 use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use tempfile::TempDir;
 
+use crate::agent_world::Agent;
 use crate::operations_start::assert_one_line;
+use crate::relay_stub::SOON;
 use crate::world::program;
 
 /// An agent that keeps its keys in `data_dir`; its server is away.
@@ -35,6 +39,16 @@ fn settings_of_the_server_do_not_stop_the_agent() {
     process.wait().expect("a killed child ends");
     let line = line.expect("it announces itself").expect("text");
     assert!(line.starts_with("sealpost agent: open "), "{line}");
+}
+
+#[test]
+fn a_server_that_does_not_answer_keeps_no_agent_from_its_start() {
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("http://{}", silent.local_addr().expect("bound"));
+    let started = Instant::now();
+    let mut agent = Agent::start(&url);
+    agent.stop();
+    assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
 }
 
 #[test]

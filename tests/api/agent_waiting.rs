@@ -45,3 +45,25 @@ fn what_waits_for_an_answer_goes_out_once_when_the_user_logs_out_and_in_again() 
     wait_for(|| (came(&relay, id, &bob).last()? == "three").then_some(()));
     assert_eq!(came(&relay, id, &bob), ["one", "two", "three"]);
 }
+
+#[test]
+fn what_was_lost_with_the_link_goes_out_once_when_the_user_logs_out_without_one_and_in_again() {
+    let relay = Relay::start();
+    let agent = Agent::start(&relay.url);
+    let bob = relay.puppet("bob");
+    let alice = agent.person("alice");
+    alice.sees(bob.id);
+    bob.offer(alice.id, [3; 32]);
+    relay.frame(alice.id, bob.id, |frame| frame["message"] == "");
+    let stream = agent.stream();
+    relay.lose_messages(true);
+    alice.send(bob.id, "lost");
+    relay.set_down(true);
+    stream.next(|event| event["state"] == "reconnecting");
+    good(agent.post("/api/logout", &json!({"id": alice.id})));
+    relay.lose_messages(false);
+    relay.set_down(false);
+    let alice = agent.login("alice");
+    alice.send(bob.id, "later");
+    wait_for(|| (alice.texts(bob.id) == ["lost", "later"]).then_some(()));
+}

@@ -50,7 +50,6 @@ export function openComposer(me, peer, log) {
     outgoing.push(item);
     const attempt = async () => {
       try {
-        setState(item, "sending");
         await linkUp.passed;
         const message = await read(item);
         if (message !== shown) item = swap(item, message);
@@ -65,6 +64,7 @@ export function openComposer(me, peer, log) {
     };
     const retry = () => {
       refused.delete(retry);
+      setState(item, "sending"); // At once: the button to try again goes with it.
       running += 1;
       queue = queue.then(attempt);
     };

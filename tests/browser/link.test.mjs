@@ -95,3 +95,26 @@ test("a message that comes before the history is shown once, and the history bef
   const shown = await texts(held);
   assert.deepEqual(shown, Array.from(shown, (_, at) => `letter ${62 - shown.length + at}`));
 });
+
+test("a chat in the background keeps its unread marks until it is looked at", async () => {
+  const { world, page, ann, ben } = stage;
+  await openChat();
+  const setHidden = (hidden) =>
+    page.evaluate((value) => {
+      Object.defineProperty(document, "hidden", { value, configurable: true });
+      document.dispatchEvent(new Event("visibilitychange"));
+    }, hidden);
+  await setHidden(true);
+  world.push({ type: "link", user: ann.id, state: "reconnecting" });
+  await shows("#strip", "Reconnecting");
+  world.say(ben.id, 99, "missed");
+  world.records.at(-1).toId = ann.id;
+  world.unread.set("1<2", 1);
+  world.push({ type: "link", user: ann.id, state: "connected" });
+  await page.waitForSelector("#strip", { state: "hidden" });
+  await page.waitForTimeout(1000);
+  assert.equal(world.unread.get("1<2"), 1);
+  await setHidden(false);
+  await shows(".message", "missed");
+  assert.equal(world.unread.get("1<2"), undefined);
+});

@@ -28,6 +28,7 @@ let readTimer = null;
 let drawn = "";
 let pageSize = FULL_PAGE;
 let linked = true;
+let catchUpDue = false;
 let started = false; // Until then the first look at the records is still to come.
 
 peer.username = t("userNumber", { id: peer.id });
@@ -41,7 +42,11 @@ showPeer();
 byId("keys").addEventListener("click", () => showFingerprints(me, peer));
 listen(onEvent);
 addEventListener("sealpost:language", showTitle);
-document.addEventListener("visibilitychange", () => document.hidden || markRead());
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) return;
+  markRead();
+  if (catchUpDue) catchUp();
+});
 people.refresh();
 await streamOpen;
 started = true;
@@ -57,9 +62,11 @@ async function load(limit, before) {
   return page;
 }
 
-/** Fetches the newest records and shows what is missing. */
+/** Fetches the newest records and shows what is missing; in a hidden page, once it is seen. */
 async function catchUp(limit = pageSize) {
   catchUpTimer = null;
+  catchUpDue = document.hidden; // Looking at the records marks them as read.
+  if (catchUpDue) return;
   try {
     log.merge(await load(limit));
     byId("problem").hidden = true;

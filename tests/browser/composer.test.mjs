@@ -19,3 +19,31 @@ test("trying again in haste sends once", async () => {
   assert.deepEqual(world.records.map(({ chat }) => chat), ["on its way", "once", "after"]);
   assert.deepEqual(await texts(), ["once", "on its way", "after"]);
 });
+
+test("what was not sent, and files that were only picked, are not left without a word", async () => {
+  const { world, page } = stage;
+  const asked = [];
+  page.on("dialog", (dialog) => {
+    asked.push(dialog.type());
+    dialog.accept();
+  });
+  await openChat();
+  await page.setInputFiles("#picker", { name: "notes.txt", mimeType: "text/plain", buffer: Buffer.from("x") });
+  await page.waitForSelector("#tray li");
+  await page.click("a.brand");
+  await page.waitForURL("**/users");
+  assert.deepEqual(asked, ["beforeunload"]);
+
+  await page.click("#people a");
+  world.refuse = "发送失败: 客户端未就绪";
+  await write("hello?");
+  await page.waitForSelector(".failed");
+  await page.click("a.brand");
+  await page.waitForURL("**/users");
+  assert.deepEqual(asked, ["beforeunload", "beforeunload"]);
+
+  await page.click("#people a");
+  await page.click("a.brand");
+  await page.waitForURL("**/users");
+  assert.equal(asked.length, 2);
+});

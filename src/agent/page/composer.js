@@ -145,7 +145,8 @@ export function openComposer(me, peer, log) {
   }
 
   listenTo({ text, picker, submit, addFiles, grow, remember });
-  addEventListener("beforeunload", (event) => running > 0 && event.preventDefault());
+  const isUnsent = () => running > 0 || picked.length > 0 || byId("log").querySelector(".failed");
+  addEventListener("beforeunload", (event) => isUnsent() && event.preventDefault());
   text.value = sessionStorage.getItem(draftName) ?? "";
   grow();
   return { claimEcho, block, linked };

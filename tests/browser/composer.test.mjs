@@ -47,3 +47,16 @@ test("what was not sent, and files that were only picked, are not left without a
   await page.waitForURL("**/users");
   assert.equal(asked.length, 2);
 });
+
+test("a draft outlives a reload and not a logout", async () => {
+  const { fake, page } = stage;
+  await openChat();
+  await page.fill("#text", "not yet said");
+  await page.reload();
+  await page.waitForSelector("#people a");
+  assert.equal(await page.inputValue("#text"), "not yet said");
+  await page.click("[aria-label='Account and keys']");
+  await page.click("dialog button:has-text('Log out')");
+  await page.waitForURL(`${fake.url}/`);
+  assert.doesNotMatch(await page.evaluate(() => JSON.stringify(sessionStorage)), /not yet said/);
+});

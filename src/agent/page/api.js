@@ -3,6 +3,9 @@
 
 import { language, t } from "./i18n.js";
 
+/** Under this and two ids a tab keeps what is written and not sent. */
+export const DRAFT = "sealpost.draft.";
+
 /** What the agent refused: `status` is 0 when it did not answer at all. */
 export class ApiError extends Error {
   constructor(status, message) {
@@ -107,7 +110,7 @@ export function actingUser() {
   return id ? { id, username: sessionStorage.getItem("sealpost.username") ?? "" } : null;
 }
 
-/** Makes `user` the acting user of this tab, or nobody. */
+/** Makes `user` the acting user of this tab, or nobody: then no draft is left either. */
 export function actAs(user) {
   if (user) {
     sessionStorage.setItem("sealpost.id", user.id);
@@ -115,5 +118,7 @@ export function actAs(user) {
   } else {
     sessionStorage.removeItem("sealpost.id");
     sessionStorage.removeItem("sealpost.username");
+    const drafts = Object.keys(sessionStorage).filter((name) => name.startsWith(DRAFT));
+    drafts.forEach((name) => sessionStorage.removeItem(name));
   }
 }

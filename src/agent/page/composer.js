@@ -1,7 +1,7 @@
 // Writing: the text field, the tray of picked files, and sending both in order.
 // Each message shows at once, with its progress, and stays with a button to try again if refused.
 
-import { explain, sendMessage } from "./api.js";
+import { DRAFT, explain, sendMessage } from "./api.js";
 import { identity } from "./bubble.js";
 import { byId, el, icon, iconButton } from "./dom.js";
 import { MAX_FILE_BYTES, pack } from "./files.js";
@@ -15,7 +15,7 @@ export function openComposer(me, peer, log) {
   const text = byId("text");
   const tray = byId("tray");
   const picker = byId("picker");
-  const draftName = `sealpost.draft.${me.id}.${peer.id}`;
+  const draftName = `${DRAFT}${me.id}.${peer.id}`;
   const outgoing = []; // Items sent from this page whose echo has not come back yet.
   const picked = [];
   const refused = new Set(); // What to try again by itself once the link is back.

@@ -64,6 +64,8 @@ pub(super) struct PeerView {
     fingerprint: Option<String>,
     changed: Option<Change>,
     unread: u64,
+    /// How many texts for them are held.
+    held: usize,
 }
 
 impl Conversations {
@@ -132,6 +134,7 @@ impl Conversations {
             fingerprint: pinned.and_then(crypto::fingerprint),
             changed,
             unread: self.arrivals.unread(id),
+            held: self.held(id),
         }
     }
 

@@ -31,6 +31,9 @@ struct Message<'a> {
     /// Of its record, where the server has told it.
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<i64>,
+    /// It waits until the user accepts a key.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    held: bool,
 }
 
 /// One event as it goes over every stream: a line of JSON in the form of server-sent events.
@@ -40,8 +43,8 @@ struct Message<'a> {
 pub(super) struct Event(Arc<Vec<u8>>);
 
 impl Event {
-    /// For the writer's pages: `from` has sent `content` to `to`.
-    pub(super) fn sent(from_id: UserId, to_id: UserId, content: &str) -> Self {
+    /// For the writer's pages: `from` has sent `content` to `to`, be it that it is held.
+    pub(super) fn sent(from_id: UserId, to_id: UserId, content: &str, held: bool) -> Self {
         let kind = Some("sent");
         Self::message(&Message {
             kind,
@@ -49,6 +52,7 @@ impl Event {
             to_id,
             content,
             id: None,
+            held,
         })
     }
 
@@ -119,6 +123,7 @@ impl Events {
                 to_id,
                 content,
                 id,
+                held: false,
             }));
         }
     }

@@ -188,11 +188,11 @@ impl Session {
     }
 
     /// Sends `text` to `to`; see [`Conversations::send`]. Of somebody absent the key is asked for
-    /// first, once in each absence.
+    /// first, once in each absence. True if it is held until the user accepts a key.
     ///
     /// Errors: [`Error::NotReady`] without a link or such a user, [`Error::NoKey`] if they have no
     /// key, [`Error::Invalid`] if it is too long.
-    pub(super) async fn send(&self, to: UserId, text: String) -> Result<()> {
+    pub(super) async fn send(&self, to: UserId, text: String) -> Result<bool> {
         if text.len() > TEXT_BYTES {
             return Err(Error::Invalid("消息过大：文件不能超过 6 MiB"));
         }
@@ -201,11 +201,16 @@ impl Session {
         }
         // Held until the text is on its way, so that those written meanwhile stay behind it.
         let _turn = self.turn_to_write(to).await?;
-        let sent = Event::sent(self.id, to, &text);
-        self.conversations().send(to, text, Instant::now())?;
+        let (sent, is_held) = {
+            let mut conversations = self.conversations();
+            let is_held = conversations.holds(to);
+            let sent = Event::sent(self.id, to, &text, is_held);
+            conversations.send(to, text, Instant::now())?;
+            (sent, is_held)
+        };
         self.outgoing.notify_one();
         self.events.tell(sent);
-        Ok(())
+        Ok(is_held)
     }
 
     /// The history with `peer`, opened; marks it as seen.

@@ -1,7 +1,7 @@
 //! Texts that were taken while their receiver has not answered: whatever ends the agent, they go
 //! out once.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::agent_world::{Agent, good, wait_for};
 use crate::relay_stub::{Puppet, Relay};
@@ -66,4 +66,27 @@ fn what_was_lost_with_the_link_goes_out_once_when_the_user_logs_out_without_one_
     let alice = agent.login("alice");
     alice.send(bob.id, "later");
     wait_for(|| (alice.texts(bob.id) == ["lost", "later"]).then_some(()));
+}
+
+#[test]
+fn what_waits_for_a_changed_key_is_said_to_be_held_until_the_key_is_accepted() {
+    let relay = Relay::start();
+    let agent = Agent::start(&relay.url);
+    let (mut bob, carol) = (relay.puppet("bob"), relay.puppet("carol"));
+    let alice = agent.person("alice");
+    alice.sees(bob.id);
+    bob.change_key();
+    let shown = alice.peer(bob.id, |shown| shown["changed"].is_object());
+    let stream = agent.stream();
+    let held = good(alice.try_send(bob.id, "letter"));
+    assert_eq!(held, json!({"held": true}));
+    let sent = stream.next(|event| event["type"] == "sent");
+    assert_eq!(sent["held"], true);
+    assert_eq!(good(alice.try_send(carol.id, "hi")), Value::Null);
+    assert_eq!(alice.peer(bob.id, |_| true)["held"], 1);
+
+    let body = json!({"user": alice.id, "peer": bob.id, "fingerprint": shown["changed"]["new"]});
+    good(agent.post("/api/peers/accept", &body));
+    wait_for(|| (came(&relay, alice.id, &bob) == ["letter"]).then_some(()));
+    assert_eq!(alice.peer(bob.id, |_| true)["held"], 0);
 }

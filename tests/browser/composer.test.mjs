@@ -2,7 +2,8 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { openChat, stage, texts, write } from "./stage.mjs";
+import { hex } from "./fake_agent.mjs";
+import { openChat, shows, stage, texts, write } from "./stage.mjs";
 
 test("trying again in haste sends once", async () => {
   const { world, page } = stage;
@@ -59,4 +60,24 @@ test("a draft outlives a reload and not a logout", async () => {
   await page.click("dialog button:has-text('Log out')");
   await page.waitForURL(`${fake.url}/`);
   assert.doesNotMatch(await page.evaluate(() => JSON.stringify(sessionStorage)), /not yet said/);
+});
+
+test("what waits for a changed key says so, is told after a reload, and is sent once it is accepted", async () => {
+  const { fake, world, page, ben } = stage;
+  await openChat();
+  const other = await page.context().newPage();
+  await other.goto(`${fake.url}/chat/2`);
+  await other.waitForSelector("#people a");
+  // No page knows of it yet.
+  ben.changed = { old: ben.fingerprint, new: hex(77) };
+  await write("to whom?");
+  await shows(".pending .state", "Waits for you to accept");
+  await shows(".pending .state", "Waits for you to accept", other);
+  await page.reload();
+  await shows(".warning", "1 of your messages");
+  await page.click(".warning button");
+  for (const tab of [page, other]) {
+    await shows(".message:not(.pending)", "to whom?", tab);
+    assert.deepEqual(await texts(tab), ["to whom?"]);
+  }
 });

@@ -32,6 +32,7 @@ function newWorld() {
   const world = {
     accounts: new Map(), // id → { id, username, password, online, fingerprint, changed }
     here: new Set(), // ids logged in on this agent
+    held: [], // what waits for a changed key: arguments of say
     records: [], // { id, fromId, toId, chat, createTime }, oldest first
     unread: new Map(), // "reader<writer" → count
     server: { url: "http://127.0.0.1:5000", fingerprint: hex(99), changed: null },
@@ -154,7 +155,8 @@ const routes = {
   "POST /api/peers/accept"(world, { user, peer, fingerprint }) {
     const account = world.accounts.get(peer);
     if (account.changed?.new !== fingerprint) refuse(400, "指纹不符");
-    Object.assign(account, { fingerprint, changed: null });
+    Object.assign(account, { fingerprint, changed: null, held: 0 });
+    world.held.splice(0).forEach((letter) => world.say(...letter));
     world.push({ type: "key_changed", user, peer });
   },
   "POST /api/server/accept"(world, { fingerprint }) {
@@ -175,6 +177,13 @@ const routes = {
   async "POST /api/send_message"(world, { from_id, target_id, message }) {
     await new Promise((resolve) => setTimeout(resolve, world.delayMs));
     if (world.refuse) refuse(500, world.refuse);
+    const peer = world.accounts.get(target_id);
+    if (peer?.changed) {
+      world.held.push([from_id, target_id, message]);
+      peer.held = world.held.length;
+      world.push({ type: "sent", fromId: from_id, toId: target_id, content: message, held: true });
+      return { held: true };
+    }
     world.say(from_id, target_id, message);
     world.push({ type: "sent", fromId: from_id, toId: target_id, content: message });
   },

@@ -51,6 +51,12 @@ impl Conversations {
         Ok(())
     }
 
+    /// How many texts for `peer` wait until the user accepts a key.
+    pub(super) fn held(&self, peer: UserId) -> usize {
+        let kept = self.kept.get(&peer).filter(|_| self.holds(peer));
+        kept.copied().unwrap_or_default()
+    }
+
     /// The exchange with `peer` has moved: what is on disk follows.
     pub(super) fn follow_held(&mut self, peer: UserId) {
         let Some(exchange) = self.exchanges.get(&peer) else {

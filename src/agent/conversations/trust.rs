@@ -81,6 +81,11 @@ impl Conversations {
         }
     }
 
+    /// Whether what is written to `to` is held: their key is in doubt.
+    pub(in crate::agent) fn holds(&self, to: UserId) -> bool {
+        self.doubts.contains_key(&to)
+    }
+
     /// Whether the server is to be asked for the key of `to` before they are written to: the key
     /// of somebody absent may have changed since they were listed. Once for each absence.
     pub(in crate::agent) fn is_to_be_met(&self, to: UserId) -> bool {

@@ -9,7 +9,7 @@ const LONG_TEXT = 6000; // Characters shown at once; a huge text would freeze th
 
 const marks = { "[无法解密消息]": "cannotOpen", "[解密失败]": "notAuthentic" };
 
-/** A list item for `message` ({ fromId, chat, at }); `mine` puts it on the writer's side. */
+/** A list item for `message` ({ fromId, chat, at, held }); `mine` puts it on the writer's side. */
 export function bubble(message, mine) {
   const file = unpack(message.chat);
   const body = el("div", { class: file ? "bubble with-file" : "bubble" });
@@ -17,7 +17,9 @@ export function bubble(message, mine) {
   else body.append(...textParts(message.chat, body));
   const time = el("time", { datetime: message.at.toISOString() });
   showTime(time);
-  const item = el("li", { class: mine ? "message mine" : "message" }, body, el("div", { class: "meta" }, time));
+  const state = message.held ? say(el("span", { class: "state" }), "held") : null;
+  const item = el("li", { class: mine ? "message mine" : "message" }, body, el("div", { class: "meta" }, time, state));
+  item.classList.toggle("pending", Boolean(message.held));
   item.content = identity(message.chat);
   item.from = message.fromId;
   item.at = message.at;

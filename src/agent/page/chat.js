@@ -16,7 +16,7 @@ const FIRST_PAGE = 6; // Shown at once, however heavy; the rest follows as its w
 const FULL_PAGE = 50;
 const PAGE_CHARS = 8_000_000; // About what a page may weigh where letters carry pictures.
 
-const peer = { id: Number(location.pathname.split("/").pop()), username: "", online: false, changed: null };
+const peer = { id: Number(location.pathname.split("/").pop()), username: "", online: false, changed: null, held: 0 };
 const streamOpen = opened(400);
 start();
 const { me, server } = await requireUser();
@@ -115,8 +115,8 @@ function onMessage(event) {
   else markRead();
 }
 
-function receive({ fromId, content, id }) {
-  const certain = log.arrive({ id, fromId, chat: content });
+function receive({ fromId, content, id, held }) {
+  const certain = log.arrive({ id, fromId, chat: content, held });
   if (!certain) catchUpSoon(1500);
 }
 
@@ -130,6 +130,8 @@ function markRead() {
 
 function onPeers(peers) {
   const fresh = peers.find(({ id }) => id === peer.id);
+  // What waited for the new key goes out now, or when the peer has not answered for a while.
+  if (peer.changed && !fresh?.changed) [1000, 5000].forEach((wait) => setTimeout(() => catchUp(), wait));
   if (fresh) Object.assign(peer, fresh);
   unreadElsewhere = peers.reduce((sum, { unread }) => sum + unread, 0);
   showPeer();
@@ -137,7 +139,7 @@ function onPeers(peers) {
 
 function showPeer() {
   // Redrawn only when something changed, so that a warning keeps its focus.
-  const state = JSON.stringify([peer.username, peer.online, peer.changed]);
+  const state = JSON.stringify([peer.username, peer.online, peer.changed, peer.held]);
   showTitle();
   if (state === drawn) return;
   drawn = state;

@@ -53,8 +53,8 @@ export function openComposer(me, peer, log) {
         await linkUp.passed;
         const message = await read(item);
         if (message !== shown) item = swap(item, message);
-        await sendMessage(me.id, peer.id, message, (share) => onShare(item, message, share));
-        setState(item, "sent");
+        const done = await sendMessage(me.id, peer.id, message, (share) => onShare(item, message, share));
+        setState(item, done?.held ? "held" : "sent");
       } catch (error) {
         fail(item, error instanceof DOMException ? t("unreadable") : explain(error), retry);
         // The agent answered, so nothing was sent; without an answer only the user can tell.
@@ -219,7 +219,7 @@ function complain(key, fill) {
 
 function setState(item, key) {
   const state = say(el("span", { class: "state" }), key);
-  item.classList.toggle("pending", key === "sending");
+  item.classList.toggle("pending", key !== "sent");
   item.classList.remove("failed");
   item.querySelector(".state, .failure")?.remove();
   item.querySelector("progress")?.remove();

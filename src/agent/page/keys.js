@@ -65,10 +65,12 @@ function warning(titleKey, textKey, fill, changed, accept) {
 /** The warning that `peer`'s key has changed, with both fingerprints; `done` follows acceptance. */
 export function peerKeyWarning(me, peer, done) {
   const fill = { name: peer.username };
-  return warning("keyChangedTitle", "keyChangedText", fill, peer.changed, async () => {
+  const shown = warning("keyChangedTitle", "keyChangedText", fill, peer.changed, async () => {
     await acceptPeerKey(me.id, peer.id, peer.changed.new);
     await done();
   });
+  if (peer.held) shown.querySelector("p").after(say(el("p"), "heldCount", { n: peer.held }));
+  return shown;
 }
 
 /** The warning that the server's key has changed, likewise. */

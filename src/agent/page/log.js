@@ -37,7 +37,9 @@ export function openLog(me, loadOlder) {
   function adoptAs(item, id) {
     item.recordId = id;
     item.mergedAt = performance.now();
-    item.classList.remove("failed");
+    item.classList.remove("failed", "pending");
+    const state = item.querySelector(".state");
+    if (state) say(state, "sent");
     known.set(id, item);
   }
 

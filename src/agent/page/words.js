@@ -113,6 +113,8 @@ export const words = {
   readingFile: ["Reading…", "正在读取…"],
   handingOver: ["Handing over {percent}%", "正在提交 {percent}%"],
   sent: ["Sent", "已发送"],
+  held: ["Waits for you to accept the new key", "等待你接受新密钥"],
+  heldCount: ["{n} of your messages wait for that.", "有 {n} 条消息在等待你接受。"],
   failed: ["Not sent", "未发送"],
   tryAgain: ["Try again", "重试"],
   saveAs: ["Save {name}", "保存 {name}"],

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rocket::{Data, Route, State, get, post, routes};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::users::number;
 use super::{Answer, id, into_text, ok, read_json, user};
@@ -21,8 +21,9 @@ async fn send_message(agent: &State<Arc<Agent>>, data: Data<'_>) -> Answer {
     let from = id(&body, "from_id")?;
     let to = id(&body, "target_id")?;
     let message = into_text(body, "message", "缺少消息内容")?;
-    user(agent, from)?.send(to, message).await?;
-    Ok(ok(Value::Null))
+    let is_held = user(agent, from)?.send(to, message).await?;
+    let data = is_held.then(|| json!({"held": true}));
+    Ok(ok(data.unwrap_or_default()))
 }
 
 #[expect(non_snake_case, reason = "the published names of the parameters")]

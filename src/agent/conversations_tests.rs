@@ -90,7 +90,10 @@ fn a_text_on_its_way_is_on_disk_until_it_has_arrived() {
     let data = tempfile::tempdir().expect("a directory");
     let (mut conversations, now) = (conversations(data.path()), Instant::now());
     let file = conversations.keyring.dir().join("sending.jsonl");
-    let on_disk = || Journal::open(&file).expect("a journal").1;
+    let on_disk = || -> Vec<String> {
+        let (_, lines) = Journal::open(&file).expect("a journal");
+        lines.into_iter().map(|(_, frame)| frame).collect()
+    };
     conversations.send(PEER, "one".into(), now).expect("sent");
     conversations.send(PEER, "two".into(), now).expect("sent");
     let frames = on_disk();
@@ -111,7 +114,7 @@ fn what_an_earlier_run_had_on_its_way_is_compared_with_the_history_before_it_goe
         wire::frame(OWN, PEER, "x", ""),
         wire::frame(OWN, PEER, "y", ""),
     ];
-    conversations.restore_sending(frames.to_vec());
+    conversations.restore_sending(frames.clone().map(|frame| (None, frame)).to_vec());
     assert_eq!(conversations.outbox.next(now), None);
     conversations.repeat_missing(&HashSet::from([crypto::safe_name("x")]));
     assert_eq!(conversations.outbox.next(now).as_ref(), Some(&frames[1]));

@@ -19,9 +19,18 @@ pub(super) const SETTLED_AFTER: Duration = Duration::from_secs(10);
 pub(super) struct Outgoing {
     /// The JSON text.
     pub(super) frame: String,
-    /// For messages: to whom and the digest of the sealed text, unique by its random IV. Key
-    /// frames have none and are not repeated: the exchange offers again by itself.
-    pub(super) message: Option<(UserId, String)>,
+    /// Key frames have none and are not repeated: the exchange offers again by itself.
+    pub(super) message: Option<Message>,
+}
+
+/// By what a message is found in the history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Message {
+    pub(super) to: UserId,
+    /// Of the sealed text, unique by its random IV.
+    pub(super) digest: String,
+    /// The newest record that was known when it was sealed: its own comes later.
+    pub(super) after: Option<i64>,
 }
 
 #[derive(Debug)]
@@ -61,12 +70,11 @@ impl Outbox {
         });
     }
 
-    /// The frames with messages that are not surely kept, in order.
-    pub(super) fn messages(&self) -> impl Iterator<Item = &str> {
+    /// The messages that are not surely kept, in order.
+    pub(super) fn messages(&self) -> impl Iterator<Item = &Outgoing> {
         let flying = self.flying.iter().map(|sent| &sent.outgoing);
         let all = flying.chain(&self.waiting);
-        let messages = all.filter(|outgoing| outgoing.message.is_some());
-        messages.map(|outgoing| outgoing.frame.as_str())
+        all.filter(|outgoing| outgoing.message.is_some())
     }
 
     /// The next frame to write; a message is in flight from now on.
@@ -104,17 +112,27 @@ impl Outbox {
 
     /// To whom the messages go that are not surely kept, with their digests.
     pub(super) fn unsettled(&self) -> BTreeSet<(UserId, String)> {
-        self.flying
-            .iter()
-            .filter_map(|sent| sent.outgoing.message.clone())
-            .collect()
+        let message = |message: &Message| (message.to, message.digest.clone());
+        self.in_flight().map(message).collect()
+    }
+
+    /// The record after which all of those for `peer` are, where that is known.
+    pub(super) fn unsettled_after(&self, peer: UserId) -> Option<i64> {
+        let of_peer = self.in_flight().filter(|message| message.to == peer);
+        // What is not known is less than all that is.
+        of_peer.map(|message| message.after).min().flatten()
+    }
+
+    fn in_flight(&self) -> impl Iterator<Item = &Message> {
+        let messages = self.flying.iter();
+        messages.filter_map(|sent| sent.outgoing.message.as_ref())
     }
 
     /// After a lost link: what the history does not hold is sent again, before all else, in order.
     pub(super) fn repeat_missing(&mut self, kept: &HashSet<String>) {
         while let Some(sent) = self.flying.pop_back() {
             let message = sent.outgoing.message.as_ref();
-            if message.is_some_and(|(_, digest)| !kept.contains(digest)) {
+            if message.is_some_and(|message| !kept.contains(&message.digest)) {
                 self.waiting.push_front(sent.outgoing);
             }
         }
@@ -128,7 +146,11 @@ mod tests {
     fn message(text: &str) -> Outgoing {
         Outgoing {
             frame: format!("frame {text}"),
-            message: Some((2, text.into())),
+            message: Some(Message {
+                to: 2,
+                digest: text.into(),
+                after: Some(7),
+            }),
         }
     }
 

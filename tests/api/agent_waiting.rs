@@ -90,3 +90,26 @@ fn what_waits_for_a_changed_key_is_said_to_be_held_until_the_key_is_accepted() {
     wait_for(|| (came(&relay, alice.id, &bob) == ["letter"]).then_some(()));
     assert_eq!(alice.peer(bob.id, |_| true)["held"], 0);
 }
+
+#[test]
+fn what_was_stored_before_its_agent_was_killed_is_found_however_much_has_come_since() {
+    let relay = Relay::start();
+    let mut agent = Agent::start(&relay.url);
+    let bob = relay.puppet("bob");
+    let alice = agent.person("alice");
+    let id = alice.id;
+    alice.sees(bob.id);
+    bob.offer(id, [3; 32]);
+    relay.frame(id, bob.id, |frame| frame["message"] == "");
+    alice.send(bob.id, "once");
+    wait_for(|| (relay.records().len() == 1).then_some(()));
+    agent.kill();
+    for _ in 0..1_100 {
+        relay.store(id, bob.id, "from elsewhere", [Value::Null, Value::Null]);
+    }
+    agent.start_again();
+    let alice = agent.login("alice");
+    alice.send(bob.id, "later");
+    wait_for(|| (came(&relay, id, &bob).last()? == "later").then_some(()));
+    assert_eq!(came(&relay, id, &bob), ["once", "later"]);
+}

@@ -7,17 +7,19 @@ use super::Conversations;
 use crate::agent::crypto::{self, AesKey};
 use crate::agent::error::Result;
 use crate::agent::exchange::Step;
-use crate::agent::outbox::Outgoing;
+use crate::agent::journal::Line;
+use crate::agent::outbox::{Message, Outgoing};
 use crate::agent::wire::{self, UserId};
 
 impl Conversations {
     /// Takes up what an earlier run has not seen arrive. The next link compares it with the
     /// history, since it may have.
-    pub(super) fn restore_sending(&mut self, frames: Vec<String>) {
+    pub(super) fn restore_sending(&mut self, lines: Vec<Line<String>>) {
         let now = Instant::now();
-        for frame in frames {
-            if let Some((peer, sealed)) = wire::addressed(&frame) {
-                let message = Some((peer, crypto::safe_name(&sealed)));
+        for (after, frame) in lines {
+            if let Some((to, sealed)) = wire::addressed(&frame) {
+                let digest = crypto::safe_name(&sealed);
+                let message = Some(Message { to, digest, after });
                 self.outbox.restore(Outgoing { frame, message }, now);
             }
         }
@@ -32,9 +34,8 @@ impl Conversations {
         let outgoing: Vec<Outgoing> = outgoing
             .filter_map(|step| self.outgoing(peer, step))
             .collect();
-        let messages = outgoing.iter().filter(|frame| frame.message.is_some());
-        let messages: Vec<&str> = messages.map(|frame| frame.frame.as_str()).collect();
-        let kept = self.journal.append(&messages);
+        let lines: Vec<Line<&str>> = outgoing.iter().filter_map(line).collect();
+        let kept = self.journal.append(&lines);
         for frame in outgoing {
             self.outbox.push(frame);
         }
@@ -54,7 +55,11 @@ impl Conversations {
                 let wrapped = self.wrap(peer, &key).unwrap_or_default();
                 let sealed = crypto::seal(&key, text.as_bytes());
                 let frame = wire::frame(self.own, peer, &sealed, &wrapped);
-                let message = Some((peer, crypto::safe_name(&sealed)));
+                let message = Some(Message {
+                    to: peer,
+                    digest: crypto::safe_name(&sealed),
+                    after: self.arrivals.last(),
+                });
                 Some(Outgoing { frame, message })
             }
         }
@@ -86,9 +91,14 @@ impl Conversations {
     }
 
     fn forget_arrived(&mut self) {
-        let left: Vec<&str> = self.outbox.messages().collect();
+        let left: Vec<Line<&str>> = self.outbox.messages().filter_map(line).collect();
         if let Err(error) = self.journal.forget_all_but(&left) {
             tracing::error!(user = self.own, %error, "what has arrived is still kept");
         }
     }
+}
+
+fn line(outgoing: &Outgoing) -> Option<Line<&str>> {
+    let message = outgoing.message.as_ref()?;
+    Some((message.after, outgoing.frame.as_str()))
 }

@@ -10,7 +10,8 @@ use crate::agent::error::{Error, Result};
 use crate::agent::relay::{Received, Window};
 use crate::agent::wire::UserId;
 
-/// Records looked through per request, and requests, to find what a lost link may have delivered.
+/// Records looked through per request to find what a lost link may have delivered, and requests
+/// where it is not known how far back that may be.
 const RECORDS_COMPARED: usize = 50;
 const COMPARISONS: usize = 20;
 
@@ -28,8 +29,9 @@ impl Session {
                 .filter(|(to, _)| *to == peer)
                 .map(|(_, digest)| digest.as_str())
                 .collect();
+            let after = self.conversations().outbox.unsettled_after(peer);
             let mut before = None;
-            for _ in 0..COMPARISONS {
+            for compared in 1.. {
                 let limit = Some(RECORDS_COMPARED);
                 let window = Window { limit, before };
                 let records = match self.sealed_records(peer, window).await {
@@ -43,7 +45,11 @@ impl Session {
                     kept.insert(digest);
                 }
                 before = records.first().map(|oldest| oldest.id);
-                if missing.is_empty() || records.len() != RECORDS_COMPARED {
+                let is_far_enough = match after {
+                    Some(_) => before <= after,
+                    None => compared == COMPARISONS,
+                };
+                if missing.is_empty() || records.len() != RECORDS_COMPARED || is_far_enough {
                     break;
                 }
             }

@@ -16,7 +16,7 @@ pub use lists::{
 use diesel::prelude::*;
 
 use crate::app::App;
-use crate::db::{Conn, on_inner};
+use crate::db::{Conn, Turns, on_inner, take_turns};
 use crate::error::{Error, Result};
 use crate::hub::Event;
 use crate::model::{FriendRequest, Instant, RequestId, UserId};
@@ -42,6 +42,7 @@ pub async fn add(app: &App, user: UserId, contact: UserId) -> Result<Contact> {
     }
     app.db
         .write(move |conn| {
+            take_turns(conn, Turns::Contacts, &[user.0, contact.0])?;
             user_in(conn, contact)?;
             insert(conn, user, contact)?;
             let added = contact_in(conn, user, contact)?;
@@ -58,22 +59,26 @@ pub async fn add(app: &App, user: UserId, contact: UserId) -> Result<Contact> {
 /// Errors: [`Error::UnknownContact`] when there was nothing.
 pub async fn remove_both(app: &App, user: UserId, other: UserId) -> Result<()> {
     app.db
-        .write(
-            move |conn| match unlink(conn, user, other)? + settle(conn, user, other)? {
+        .write(move |conn| {
+            take_turns(conn, Turns::Contacts, &[user.0, other.0])?;
+            match unlink(conn, user, other)? + settle(conn, user, other)? {
                 0 => Err(Error::UnknownContact),
                 _ => Ok(()),
-            },
-        )
+            }
+        })
         .await
 }
 
 /// Ends a friendship, for both. Errors: [`Error::UnknownContact`] for all but friends.
 pub async fn unfriend(app: &App, user: UserId, friend: UserId) -> Result<()> {
     app.db
-        .write(move |conn| match unlink(conn, user, friend)? {
-            2 => Ok(()),
-            // An error undoes what was removed: one-way contacts stay.
-            _ => Err(Error::UnknownContact),
+        .write(move |conn| {
+            take_turns(conn, Turns::Contacts, &[user.0, friend.0])?;
+            match unlink(conn, user, friend)? {
+                2 => Ok(()),
+                // An error undoes what was removed: one-way contacts stay.
+                _ => Err(Error::UnknownContact),
+            }
         })
         .await
 }
@@ -109,6 +114,7 @@ pub async fn ask(app: &App, from: UserId, to: UserId, text: String) -> Result<Fr
     }
     let hub = app.hub.clone();
     let work = move |conn: &mut Conn| {
+        take_turns(conn, Turns::Contacts, &[from.0, to.0])?;
         user_in(conn, to)?;
         let asker = user_in(conn, from)?.username;
         if are_friends(conn, from, to)? || is_pending(conn, from, to)? {
@@ -147,18 +153,22 @@ pub async fn answer(
 ) -> Result<FriendRequest> {
     app.db
         .write(move |conn| {
-            let waiting = friend_requests::table
-                .find(request)
-                .filter(friend_requests::to_id.eq(user));
-            let request: FriendRequest = waiting
-                .select(FriendRequest::as_select())
-                .first(conn)
-                .optional()?
-                .ok_or(Error::UnknownRequest)?;
-            resolve(conn, &request, accept)?;
-            Ok(request)
+            let asked = request_to(conn, user, request)?;
+            take_turns(conn, Turns::Contacts, &[asked.from_id.0, user.0])?;
+            // It may have been answered meanwhile.
+            let asked = request_to(conn, user, request)?;
+            resolve(conn, &asked, accept)?;
+            Ok(asked)
         })
         .await
+}
+
+fn request_to(conn: &mut Conn, user: UserId, request: RequestId) -> Result<FriendRequest> {
+    let waiting = friend_requests::table
+        .find(request)
+        .filter(friend_requests::to_id.eq(user));
+    let request = waiting.select(FriendRequest::as_select()).first(conn);
+    request.optional()?.ok_or(Error::UnknownRequest)
 }
 
 /// Accepts the request of one who asks; returns the new friend.
@@ -167,6 +177,7 @@ pub async fn answer(
 pub async fn accept_from(app: &App, user: UserId, from: UserId) -> Result<Contact> {
     app.db
         .write(move |conn| {
+            take_turns(conn, Turns::Contacts, &[user.0, from.0])?;
             let request: FriendRequest = friend_requests::table
                 .filter(friend_requests::from_id.eq(from))
                 .filter(friend_requests::to_id.eq(user))

@@ -263,6 +263,11 @@ impl Db {
         }
     }
 
+    /// Whether what follows writes, as [`Db::write_then`] has it, comes in the order of the commits.
+    pub fn tells_in_order(&self) -> bool {
+        matches!(self.writer, Writer::Grouped(_))
+    }
+
     /// Whether a write would be taken now; makes one that changes nothing.
     ///
     /// False for some seconds after a write found no room: what is too full for a message may

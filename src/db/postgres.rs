@@ -94,6 +94,8 @@ pub(crate) enum Turns {
     Rooms = 1,
     /// To change who is whose contact.
     Contacts = 2,
+    /// To change a message, or who may see it.
+    Messages = 3,
 }
 
 /// Has a write wait for those that write to the same, until they are committed and can be seen, so

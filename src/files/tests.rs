@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::config::Config;
-use crate::schema::messages;
 use crate::users::{self, Registration};
 
 /// An application in a directory of its own, with two users.
@@ -104,17 +103,12 @@ async fn what_a_message_hands_over_is_not_removed_as_unsent() {
     let upload = upload.expect("it is stored");
     let id = upload.id;
     let work = move |conn: &mut Conn| {
-        let columns = (
-            messages::sender_id.eq(alice),
-            messages::recipient_id.eq(Some(bob)),
-            messages::kind.eq("file"),
-            messages::content.eq("its path"),
-            messages::is_encrypted.eq(false),
-            messages::sent_at.eq(Instant::now()),
+        let sql = format!(
+            "INSERT INTO messages (sender_id, recipient_id, pair, kind, content, is_encrypted, sent_at)
+             VALUES ({}, {}, 1, 'file', 'its path', 0, 0)",
+            alice.0, bob.0
         );
-        diesel::insert_into(messages::table)
-            .values(columns)
-            .execute(conn)?;
+        diesel::sql_query(sql).execute(conn)?;
         hand_over(conn, id, MessageId(1))
     };
     app.db.write(work).await.expect("noted");

@@ -292,6 +292,16 @@ pub fn newest(app: &App) -> Result<MessageId> {
     })
 }
 
+/// The id of the newest message that `reader` may see without having sent it, zero if there is none.
+pub fn newest_for(app: &App, reader: UserId) -> Result<MessageId> {
+    app.db.read(|conn| {
+        let received = permissions::table.filter(permissions::user_id.eq(reader));
+        let newest = received.select(diesel::dsl::max(permissions::message_id));
+        let newest = newest.first::<Option<MessageId>>(conn)?;
+        Ok(newest.unwrap_or(MessageId(0)))
+    })
+}
+
 /// One message as its reader sees it, with its sender's name; the owner sees the original.
 ///
 /// Errors: [`Error::UnknownMessage`](crate::error::Error::UnknownMessage),

@@ -19,14 +19,14 @@ use std::sync::Arc;
 use diesel::prelude::*;
 
 use crate::app::App;
-use crate::db::{Conn, Undo, last_inserted, on_inner};
+use crate::db::{Conn, Turns, Undo, last_inserted, on_inner, take_turns};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::hub::{Channel, Event};
 use crate::model::{Access, Instant, Message, MessageId, UserId};
 use crate::schema::{correspondents, messages, permissions as grants};
 pub use draft::{Draft, LONGEST_CLIENT_KEY, To};
-use permissions::{Action, Parties, check_may, may};
+use permissions::{Action, Parties, check_may, may, may_change};
 
 /// Both parties of a direct message in one number, the same from either side. User ids are from 1
 /// to below 2^31, so two of them fit. `None` for anything else: callers may ask for any number,
@@ -66,9 +66,17 @@ pub async fn send(app: &Arc<App>, draft: Draft) -> Result<Message> {
     } else {
         Undo::Batch
     };
-    let work = move |conn: &mut Conn| match retries::find(conn, &draft)? {
-        Some(message) => Ok((message, false)),
-        None => insert(&its_app, conn, draft).map(|message| (message, true)),
+    let work = move |conn: &mut Conn| {
+        match &draft.to {
+            To::User(recipient) => {
+                take_turns(conn, Turns::Mailboxes, &[draft.sender.0, recipient.0])?;
+            }
+            To::Room { id, .. } => take_turns(conn, Turns::Rooms, &[id.0])?,
+        }
+        match retries::find(conn, &draft)? {
+            Some(message) => Ok((message, false)),
+            None => insert(&its_app, conn, draft).map(|message| (message, true)),
+        }
     };
     let tell = move |(message, is_new): &(Message, bool)| {
         if *is_new {
@@ -221,7 +229,7 @@ pub async fn replace(app: &App, user: UserId, id: MessageId, content: String) ->
     check_may(app, user, Action::Replace, id)?;
     app.db
         .write(move |conn| {
-            may(conn, user, Action::Replace, id)?;
+            may_change(conn, user, Action::Replace, id)?;
             let edited_at = Instant::now();
             diesel::update(messages::table.find(id))
                 .set((
@@ -250,7 +258,7 @@ pub async fn delete(app: &App, user: UserId, action: Action, id: MessageId) -> R
     let uploads_dir = app.config.uploads_dir();
     let caches = app.caches.clone();
     let work = move |conn: &mut Conn| {
-        let parties = may(conn, user, action, id)?;
+        let parties = may_change(conn, user, action, id)?;
         retries::keep(conn, id)?;
         let slug = files::remove_handed_over(conn, id)?;
         diesel::delete(messages::table.find(id)).execute(conn)?;
@@ -279,11 +287,11 @@ pub async fn mark_read(app: &App, user: UserId, id: MessageId) -> Result<()> {
     let is_read = app.db.read(|conn| {
         may(conn, user, Action::MarkRead, id)?;
         let is_read = row.select(messages::read_at.is_not_null());
-        Ok(known.get(&id).is_some() || is_read.first(conn).optional()? == Some(true))
+        Ok(known.get(&id).is_some() || is_read.first::<bool>(conn).optional()? == Some(true))
     })?;
     if !is_read {
         let work = move |conn: &mut Conn| {
-            may(conn, user, Action::MarkRead, id)?;
+            may_change(conn, user, Action::MarkRead, id)?;
             diesel::update(row.filter(messages::read_at.is_null()))
                 .set(messages::read_at.eq(Instant::now()))
                 .execute(conn)?;

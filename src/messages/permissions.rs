@@ -8,7 +8,7 @@ use std::sync::Arc;
 use diesel::prelude::*;
 
 use crate::app::App;
-use crate::db::{Conn, on_inner};
+use crate::db::{Conn, Turns, on_inner, take_turns};
 use crate::error::{Error, Result};
 use crate::hub::Event;
 use crate::model::{Access, Instant, MessageId, Permission, RoomId, UserId};
@@ -83,6 +83,18 @@ pub(crate) fn may(conn: &mut Conn, user: UserId, action: Action, id: MessageId) 
     Err(Error::Forbidden)
 }
 
+/// Like [`may`], inside a write: nobody else changes the message, or who may see it, until that is
+/// committed.
+pub(super) fn may_change(
+    conn: &mut Conn,
+    user: UserId,
+    action: Action,
+    id: MessageId,
+) -> Result<Parties> {
+    take_turns(conn, Turns::Messages, &[id.0])?;
+    may(conn, user, action, id)
+}
+
 /// Like [`may`], before the writer is asked: what is refused costs it nothing.
 pub(super) fn check_may(app: &App, user: UserId, action: Action, id: MessageId) -> Result<()> {
     app.db.read(|conn| may(conn, user, action, id).map(drop))
@@ -132,7 +144,8 @@ pub async fn grant(app: &Arc<App>, grant: Grant) -> Result<()> {
     let (message, grantee) = (grant.message, grant.grantee);
     let (access, shared_by) = (grant.access, grant.granter_name.clone());
     let work = move |conn: &mut Conn| {
-        let parties = may(conn, grant.granter, Action::Share, message)?;
+        let parties = may_change(conn, grant.granter, Action::Share, message)?;
+        take_turns(conn, Turns::Mailboxes, &[grantee.0])?;
         if parties.sender_id == grantee {
             return Err(Error::invalid(
                 "grantee",
@@ -190,7 +203,7 @@ pub async fn revoke(app: &App, revoker: UserId, holder: UserId, id: MessageId) -
             } else {
                 Action::Share
             };
-            may(conn, revoker, needed, id)?;
+            may_change(conn, revoker, needed, id)?;
             let permission = find(conn, holder, id)?
                 .filter(|permission| permission.granted_by.is_some())
                 .ok_or(Error::UnknownPermission)?;

@@ -5,7 +5,7 @@
 //! of the store, stands for the newest. What is granted on an older message comes live only; it
 //! stands in the inbox all the same.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use rocket::futures::{FutureExt, Stream};
@@ -19,10 +19,11 @@ use super::letters::from_query;
 use super::listing::{CHUNK, InboxItem};
 use crate::api::http::{AppState, log_if_internal};
 use crate::api::socket::until;
+use crate::app::App;
 use crate::error::Error;
 use crate::hub::{Channel, Event, Subscription};
-use crate::messages::lists::{self, Page};
-use crate::model::MessageId;
+use crate::messages::lists::{self, Chunk, Page, Received};
+use crate::model::{MessageId, UserId};
 
 /// The last message that the client has seen, if it says so.
 pub(super) struct LastEventId(Option<MessageId>);
@@ -52,9 +53,9 @@ pub(super) fn stream(
     caller.token = caller.token.or(token);
     let reader = caller.acting_as(app, from_query(user_id)?)?;
     // Asked before one listens: what comes in between is read from the inbox.
-    let last_seen = match last_seen.0 {
-        Some(last) => Some(last.min(lists::newest(app)?)),
-        None => None,
+    let mut last = match last_seen.0 {
+        Some(last) => last.min(lists::newest(app)?),
+        None => lists::newest_for(app, reader.id)?,
     };
     let mut subscription = reader.listen(app, Channel::MessageStore)?;
     let app = (*app).clone();
@@ -62,28 +63,25 @@ pub(super) fn stream(
     let events = stream! {
         // Tells the client at once that it is heard, and proxies to pass things on.
         yield Sse::comment("connected");
-        let mut last = last_seen;
-        let mut shared = HashSet::new();
-        while let Some(after) = last {
-            let chunk = match lists::inbox(&app, reader.id, Page::After(after, CHUNK)) {
-                Ok(chunk) => chunk,
-                Err(cause) => {
-                    log_if_internal(&cause);
-                    return;
-                }
-            };
-            let Some(newest) = chunk.rows.last().map(|message| message.id) else { break };
-            for message in &chunk.rows {
-                if message.shared.is_some() {
-                    shared.insert(message.id);
-                }
-                yield Sse::json(&InboxItem::new(message)).id(message.id.0.to_string());
-            }
-            last = Some(newest);
-        }
-        let mut heard = heard_meanwhile(&mut subscription, shared).into_iter();
+        let mut heard = VecDeque::new();
+        let mut is_behind = true;
         loop {
-            let event = match heard.next() {
+            if is_behind {
+                let mut shared = HashSet::new();
+                while is_behind {
+                    let Some(chunk) = read_on(&app, reader.id, last) else { return };
+                    for message in &chunk.rows {
+                        if message.shared.is_some() {
+                            shared.insert(message.id);
+                        }
+                        last = message.id;
+                        yield Sse::json(&InboxItem::new(message)).id(message.id.0.to_string());
+                    }
+                    is_behind = !chunk.rows.is_empty();
+                }
+                heard.extend(heard_meanwhile(&mut subscription, shared));
+            }
+            let event = match heard.pop_front() {
                 Some(event) => event,
                 None => match subscription.next().await {
                     Ok(event) => event,
@@ -91,8 +89,14 @@ pub(super) fn stream(
                 },
             };
             match &*event {
-                Event::Sent { message, .. } if last.is_some_and(|last| message.id <= last) => {}
+                Event::Sent { message, .. } if message.id <= last => {}
+                // The inbox has all of it in order, where events have not.
+                Event::Sent { .. } if !app.db.tells_in_order() => is_behind = true,
+                Event::Shared { message, .. } if !app.db.tells_in_order() && *message > last => {
+                    is_behind = true;
+                }
                 Event::Sent { message, sender } => {
+                    last = message.id;
                     yield Sse::json(&InboxItem::live(message, sender, None)).id(message.id.0.to_string());
                 }
                 Event::Shared { message: id, shared_by, access } => {
@@ -114,6 +118,12 @@ pub(super) fn stream(
         }
     };
     Ok(EventStream::from(until_expiry(events, lifetime)))
+}
+
+/// What came to the inbox after `last`, as much as goes into a piece.
+fn read_on(app: &App, reader: UserId, last: MessageId) -> Option<Chunk<Received>> {
+    let chunk = lists::inbox(app, reader, Page::After(last, CHUNK));
+    chunk.inspect_err(log_if_internal).ok()
 }
 
 /// What was heard while the inbox was being read, without the grants that came with it: `shared`.

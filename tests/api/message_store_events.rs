@@ -199,3 +199,54 @@ fn a_stream_without_last_event_id_shows_what_comes_from_now_on() {
     let id = alice.send(&bob, "after");
     assert_eq!(stream.next().id, id.to_string());
 }
+
+/// Four people send to bob at once, and this reads meanwhile until it has seen all of it.
+fn while_four_send_at_once(world: &World, read: impl FnOnce(&Person, usize) -> Vec<i64>) {
+    let [one, two, three, four] = world.people(["one", "two", "three", "four"]);
+    let bob = world.register("bob");
+    let mut seen = std::thread::scope(|scope| {
+        let bob = &bob;
+        for person in [&one, &two, &three, &four] {
+            scope.spawn(move || {
+                for _ in 0..40 {
+                    person.send(bob, "sealed");
+                }
+            });
+        }
+        read(bob, 160)
+    });
+    assert!(seen.is_sorted(), "in order: {seen:?}");
+    seen.dedup();
+    assert_eq!(seen.len(), 160, "each once: {seen:?}");
+}
+
+#[test]
+fn a_stream_that_is_resumed_again_and_again_misses_and_repeats_nothing_of_what_many_send() {
+    let world = World::start();
+    while_four_send_at_once(&world, |bob, count| {
+        let mut seen = vec![0];
+        while seen.len() <= count {
+            let mut stream = Stream::open(bob, seen.last().copied());
+            for _ in 0..5.min(count + 1 - seen.len()) {
+                seen.push(stream.next().id.parse().expect("a number"));
+            }
+        }
+        seen.split_off(1)
+    });
+}
+
+#[test]
+fn whoever_follows_an_inbox_misses_and_repeats_nothing_of_what_many_send() {
+    let world = World::start();
+    while_four_send_at_once(&world, |bob, count| {
+        let (mut seen, mut after) = (Vec::new(), 0);
+        while seen.len() < count {
+            let path = format!("/messages/inbox?user_id=bob&after={after}&limit=10&wait=5");
+            let page = Reply::to(bob.world.request(Method::GET, &path)).ok();
+            let messages = page["messages"].as_array().expect("a list");
+            seen.extend(messages.iter().filter_map(|message| message["id"].as_i64()));
+            after = page["next"].as_i64().expect("a number");
+        }
+        seen
+    });
+}

@@ -213,3 +213,39 @@ fn granted(reply: &Value) -> Vec<(&str, &str)> {
     pairs.sort_unstable();
     pairs
 }
+
+#[test]
+fn of_two_who_revoke_or_delete_the_same_at_once_one_is_told_that_it_was_there() {
+    let world = World::start();
+    let [alice, bob] = world.people(["alice", "bob"]);
+    world.register("carol");
+    let at_once = |call: &(dyn Fn() -> u16 + Sync)| {
+        let mut told = std::thread::scope(|scope| {
+            [scope.spawn(call), scope.spawn(call)].map(|call| call.join().expect("it is answered"))
+        });
+        told.sort_unstable();
+        told
+    };
+    for _ in 0..10 {
+        let id = alice.send(&bob, "sealed");
+        alice.grant(id, "carol", "read").ok();
+        assert_eq!(at_once(&|| alice.revoke(id, "carol").status), [200, 404]);
+        assert_eq!(at_once(&|| alice.delete(id).status), [200, 404]);
+    }
+}
+
+#[test]
+fn a_grant_on_what_is_being_deleted_is_made_or_finds_nothing() {
+    let world = World::start();
+    let [alice, bob] = world.people(["alice", "bob"]);
+    world.register("carol");
+    for _ in 0..20 {
+        let id = alice.send(&bob, "sealed");
+        let granted = std::thread::scope(|scope| {
+            let grant = scope.spawn(|| alice.grant(id, "carol", "read").status);
+            alice.delete(id).ok();
+            grant.join().expect("it is answered")
+        });
+        assert!(granted == 200 || granted == 404, "{granted}");
+    }
+}

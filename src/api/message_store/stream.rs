@@ -7,6 +7,7 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rocket::futures::{FutureExt, Stream};
 use rocket::get;
@@ -24,6 +25,9 @@ use crate::error::Error;
 use crate::hub::{Channel, Event, Subscription};
 use crate::messages::lists::{self, Chunk, Page, Received};
 use crate::model::{MessageId, UserId};
+
+/// A client that has gone is noticed when it is written to, and its user online until then.
+const HEARTBEAT: Duration = Duration::from_secs(10);
 
 /// The last message that the client has seen, if it says so.
 pub(super) struct LastEventId(Option<MessageId>);
@@ -117,7 +121,7 @@ pub(super) fn stream(
             }
         }
     };
-    Ok(EventStream::from(until_expiry(events, lifetime)))
+    Ok(EventStream::from(until_expiry(events, lifetime)).heartbeat(HEARTBEAT))
 }
 
 /// What came to the inbox after `last`, as much as goes into a piece.
@@ -149,7 +153,7 @@ fn heard_meanwhile(
 /// Ends a stream when its token does.
 fn until_expiry<S: Stream>(
     events: S,
-    lifetime: Option<std::time::Duration>,
+    lifetime: Option<Duration>,
 ) -> impl Stream<Item = S::Item> {
     let expiry = async move {
         match lifetime {

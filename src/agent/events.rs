@@ -19,18 +19,26 @@ const QUEUED_BYTES: usize = 256;
 /// What the line of an event takes beside the text in it.
 const AROUND_BYTES: usize = 128;
 
-/// A message as pages hear of it; those that a user of this agent sent have a type.
+/// A message to a user of this agent, as published.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Message<'a> {
-    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
-    kind: Option<&'static str>,
+struct Received<'a> {
     from_id: UserId,
     to_id: UserId,
     content: &'a str,
     /// Of its record, where the server has told it.
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<i64>,
+}
+
+/// What a user of this agent has written. In other words than the published ones: programs that
+/// know only those take whatever has them for something that came.
+#[derive(Serialize)]
+#[serde(tag = "type", rename = "sent")]
+struct Sent<'a> {
+    user: UserId,
+    peer: UserId,
+    text: &'a str,
     /// It waits until the user accepts a key.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     held: bool,
@@ -43,26 +51,20 @@ struct Message<'a> {
 pub(super) struct Event(Arc<Vec<u8>>);
 
 impl Event {
-    /// For the writer's pages: `from` has sent `content` to `to`, be it that it is held.
-    pub(super) fn sent(from_id: UserId, to_id: UserId, content: &str, held: bool) -> Self {
-        let kind = Some("sent");
-        Self::message(&Message {
-            kind,
-            from_id,
-            to_id,
-            content,
-            id: None,
+    /// For the writer's pages: `user` has sent `text` to `peer`, be it that it is held.
+    pub(super) fn sent(user: UserId, peer: UserId, text: &str, held: bool) -> Self {
+        let sent = Sent {
+            user,
+            peer,
+            text,
             held,
-        })
+        };
+        Self::new(&sent, text.len())
     }
 
     /// For the pages of `user`: how their link to the server is.
     pub(super) fn link(user: UserId, state: &str) -> Self {
         Self::new(&json!({"type": "link", "user": user, "state": state}), 0)
-    }
-
-    fn message(message: &Message<'_>) -> Self {
-        Self::new(message, message.content.len())
     }
 
     /// The event that `body` describes, with a text of about `text_bytes` in it.
@@ -116,15 +118,13 @@ impl Events {
     ) {
         // A picture need not be written for nobody.
         if self.queues().iter().any(|queue| queue.strong_count() > 0) {
-            let kind = None;
-            self.tell(Event::message(&Message {
-                kind,
+            let received = Received {
                 from_id,
                 to_id,
                 content,
                 id,
-                held: false,
-            }));
+            };
+            self.tell(Event::new(&received, content.len()));
         }
     }
 

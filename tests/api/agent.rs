@@ -127,7 +127,7 @@ fn two_people_on_one_agent_write_to_each_other() {
     let stream = agent.stream();
     alice.send(bob.id, "one");
     let sent = stream.next(|event| event["type"] == "sent");
-    let expected = json!({"type": "sent", "fromId": alice.id, "toId": bob.id, "content": "one"});
+    let expected = json!({"type": "sent", "user": alice.id, "peer": bob.id, "text": "one"});
     assert_eq!(sent, expected);
     assert_eq!(stream.message()["content"], "one");
     assert_eq!(bob.texts(alice.id), ["one"]);

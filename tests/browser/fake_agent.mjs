@@ -181,11 +181,11 @@ const routes = {
     if (peer?.changed) {
       world.held.push([from_id, target_id, message]);
       peer.held = world.held.length;
-      world.push({ type: "sent", fromId: from_id, toId: target_id, content: message, held: true });
+      world.push({ type: "sent", user: from_id, peer: target_id, text: message, held: true });
       return { held: true };
     }
     world.say(from_id, target_id, message);
-    world.push({ type: "sent", fromId: from_id, toId: target_id, content: message });
+    world.push({ type: "sent", user: from_id, peer: target_id, text: message });
   },
 };
 

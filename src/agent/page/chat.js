@@ -98,8 +98,9 @@ function onEvent(event) {
     // The server did not take what was shown as sent; it does not say which message that was.
     if (event.user === me.id) showProblem(new ApiError(400, event.notice));
   } else if (event.type === "sent") {
-    const here = event.fromId === me.id && event.toId === peer.id;
-    if (here && !composer.claimEcho(event.content)) receive(event);
+    const { user: fromId, text: content, held } = event;
+    const here = fromId === me.id && event.peer === peer.id;
+    if (here && !composer.claimEcho(content)) receive({ fromId, content, held });
   } else if (event.type === undefined && (event.toId ?? me.id) === me.id) {
     onMessage(event);
   }

@@ -3,7 +3,7 @@
 //! | event | says |
 //! |---|---|
 //! | `{"fromId", "toId", "content", "id"}` | a message to a user of this agent, and its record |
-//! | `{"type": "sent", "fromId", "toId", "content"}` | one of a user of this agent; with `"held": true` it waits until they accept a key |
+//! | `{"type": "sent", "user", "peer", "text"}` | one of a user of this agent; with `"held": true` it waits until they accept a key |
 //! | `{"type": "link", "user", "state"}` | the user's link is `connected`, `reconnecting`, or `ended` with their login |
 //! | `{"type": "online", "user"}` | other people are there for the user, or other names are known |
 //! | `{"type": "key_changed", "user", "peer"}`, `{"type": "server_key_changed"}` | to be accepted |

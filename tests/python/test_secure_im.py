@@ -144,4 +144,4 @@ def test_the_sample_of_the_documentation_runs(server, tmp_path):
     script.write_text(sample.replace("http://127.0.0.1:8000", server.url))
     run = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60)
     assert run.returncode == 0, run.stderr
-    assert run.stdout == "bob can be reached at 127.0.0.1:6953\nalice wrote: SGVsbG8gd29ybGQh\n"
+    assert run.stdout == "paul can be reached at 127.0.0.1:6953\nolga wrote: SGVsbG8gd29ybGQh\n"

@@ -151,10 +151,7 @@ fn heard_meanwhile(
 }
 
 /// Ends a stream when its token does.
-fn until_expiry<S: Stream>(
-    events: S,
-    lifetime: Option<Duration>,
-) -> impl Stream<Item = S::Item> {
+fn until_expiry<S: Stream>(events: S, lifetime: Option<Duration>) -> impl Stream<Item = S::Item> {
     let expiry = async move {
         match lifetime {
             Some(lifetime) => tokio::time::sleep(lifetime).await,

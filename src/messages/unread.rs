@@ -12,7 +12,7 @@ use diesel::connection::DefaultLoadingMode;
 use diesel::pg::PgRowByRowLoadingMode;
 use diesel::prelude::*;
 
-use super::lists::{Chunk, cut};
+use super::lists::{Chunk, cut, newest_for};
 use crate::app::App;
 use crate::db::{Conn, on_inner};
 use crate::error::{Error, Result};
@@ -67,8 +67,7 @@ pub async fn mark_up_to(app: &App, reader: UserId, last: MessageId) -> Result<us
     let Some(first) = found.first().map(|message| message.id) else {
         return Ok(0);
     };
-    let newest = app.db.read(|conn| newest_in_mailbox(conn, reader))?;
-    let last = newest.map_or(last, |newest| newest.min(last));
+    let last = newest_for(app, reader)?.min(last);
     let (mut passed, mut marked) = (MessageId(first.0 - 1), 0);
     while passed < last {
         let ids = app.db.scan(|conn| unread_ids(conn, reader, passed, last))?;
@@ -116,14 +115,6 @@ fn unread_ids(
             .select(permissions::message_id)
             .load(inner)?,
     })
-}
-
-fn newest_in_mailbox(conn: &mut Conn, reader: UserId) -> Result<Option<MessageId>> {
-    let newest = permissions::table
-        .filter(permissions::user_id.eq(reader))
-        .order(permissions::message_id.desc())
-        .select(permissions::message_id);
-    Ok(newest.first(conn).optional()?)
 }
 
 /// What is unread, oldest first, and up to where nothing else is. Moves the mark if it was far.

@@ -25,9 +25,9 @@ use crate::throttle::Throttle;
 /// Bodies of at most this size need no room of their own; larger ones count in such pieces.
 pub(crate) const BODY_PIECE_BYTES: usize = 64 << 10;
 /// 256 MiB: what clients who say who they are can have the server hold at once.
-pub(crate) const BODY_PIECES: usize = 4_096;
+pub(crate) const BODY_PIECES: u32 = 4_096;
 /// 64 MiB, for all others.
-pub(crate) const STRANGERS_PIECES: usize = 1_024;
+pub(crate) const STRANGERS_PIECES: u32 = 1_024;
 /// How many usernames, sessions and pairs are remembered, each.
 const CACHE_ENTRIES: usize = 100_000;
 
@@ -145,6 +145,7 @@ impl App {
             None => read_or_make_secret(&config.key_file("token.key"))?,
         };
         let processors = std::thread::available_parallelism().map_or(1, Into::into);
+        let room = |pieces: u32| Arc::new(Semaphore::new(pieces as usize));
         Ok(Arc::new(App {
             db,
             secret,
@@ -165,8 +166,8 @@ impl App {
                 config.login_failures_per_address,
                 Duration::from_secs(1),
             ),
-            body_room: Arc::new(Semaphore::new(BODY_PIECES)),
-            strangers_room: Arc::new(Semaphore::new(STRANGERS_PIECES)),
+            body_room: room(BODY_PIECES),
+            strangers_room: room(STRANGERS_PIECES),
             caches: Arc::new(Caches {
                 ids: Cache::new(entries),
                 names: Cache::new(entries),

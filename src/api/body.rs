@@ -111,8 +111,9 @@ async fn receive(
             Ok(Err(_)) | Err(_) => return Err(BodyProblem::Broken),
         }
         if bytes.len() > BODY_PIECE_BYTES && room.is_none() {
-            let pieces = most_bytes.div_ceil(BODY_PIECE_BYTES).min(BODY_PIECES);
-            let pieces = u32::try_from(pieces).expect("there are not so many");
+            let pieces = most_bytes.div_ceil(BODY_PIECE_BYTES);
+            let pieces =
+                u32::try_from(pieces).map_or(BODY_PIECES, |pieces| pieces.min(BODY_PIECES));
             room = Some(room_for(app, request, pieces).await?);
             over = Some(Instant::now() + PATIENCE + PER_PIECE * pieces);
         }
@@ -139,8 +140,7 @@ async fn room_for(
     } else {
         (&app.strangers_room, STRANGERS_PIECES)
     };
-    let pieces = pieces.min(u32::try_from(most).expect("there are not so many"));
-    match timeout(PATIENCE, room.clone().acquire_many_owned(pieces)).await {
+    match timeout(PATIENCE, room.clone().acquire_many_owned(pieces.min(most))).await {
         Ok(Ok(room)) => Ok(room),
         Ok(Err(_)) | Err(_) => Err(BodyProblem::NoRoom),
     }

@@ -24,7 +24,7 @@ use crate::app::App;
 use crate::error::Error;
 use crate::hub::{Channel, Event, Subscription};
 use crate::messages::lists::{self, Chunk, Page, Received};
-use crate::model::{MessageId, UserId};
+use crate::model::{Message, MessageId, UserId};
 
 /// A client that has gone is noticed when it is written to, and its user online until then.
 const HEARTBEAT: Duration = Duration::from_secs(10);
@@ -95,8 +95,9 @@ pub(super) fn stream(
             match &*event {
                 Event::Sent { message, .. } if message.id <= last => {}
                 // The inbox has all of it in order, where events have not.
-                Event::Sent { .. } if !app.db.tells_in_order() => is_behind = true,
-                Event::Shared { message, .. } if !app.db.tells_in_order() && *message > last => {
+                Event::Sent { message: Message { id, .. }, .. } | Event::Shared { message: id, .. }
+                    if *id > last && !app.db.tells_in_order() =>
+                {
                     is_behind = true;
                 }
                 Event::Sent { message, sender } => {

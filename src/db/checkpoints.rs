@@ -3,7 +3,7 @@
 //! The log starts anew once all of it is in the file, which only the writer can see to. Copying
 //! tens of thousands of pages would hold it up for as long as all that waits in its queue can feel.
 //! So a thread of its own copies the bulk and syncs the file while the writer goes on, and the
-//! writer is left with what was committed meanwhile.
+//! writer is left with what was committed meanwhile. In between it makes [room](log_room) in the log.
 
 use std::fs::File;
 use std::mem::ManuallyDrop;
@@ -15,7 +15,7 @@ use std::thread::JoinHandle;
 use diesel::prelude::*;
 use diesel::sql_types::Integer;
 
-use super::sqlite;
+use super::{log_room, sqlite};
 use crate::error::{Error, Result};
 
 /// So many pages (of 2 KiB) are copied at once. Rather many: a page that is changed by every other
@@ -24,6 +24,9 @@ const BULK_PAGES: i32 = 40_000;
 
 /// A log of so many pages is the writer's own work: the thread does not keep up.
 const MOST_PAGES: i32 = 96_000;
+
+/// What a page takes in the log: a header, and itself.
+const LOGGED_PAGE_BYTES: u64 = 24 + 2048;
 
 /// How much the thread stands back for those that are waited for.
 const NICENESS: i32 = 10;
@@ -73,6 +76,13 @@ impl Progress {
     fn is_bulk_left(&self) -> bool {
         self.log - self.checkpointed >= BULK_PAGES
     }
+
+    /// Up to where the log is in use, in bytes; nothing if it starts anew with the next commit, or
+    /// somebody else is at it.
+    fn written(&self) -> Option<u64> {
+        let pages = u64::try_from(self.log).ok()?;
+        (self.log > self.checkpointed).then_some(pages * LOGGED_PAGE_BYTES)
+    }
 }
 
 /// Looks, without copying anything.
@@ -93,6 +103,7 @@ impl Checkpoints {
         // Never closed but by the end of the process: closing a file gives up every lock that the
         // process has on it (fcntl(2)), also those of SQLite's connections.
         let file = ManuallyDrop::new(File::open(path)?);
+        let log = sqlite::with_suffix(path, "-wal");
         let shared = Arc::new(Shared {
             is_prepared: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
@@ -109,7 +120,8 @@ impl Checkpoints {
                     if its_shared.is_over.load(Ordering::Acquire) {
                         break;
                     }
-                    if let Err(cause) = prepare(&mut connection, &file, &its_shared) {
+                    let outcome = look_after(&mut connection, &file, &log, &its_shared);
+                    if let Err(cause) = outcome {
                         its_shared.failed_with(&cause);
                     }
                 }
@@ -154,12 +166,31 @@ impl Checkpoints {
     }
 }
 
-/// Copies the bulk, if there is one, and syncs the file, after which the writer can do the rest.
-fn prepare(connection: &mut SqliteConnection, file: &File, shared: &Shared) -> Result<()> {
+/// Copies the bulk, if there is one, or else sees to it that the log has room.
+fn look_after(
+    connection: &mut SqliteConnection,
+    file: &File,
+    log: &Path,
+    shared: &Shared,
+) -> Result<()> {
     let before = look(connection)?;
-    if !before.is_bulk_left() {
-        return Ok(());
+    if before.is_bulk_left() {
+        return prepare(connection, &before, file, shared);
     }
+    if let Some(written) = before.written() {
+        // Without room commits take longer, and that is all.
+        let _ = log_room::make(log, written);
+    }
+    Ok(())
+}
+
+/// Copies the bulk and syncs the file, after which the writer can do the rest.
+fn prepare(
+    connection: &mut SqliteConnection,
+    before: &Progress,
+    file: &File,
+    shared: &Shared,
+) -> Result<()> {
     let after = copy(connection)?;
     // SQLite leaves the sync to whoever copies the last page.
     if after.checkpointed > before.checkpointed {

@@ -8,6 +8,7 @@ mod boundary;
 mod checkpoints;
 mod copies;
 mod log_file;
+mod log_room;
 mod lost_time;
 mod migrations;
 mod origin;

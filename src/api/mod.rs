@@ -161,7 +161,7 @@ fn http_server(
     let rocket = rocket::custom(config)
         .manage(app)
         .manage(metrics.clone())
-        .manage(socket::Room::default())
+        .manage(socket::Allowance::default())
         .manage(docs::Document::new())
         .mount("/", routes())
         .register(chat8::BASE, chat8::catchers())

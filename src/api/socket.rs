@@ -26,8 +26,12 @@ use tokio::time::{Instant, interval_at, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
-use crate::hub::{End, Event, Subscription};
-pub(crate) use connection::{Connection, Room};
+use crate::app::App;
+use crate::error::Result;
+use crate::hub::{Channel, End, Event, Subscriber, Subscription};
+use crate::model::Session;
+use crate::users::tokens;
+pub(crate) use connection::{Allowance, Connection};
 
 const PING_EVERY: Duration = Duration::from_secs(30);
 const SILENCE: Duration = Duration::from_secs(90);
@@ -49,6 +53,28 @@ const DRAINED_FOR: Duration = Duration::from_secs(5);
 
 /// One open socket.
 pub(crate) type Socket = WebSocketStream<Connection<IoStream>>;
+
+/// Begins to listen for a session's user, for as long as that session lives. To be called before
+/// the handshake is answered: what happens right after it must not be missed.
+///
+/// Errors: [`Error::InvalidToken`](crate::error::Error::InvalidToken) if it was ended meanwhile:
+/// then there was no subscription to end yet.
+pub(crate) fn listen(
+    app: &App,
+    session: &Session,
+    username: String,
+    channel: Channel,
+) -> Result<Subscription> {
+    let subscription = app.hub.subscribe(Subscriber {
+        user: session.user,
+        username,
+        session: Some(session.id),
+        channel,
+        room: None,
+    });
+    tokens::check_again(app, session)?;
+    Ok(subscription)
+}
 
 /// How an API closes its sockets.
 #[derive(Clone, Copy, Debug)]
@@ -84,7 +110,7 @@ pub(crate) type Answers = Vec<String>;
 pub(crate) struct Upgrade {
     accept_key: String,
     longest_bytes: usize,
-    room: Room,
+    allowance: Allowance,
     serve: Box<dyn FnOnce(Socket) -> BoxFuture<'static, ()> + Send>,
 }
 
@@ -100,15 +126,15 @@ where
     Upgrade {
         accept_key: handshake.accept_key().to_owned(),
         longest_bytes,
-        room: Room::default(),
+        allowance: Allowance::default(),
         serve: Box::new(move |socket| Box::pin(serve(socket))),
     }
 }
 
 impl<'r> Responder<'r, 'static> for Upgrade {
     fn respond_to(mut self, request: &'r Request<'_>) -> response::Result<'static> {
-        let room = request.rocket().state::<Room>();
-        self.room = room.expect("every server has its Room").clone();
+        let allowance = request.rocket().state::<Allowance>();
+        self.allowance = allowance.expect("every server has its Allowance").clone();
         Response::build()
             .raw_header("Sec-WebSocket-Version", "13")
             .raw_header("Sec-WebSocket-Accept", self.accept_key.clone())
@@ -126,7 +152,7 @@ impl IoHandler for Upgrade {
             max_frame_size: Some(upgrade.longest_bytes),
             ..Config::default()
         };
-        let connection = Connection::new(connection, upgrade.room, STUCK);
+        let connection = Connection::new(connection, upgrade.allowance, STUCK);
         let socket = WebSocketStream::from_raw_socket(connection, Role::Server, Some(config));
         (upgrade.serve)(socket.await).await;
         Ok(())
@@ -295,7 +321,7 @@ mod tests {
         let (ours, mut peer): (_, DuplexStream) = duplex(1 << 20);
         peer.write_all(bytes).await.expect("it has room");
         peer.shutdown().await.expect("it ends");
-        let connection = Connection::new(ours, Room::default(), STUCK);
+        let connection = Connection::new(ours, Allowance::default(), STUCK);
         let mut socket = WebSocketStream::from_raw_socket(connection, Role::Server, None).await;
         let mut signs = Vec::new();
         while let Some(Ok(message)) = socket.next().await {

@@ -156,7 +156,7 @@ pub async fn change_password(
     };
     app.db
         .write_then(work, move |ended| {
-            tokens::forget(&its_app, user, ended, kept);
+            tokens::tell_all_ended(&its_app, user, ended, kept);
         })
         .await?;
     Ok(())

@@ -195,7 +195,7 @@ pub fn check(app: &App, token: &str) -> Result<Session> {
     })
 }
 
-/// Looks again whether a session is there, for who has just begun what its end is to end: it may
+/// Looks again whether a session is there, for whoever has just begun what its end is to end: it may
 /// have come before.
 ///
 /// Errors: [`Error::InvalidToken`].
@@ -241,8 +241,14 @@ pub(super) fn end_all(
     Ok(ended)
 }
 
-/// Forgets sessions that [`end_all`] has ended, once that is on disk.
-pub(super) fn forget(app: &App, user: UserId, ended: &[SessionId], except: Option<SessionId>) {
+/// Ends what depends on sessions that [`end_all`] has ended: their sockets, and what presence knows
+/// by them. To be called once that is on disk.
+pub(super) fn tell_all_ended(
+    app: &App,
+    user: UserId,
+    ended: &[SessionId],
+    except: Option<SessionId>,
+) {
     for session in ended {
         app.caches.sessions.remove(session);
         app.presence.forget(&app.hub, user, Some(*session));

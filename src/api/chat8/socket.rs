@@ -27,7 +27,7 @@ use crate::api::peer::FromAllowedOrigin;
 use crate::api::socket::{self, CloseCodes, Socket, Upgrade, until};
 use crate::app::App;
 use crate::error::Error;
-use crate::hub::{Channel, Event, Subscriber, Subscription};
+use crate::hub::{Channel, Event, Subscription};
 use crate::model::{Kind, Session, Status as Shown, UserId};
 use crate::users;
 
@@ -68,16 +68,7 @@ pub(super) fn connect(
     let ws = ws.ok_or_else(|| Failure::unreadable("is not a WebSocket handshake"))?;
     let username = users::username_by_id(app, session.user)?;
     let app = (*app).clone();
-    // Before the handshake is answered: what happens right after it must not be missed.
-    let subscription = app.hub.subscribe(Subscriber {
-        user: session.user,
-        username,
-        session: Some(session.id),
-        channel: Channel::Chat8,
-        room: None,
-    });
-    // A token that was ended meanwhile had no subscription to end.
-    bearer.session(&app)?;
+    let subscription = socket::listen(&app, &session, username, Channel::Chat8)?;
     let serve = move |socket| run(app, session, subscription, socket);
     Ok(socket::upgrade(&ws, LONGEST_FRAME_BYTES, serve))
 }

@@ -21,7 +21,7 @@ use crate::api::http::{AppState, log_if_internal, parse_json};
 use crate::api::socket::{self, Answers, CloseCodes, Upgrade};
 use crate::app::App;
 use crate::error::Result;
-use crate::hub::{Channel, Event, Subscriber};
+use crate::hub::{Channel, Event};
 use crate::messages::{self, Draft, pair_keys};
 use crate::model::{MessageId, UserId};
 use crate::users;
@@ -59,16 +59,7 @@ pub(super) fn chat(
         app: (*app).clone(),
         id: session.user,
     };
-    // Before the handshake is answered: what happens right after it must not be missed.
-    let subscription = sender.app.hub.subscribe(Subscriber {
-        user: sender.id,
-        username,
-        session: Some(session.id),
-        channel: Channel::Relay,
-        room: None,
-    });
-    // A token that was ended meanwhile had no subscription to end.
-    caller.session_for_socket(app)?;
+    let subscription = socket::listen(&sender.app, &session, username, Channel::Relay)?;
     let with_ids = ids == Some("true");
     let serve = move |stream| async move {
         let (app, id) = (sender.app.clone(), sender.id);

@@ -6,6 +6,7 @@ use rocket::request::{FromRequest, Outcome, Request};
 use super::Failure;
 use crate::api::http::Bearer;
 use crate::api::peer::Peer;
+use crate::api::socket;
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::hub::{Channel, Subscriber, Subscription};
@@ -47,20 +48,19 @@ pub(super) struct Actor {
 impl Actor {
     /// Begins to listen for the user, for as long as their token is good.
     ///
-    /// Errors: [`Error::InvalidToken`] if it was ended meanwhile: then there was no subscription to
-    /// end yet.
+    /// Errors: [`Error::InvalidToken`] if it was ended meanwhile.
     pub(super) fn listen(&self, app: &App, channel: Channel) -> Result<Subscription> {
-        let subscription = app.hub.subscribe(Subscriber {
-            user: self.id,
-            username: self.username.clone(),
-            session: self.session.map(|session| session.id),
-            channel,
-            room: None,
-        });
-        if let Some(session) = &self.session {
-            tokens::check_again(app, session)?;
+        let username = self.username.clone();
+        match &self.session {
+            Some(session) => socket::listen(app, session, username, channel),
+            None => Ok(app.hub.subscribe(Subscriber {
+                user: self.id,
+                username,
+                session: None,
+                channel,
+                room: None,
+            })),
         }
-        Ok(subscription)
     }
 }
 

@@ -10,7 +10,7 @@ use crate::api::peer::FromAllowedOrigin;
 use crate::api::socket::{self, Answers, CloseCodes, Upgrade, until};
 use crate::app::App;
 use crate::error::Error;
-use crate::hub::{Channel, Event, Subscriber};
+use crate::hub::{Channel, Event};
 use crate::model::{Session, User};
 use crate::users;
 
@@ -36,16 +36,9 @@ pub(super) fn open(
     let handshake =
         handshake.ok_or_else(|| Failure::new(Status::UpgradeRequired, "Upgrade Required"))?;
     let app = (*app).clone();
-    // Before the handshake is answered: what happens right after it must not be missed.
-    let subscription = app.hub.subscribe(Subscriber {
-        user: user.id,
-        username: user.username.clone(),
-        session: Some(session.id),
-        channel: Channel::SecureIm,
-        room: None,
-    });
-    // A token that was ended meanwhile had no subscription to end.
-    bearer.session(&app).map_err(refusal)?;
+    let username = user.username.clone();
+    let subscription =
+        socket::listen(&app, &session, username, Channel::SecureIm).map_err(refusal)?;
     let serve = move |stream| async move {
         let expires_in = until(session.expires_at);
         let say = |text| say(&app, &user, text);

@@ -14,17 +14,17 @@ use tokio::time::{Sleep, sleep};
 /// What one connection may always hold of a message that has not ended.
 const ALWAYS_TAKEN_BYTES: usize = 64 << 10;
 /// What all of them may, as large bodies may.
-const ROOM_BYTES: usize = 256 << 20;
+const ALLOWANCE_BYTES: usize = 256 << 20;
 
 /// How many bytes of messages that have not ended the sockets of a port hold.
 #[derive(Clone, Default)]
-pub(crate) struct Room(Arc<AtomicUsize>);
+pub(crate) struct Allowance(Arc<AtomicUsize>);
 
 /// A connection whose writes fail when the peer has taken nothing for too long, and whose reads
 /// fail, as [`io::ErrorKind::QuotaExceeded`], where there is no room for a long message.
 pub(crate) struct Connection<S> {
     stream: S,
-    room: Room,
+    allowance: Allowance,
     unfinished_bytes: usize,
     /// How long the peer may go on taking nothing.
     patience: Duration,
@@ -33,10 +33,10 @@ pub(crate) struct Connection<S> {
 
 impl<S> Connection<S> {
     /// A connection whose peer may take nothing for as long as `patience`.
-    pub(super) fn new(stream: S, room: Room, patience: Duration) -> Self {
+    pub(super) fn new(stream: S, allowance: Allowance, patience: Duration) -> Self {
         Connection {
             stream,
-            room,
+            allowance,
             unfinished_bytes: 0,
             patience,
             stuck: None,
@@ -57,13 +57,13 @@ impl<S> Connection<S> {
     pub(super) fn settle(&mut self, bytes: usize) {
         let bytes = bytes.min(self.unfinished_bytes);
         self.unfinished_bytes -= bytes;
-        self.room.0.fetch_sub(bytes, Ordering::Relaxed);
+        self.allowance.0.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     fn take_in(&mut self, bytes: usize) -> io::Result<()> {
         self.unfinished_bytes += bytes;
-        let held = self.room.0.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        if held > ROOM_BYTES && self.unfinished_bytes > ALWAYS_TAKEN_BYTES {
+        let held = self.allowance.0.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        if held > ALLOWANCE_BYTES && self.unfinished_bytes > ALWAYS_TAKEN_BYTES {
             return Err(io::ErrorKind::QuotaExceeded.into());
         }
         Ok(())
@@ -133,7 +133,7 @@ mod tests {
     async fn a_write_fails_when_the_peer_takes_nothing_and_waits_for_one_who_does() {
         let connect = |patience| {
             let (ours, peer) = duplex(1);
-            (Connection::new(ours, Room::default(), patience), peer)
+            (Connection::new(ours, Allowance::default(), patience), peer)
         };
         let (mut connection, _peer) = connect(BRIEFLY);
         let stuck = connection.write_all(b"more than one").await;
@@ -148,13 +148,13 @@ mod tests {
 
     #[tokio::test]
     async fn where_there_is_no_room_for_long_messages_there_is_some_for_short_ones() {
-        let room = Room::default();
+        let allowance = Allowance::default();
         let connect = || {
             let (ours, peer) = duplex(1 << 20);
-            (Connection::new(ours, room.clone(), BRIEFLY), peer)
+            (Connection::new(ours, allowance.clone(), BRIEFLY), peer)
         };
         let (mut hog, _) = connect();
-        hog.take_in(ROOM_BYTES).expect("there is room");
+        hog.take_in(ALLOWANCE_BYTES).expect("there is room");
         for (bytes, is_taken) in [(ALWAYS_TAKEN_BYTES, true), (ALWAYS_TAKEN_BYTES + 1, false)] {
             let (mut connection, mut peer) = connect();
             peer.write_all(&vec![0; bytes]).await.expect("it has room");
@@ -162,6 +162,6 @@ mod tests {
             assert_eq!(read.is_ok(), is_taken, "{bytes}");
         }
         drop(hog);
-        assert_eq!(room.0.load(Ordering::Relaxed), 0);
+        assert_eq!(allowance.0.load(Ordering::Relaxed), 0);
     }
 }

@@ -92,37 +92,66 @@ pub(super) fn stream(
                     Err(_) => break,
                 },
             };
-            match &*event {
-                Event::Sent { message, .. } if message.id <= last => {}
-                // The inbox has all of it in order, where events have not.
-                Event::Sent { message: Message { id, .. }, .. } | Event::Shared { message: id, .. }
-                    if *id > last && !app.db.tells_in_order() =>
-                {
-                    is_behind = true;
-                }
-                Event::Sent { message, sender } => {
-                    last = message.id;
-                    yield Sse::json(&InboxItem::live(message, sender, None)).id(message.id.0.to_string());
-                }
-                Event::Shared { message: id, shared_by, access } => {
-                    match lists::message_for(&app, reader.id, *id) {
-                        Ok((message, sender)) => {
-                            let item = InboxItem::live(&message, &sender, Some((shared_by, *access)));
-                            yield Sse::json(&item).id(id.0.to_string());
-                        }
-                        // Revoked or deleted since.
-                        Err(Error::UnknownMessage | Error::Forbidden) => {}
-                        Err(cause) => {
-                            log_if_internal(&cause);
-                            return;
-                        }
-                    }
-                }
-                _ => {}
+            match next_of(&app, reader.id, &mut last, &event) {
+                Next::Nothing => {}
+                Next::ReadInbox => is_behind = true,
+                Next::Show(item) => yield item,
+                Next::End => return,
             }
         }
     };
     Ok(EventStream::from(until_expiry(events, lifetime)).heartbeat(HEARTBEAT))
+}
+
+/// What an event asks for.
+enum Next {
+    Nothing,
+    ReadInbox,
+    Show(Sse),
+    /// The store could not be read.
+    End,
+}
+
+/// What to do about an event, of which `last` is the newest message that the client has.
+fn next_of(app: &App, reader: UserId, last: &mut MessageId, event: &Event) -> Next {
+    let item = |message: &Message, sender: &str, shared| {
+        Sse::json(&InboxItem::live(message, sender, shared)).id(message.id.0.to_string())
+    };
+    match event {
+        Event::Sent { message, .. } if message.id <= *last => Next::Nothing,
+        // The inbox has all of it in order, where events have not.
+        Event::Sent {
+            message: Message { id, .. },
+            ..
+        }
+        | Event::Shared { message: id, .. }
+            if *id > *last && !app.db.tells_in_order() =>
+        {
+            Next::ReadInbox
+        }
+        Event::Sent { message, sender } => {
+            *last = message.id;
+            Next::Show(item(message, sender, None))
+        }
+        Event::Shared {
+            message: id,
+            shared_by,
+            access,
+        } => {
+            match lists::message_for(app, reader, *id) {
+                Ok((message, sender)) => {
+                    Next::Show(item(&message, &sender, Some((shared_by, *access))))
+                }
+                // Revoked or deleted since.
+                Err(Error::UnknownMessage | Error::Forbidden) => Next::Nothing,
+                Err(cause) => {
+                    log_if_internal(&cause);
+                    Next::End
+                }
+            }
+        }
+        _ => Next::Nothing,
+    }
 }
 
 /// What came to the inbox after `last`, as much as goes into a piece.

@@ -220,11 +220,14 @@ pub async fn open_for(app: &App, reader: Option<UserId>, slug: &str) -> Result<(
 }
 
 fn may_fetch(conn: &mut Conn, reader: Option<UserId>, upload: &Upload) -> Result<bool> {
-    let Some(reader) = reader.filter(|reader| *reader != upload.owner_id) else {
-        return Ok(reader.is_some() || is_for_everyone(upload));
+    if is_for_everyone(upload) || reader == Some(upload.owner_id) {
+        return Ok(true);
+    }
+    let Some(reader) = reader else {
+        return Ok(false);
     };
     match upload.room_id {
-        None => Ok(upload.recipient_id == Some(reader) || is_for_everyone(upload)),
+        None => Ok(upload.recipient_id == Some(reader)),
         Some(room) => {
             let member = room_members::table
                 .find((room, reader))

@@ -121,13 +121,21 @@ fn lock(config: &Config, findings: &mut Vec<Finding>) -> bool {
 }
 
 fn postgres(url: &str) -> Finding {
-    match db::is_reachable(url) {
-        Ok(()) => ok("PostgreSQL answers"),
+    match db::server_origin(url) {
+        Ok(Origin::NewerSealpost(version)) => newer_schema(&version),
+        Ok(Origin::Empty | Origin::Sealpost | Origin::Foreign) => ok("PostgreSQL answers"),
         Err(cause) => problem(
             format!("PostgreSQL: {cause}"),
             "check database_url and that the server runs",
         ),
     }
+}
+
+fn newer_schema(version: &str) -> Finding {
+    problem(
+        format!("the database is of schema {version}"),
+        "use the newer sealpost that wrote it",
+    )
 }
 
 fn database(file: &Path, findings: &mut Vec<Finding>) {
@@ -140,10 +148,7 @@ fn database(file: &Path, findings: &mut Vec<Finding>) {
     findings.push(match origin {
         Ok(Origin::Sealpost) => ok("the database is of this version or older"),
         Ok(Origin::Empty) => ok("the database is empty: `serve` will fill it"),
-        Ok(Origin::NewerSealpost(version)) => problem(
-            format!("the database is of schema {version}"),
-            "use the newer sealpost that wrote it",
-        ),
+        Ok(Origin::NewerSealpost(version)) => newer_schema(&version),
         Ok(Origin::Foreign) => problem(
             format!("{} is the database of another program", file.display()),
             "move it away, or name another --data-dir",

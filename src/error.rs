@@ -116,7 +116,8 @@ pub enum Error {
     /// A file could not be read or written.
     #[error("file: {0}")]
     Io(#[from] std::io::Error),
-    /// A library refused something that should always work.
+    /// What no peer is told in words: a library that refused what should always work; at the start
+    /// and in commands, what the operator reads.
     #[error("{0}")]
     Internal(String),
 }

@@ -1,8 +1,9 @@
 //! The database: many readers, one writer, two back ends.
 //!
 //! [`Db::read`] lends a read connection for one short piece of work; [`Db::write`] hands a piece of
-//! work to the writer and returns only once it is on disk. Knows nothing of what is stored:
-//! the nouns bring their queries with them.
+//! work to the writer and returns only once it is on disk. Apart from the logins that a restore
+//! ends, and a write that only tests, it knows nothing of what is stored: the nouns bring their
+//! queries with them.
 
 mod boundary;
 mod checkpoints;
@@ -18,7 +19,7 @@ mod writer;
 
 pub use copies::{backup, check_is_backup, restore};
 pub use origin::{Origin, check_is_writable, origin};
-pub use postgres::is_reachable;
+pub use postgres::server_origin;
 pub(crate) use postgres::{Turns, take_turns};
 pub use sqlite::integrity_problems;
 pub(crate) use sqlite::last_inserted;

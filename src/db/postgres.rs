@@ -8,7 +8,7 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 use super::Conn;
 use super::migrations::{known_versions, not_brought_up, run_migrations};
-use super::origin::newer;
+use super::origin::{Origin, newer};
 use crate::error::{Error, Result};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/postgres");
@@ -37,27 +37,27 @@ struct Applied {
     version: String,
 }
 
-/// Whether a server answers at this URL. Changes nothing.
+/// Whose database a server has at this URL. Changes nothing.
 ///
-/// Errors: it does not; its database knows more than this program does.
-pub fn is_reachable(url: &str) -> Result<()> {
+/// Errors: no server answers.
+pub fn server_origin(url: &str) -> Result<Origin> {
     let mut connection =
         PgConnection::establish(url).map_err(|cause| Error::Internal(cause.to_string()))?;
     // Diesel would make the table to look into it.
     let is_there =
         diesel::dsl::sql::<Bool>("to_regclass('__diesel_schema_migrations') IS NOT NULL");
     if !diesel::select(is_there).get_result::<bool>(&mut connection)? {
-        return Ok(());
+        return Ok(Origin::Empty);
     }
     let applied: Vec<Applied> =
         diesel::sql_query("SELECT version FROM __diesel_schema_migrations ORDER BY version")
             .load(&mut connection)?;
     let known = known_versions::<Pg>(&MIGRATIONS);
     let is_newer = |found: &&Applied| !known.contains(&found.version.as_str().into());
-    match applied.iter().find(is_newer) {
-        Some(found) => Err(newer(&found.version)),
-        None => Ok(()),
-    }
+    Ok(match applied.iter().find(is_newer) {
+        Some(found) => Origin::NewerSealpost(found.version.clone()),
+        None => Origin::Sealpost,
+    })
 }
 
 /// See [`super::Db::write_then`].

@@ -53,10 +53,10 @@ pub struct App {
     pub(crate) account_throttle: Throttle<String>,
     /// Failed logins by address.
     pub(crate) address_throttle: Throttle<IpAddr>,
-    /// Room for large bodies while they come in, in pieces of [`BODY_PIECE_BYTES`].
-    pub(crate) body_room: Arc<Semaphore>,
+    /// How much of large bodies may be in memory while they come in, in pieces of [`BODY_PIECE_BYTES`].
+    pub(crate) body_allowance: Arc<Semaphore>,
     /// The same, for those who have not said who they are.
-    pub(crate) strangers_room: Arc<Semaphore>,
+    pub(crate) strangers_allowance: Arc<Semaphore>,
     /// What is asked for with each request; empty where another node could change it.
     pub(crate) caches: Arc<Caches>,
     /// Cancelled once, when the server is to stop.
@@ -145,7 +145,7 @@ impl App {
             None => read_or_make_secret(&config.key_file("token.key"))?,
         };
         let processors = std::thread::available_parallelism().map_or(1, Into::into);
-        let room = |pieces: u32| Arc::new(Semaphore::new(pieces as usize));
+        let allowance = |pieces: u32| Arc::new(Semaphore::new(pieces as usize));
         Ok(Arc::new(App {
             db,
             secret,
@@ -166,8 +166,8 @@ impl App {
                 config.login_failures_per_address,
                 Duration::from_secs(1),
             ),
-            body_room: room(BODY_PIECES),
-            strangers_room: room(STRANGERS_PIECES),
+            body_allowance: allowance(BODY_PIECES),
+            strangers_allowance: allowance(STRANGERS_PIECES),
             caches: Arc::new(Caches {
                 ids: Cache::new(entries),
                 names: Cache::new(entries),

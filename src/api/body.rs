@@ -19,10 +19,10 @@ use crate::error::Result;
 /// A request body, whatever its Content-Type says; bounded.
 pub(crate) struct Body(Result<Received, BodyProblem>);
 
-/// The bytes, and the room they take until they are parsed.
+/// The bytes, and what they take of an allowance until they are parsed.
 struct Received {
     bytes: Vec<u8>,
-    _room: Option<OwnedSemaphorePermit>,
+    _taken: Option<OwnedSemaphorePermit>,
 }
 
 /// How long a client may be silent in the middle of a body.
@@ -99,49 +99,55 @@ async fn receive(
     let most_bytes = usize::try_from(most_bytes).unwrap_or(usize::MAX);
     // One byte more, so that the end is seen without another allocation.
     let mut bytes = Vec::with_capacity(most_bytes.min(BODY_PIECE_BYTES) + 1);
-    let mut room = None;
-    let mut over = None;
+    let mut taken = None;
+    // Of the whole body, once it is a large one.
+    let mut due: Option<Instant> = None;
     let mut first = (&mut stream).take(limit_bytes + 1);
     loop {
-        let until = Instant::now() + PATIENCE;
-        let until = over.map_or(until, |over: Instant| over.min(until));
-        match timeout_at(until, first.read_buf(&mut bytes)).await {
+        let silent = Instant::now() + PATIENCE;
+        let deadline = due.map_or(silent, |due| due.min(silent));
+        match timeout_at(deadline, first.read_buf(&mut bytes)).await {
             Ok(Ok(0)) => break,
             Ok(Ok(_)) => {}
             Ok(Err(_)) | Err(_) => return Err(BodyProblem::Broken),
         }
-        if bytes.len() > BODY_PIECE_BYTES && room.is_none() {
+        if bytes.len() > BODY_PIECE_BYTES && taken.is_none() {
             let pieces = most_bytes.div_ceil(BODY_PIECE_BYTES);
             let pieces =
                 u32::try_from(pieces).map_or(BODY_PIECES, |pieces| pieces.min(BODY_PIECES));
-            room = Some(room_for(app, request, pieces).await?);
-            over = Some(Instant::now() + PATIENCE + PER_PIECE * pieces);
+            taken = Some(take(app, request, pieces).await?);
+            due = Some(Instant::now() + PATIENCE + PER_PIECE * pieces);
         }
     }
     if bytes.len() as u64 <= limit_bytes {
-        return Ok(Received { bytes, _room: room });
+        return Ok(Received {
+            bytes,
+            _taken: taken,
+        });
     }
-    drop((bytes, room));
+    drop((bytes, taken));
     // Whether it goes on or breaks off, the answer is the same.
     let mut nowhere = tokio::io::sink();
     let _ = timeout(PATIENCE, tokio::io::copy(&mut stream, &mut nowhere)).await;
     Err(BodyProblem::TooLarge { limit_bytes })
 }
 
-/// Waits for room for a body, for as long as a client may be silent. Who has not said who they are
-/// shares a smaller room with others such, and takes none from those who have.
-async fn room_for(
+/// Waits until the allowance for large bodies has so many pieces left, for as long as a client may
+/// be silent. Whoever has not said who they are shares a smaller one with others such, and takes
+/// nothing from those who have.
+async fn take(
     app: &App,
     request: &Request<'_>,
     pieces: u32,
 ) -> Result<OwnedSemaphorePermit, BodyProblem> {
-    let (room, most) = if is_known(app, request).await {
-        (&app.body_room, BODY_PIECES)
+    let (allowance, most) = if is_known(app, request).await {
+        (&app.body_allowance, BODY_PIECES)
     } else {
-        (&app.strangers_room, STRANGERS_PIECES)
+        (&app.strangers_allowance, STRANGERS_PIECES)
     };
-    match timeout(PATIENCE, room.clone().acquire_many_owned(pieces.min(most))).await {
-        Ok(Ok(room)) => Ok(room),
+    let taken = allowance.clone().acquire_many_owned(pieces.min(most));
+    match timeout(PATIENCE, taken).await {
+        Ok(Ok(taken)) => Ok(taken),
         Ok(Err(_)) | Err(_) => Err(BodyProblem::NoRoom),
     }
 }

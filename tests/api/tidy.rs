@@ -109,13 +109,12 @@ const ONLY_IN: &[(&str, &[&str])] = &[
         "rocket::",
         &[
             "src/api/",
-            "src/agent/",
+            "src/agent/routes/",
             "src/sources.rs",
-            "src/main.rs",
             "src/method.rs",
         ],
     ),
-    ("rocket_ws::", &["src/api/", "src/agent/"]),
+    ("rocket_ws::", &["src/api/"]),
     (
         "diesel::",
         &[

@@ -10,7 +10,7 @@ use diesel::dsl::count_star;
 use diesel::prelude::*;
 
 use crate::app::App;
-use crate::db::{Conn, on_inner};
+use crate::db::{Conn, Extent, on_inner};
 use crate::error::{Error, Result};
 use crate::model::{Instant, Message, PUBLIC_ROOM, Room, RoomId, UserId};
 use crate::schema::{messages, room_members, rooms, users};
@@ -193,7 +193,7 @@ pub fn room_for(app: &App, user: UserId, id: RoomId) -> Result<Room> {
 
 /// The members of a room, by username. Scans.
 pub fn list_members(app: &App, room: RoomId) -> Result<Vec<(UserId, String)>> {
-    app.db.scan(|conn| {
+    app.db.scan(Extent::Own, |conn| {
         Ok(room_members::table
             .inner_join(users::table.on(users::id.eq(room_members::user_id)))
             .filter(room_members::room_id.eq(room))
@@ -205,7 +205,11 @@ pub fn list_members(app: &App, room: RoomId) -> Result<Vec<(UserId, String)>> {
 
 /// Rooms with their sizes, oldest first. Scans.
 pub fn list(app: &App, which: Which) -> Result<Vec<Listed>> {
-    app.db.scan(|conn| {
+    let extent = match which {
+        Which::All => Extent::All,
+        Which::JoinedBy(_) => Extent::Own,
+    };
+    app.db.scan(extent, |conn| {
         let sizes = room_members::table
             .group_by(room_members::room_id)
             .select((room_members::room_id, count_star()));

@@ -14,6 +14,7 @@ mod lost_time;
 mod migrations;
 mod origin;
 mod postgres;
+mod scans;
 mod sqlite;
 mod writer;
 
@@ -32,12 +33,11 @@ use std::time::Duration;
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
-use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio::time::timeout;
+use tokio::sync::Semaphore;
 
 use crate::error::{Error, Result};
 use crate::model::Instant;
+use scans::Scans;
 
 pub use connection::Conn;
 
@@ -80,11 +80,17 @@ pub enum Location {
     Server(String),
 }
 
-/// How long a scan waits for its turn.
-const TURN_WITHIN: Duration = Duration::from_secs(2);
-
 /// How long a store that had no room for a write counts as not writable.
 const NO_ROOM_SECS: i64 = 10;
+
+/// What a scan goes through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// What one user has: messages, rooms.
+    Own,
+    /// What everybody has.
+    All,
+}
 
 /// What is undone when a piece of work fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,8 +117,9 @@ pub struct Settings {
 #[derive(Clone)]
 pub struct Db {
     readers: r2d2::Pool<Connector>,
-    /// As many as may scan at once.
-    scans: Arc<Semaphore>,
+    /// Of a queue of their own, so that nobody's letters wait behind searches.
+    own_scans: Arc<Scans>,
+    all_scans: Arc<Scans>,
     writer: Writer,
     location: Arc<Location>,
 }
@@ -163,11 +170,12 @@ impl Db {
                 (writer, pool)
             }
         };
-        // The others are for those who ask for a page.
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let scans = || Arc::new(Scans::new(processors.div_ceil(2)));
         Ok(Db {
             readers,
-            scans: Arc::new(Semaphore::new(processors.div_ceil(2))),
+            own_scans: scans(),
+            all_scans: scans(),
             writer,
             location: Arc::new(settings.location.clone()),
         })
@@ -186,23 +194,22 @@ impl Db {
     }
 
     /// Like [`Db::read`], for work that takes the longer the more is stored: other tasks go on
-    /// meanwhile. On SQLite such work takes turns, so that however much of it is asked for, half of
-    /// the processors are left to the rest.
+    /// meanwhile. On SQLite such work takes turns, so that however much of it is asked for, there
+    /// are processors left to the rest.
     ///
-    /// Errors: [`Error::Busy`] if its turn has not come within [`TURN_WITHIN`].
-    pub fn scan<T>(&self, work: impl FnOnce(&mut Conn) -> Result<T>) -> Result<T> {
+    /// Errors: [`Error::Busy`] if its turn does not come soon.
+    pub fn scan<T>(&self, extent: Extent, work: impl FnOnce(&mut Conn) -> Result<T>) -> Result<T> {
+        let scans = match extent {
+            Extent::Own => &self.own_scans,
+            Extent::All => &self.all_scans,
+        };
         tokio::task::block_in_place(|| {
             let _turn = match *self.location {
-                Location::File(_) => Some(self.turn()?),
+                Location::File(_) => Some(scans.turn()?),
                 Location::Server(_) => None,
             };
             self.lend(work)
         })
-    }
-
-    fn turn(&self) -> Result<SemaphorePermit<'_>> {
-        let turn = Handle::current().block_on(timeout(TURN_WITHIN, self.scans.acquire()));
-        turn.ok().and_then(Result::ok).ok_or(Error::BUSY)
     }
 
     fn lend<T>(&self, work: impl FnOnce(&mut Conn) -> Result<T>) -> Result<T> {
@@ -286,7 +293,7 @@ impl Db {
     pub fn size_bytes(&self) -> u64 {
         match &*self.location {
             Location::File(path) => sqlite::size_bytes(path),
-            Location::Server(_) => self.scan(postgres::size_bytes).unwrap_or(0),
+            Location::Server(_) => self.scan(Extent::All, postgres::size_bytes).unwrap_or(0),
         }
     }
 

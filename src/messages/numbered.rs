@@ -10,7 +10,7 @@ use diesel::prelude::*;
 use super::lists::{Chunk, load_chunk};
 use super::pair;
 use crate::app::{App, remembered};
-use crate::db::{Conn, on_inner};
+use crate::db::{Conn, Extent, on_inner};
 use crate::error::Result;
 use crate::model::{Message, MessageId, UserId};
 use crate::schema::messages;
@@ -49,7 +49,7 @@ pub fn numbered_history(
     let chunk = match offset {
         _ if offset >= total => Chunk::default(),
         ..=LONG_WALK => app.db.read(read)?,
-        _ => app.db.scan(read)?,
+        _ => app.db.scan(Extent::Own, read)?,
     };
     Ok((chunk, total))
 }
@@ -75,9 +75,9 @@ fn total(app: &App, pair: i64, newest_first: &[Message]) -> Result<i64> {
 fn count(app: &App, pair: i64) -> Result<Option<(i64, MessageId)>> {
     let both = messages::table.filter(messages::pair.eq(pair));
     let all = both.select((count_star(), max(messages::id)));
-    let (total, newest): (i64, Option<MessageId>) = app
-        .db
-        .scan(|conn| Ok(on_inner!(conn, inner => all.get_result(inner))?))?;
+    let (total, newest): (i64, Option<MessageId>) = app.db.scan(Extent::Own, |conn| {
+        Ok(on_inner!(conn, inner => all.get_result(inner))?)
+    })?;
     Ok(newest.map(|newest| (total, newest)))
 }
 

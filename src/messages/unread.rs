@@ -14,7 +14,7 @@ use diesel::prelude::*;
 
 use super::lists::{Chunk, cut, newest_for};
 use crate::app::App;
-use crate::db::{Conn, on_inner};
+use crate::db::{Conn, Extent, on_inner};
 use crate::error::{Error, Result};
 use crate::model::{Instant, Message, MessageId, UserId};
 use crate::schema::{messages, permissions, read_marks};
@@ -70,7 +70,9 @@ pub async fn mark_up_to(app: &App, reader: UserId, last: MessageId) -> Result<us
     let last = newest_for(app, reader)?.min(last);
     let (mut passed, mut marked) = (MessageId(first.0 - 1), 0);
     while passed < last {
-        let ids = app.db.scan(|conn| unread_ids(conn, reader, passed, last))?;
+        let ids = app
+            .db
+            .scan(Extent::Own, |conn| unread_ids(conn, reader, passed, last))?;
         let is_full = i64::try_from(ids.len()) == Ok(MARKED_AT_ONCE);
         passed = ids.last().copied().filter(|_| is_full).unwrap_or(last);
         let work = move |conn: &mut Conn| {
@@ -123,7 +125,7 @@ async fn look(app: &App, reader: UserId, limit: i64) -> Result<(Vec<Message>, Me
     let Some((mark, newest)) = app.db.read(|conn| unwalked(conn, reader))? else {
         return Ok((Vec::new(), MessageId(0)));
     };
-    let (slice, end_of_short) = app.db.scan(|conn| {
+    let (slice, end_of_short) = app.db.scan(Extent::Own, |conn| {
         let slice = walk(conn, reader, mark, limit)?;
         Ok((slice, end_of_short_walk(conn, reader, mark)?))
     })?;

@@ -16,7 +16,7 @@ use diesel::prelude::*;
 use unicode_normalization::{UnicodeNormalization, is_nfc};
 
 use crate::app::App;
-use crate::db::{Conn, on_inner};
+use crate::db::{Conn, Extent, on_inner};
 use crate::error::{Error, Result};
 use crate::model::{Instant, Status, User, UserId};
 use crate::schema::users;
@@ -234,7 +234,7 @@ pub fn list_users(app: &App, ids: &[UserId]) -> Result<Vec<User>> {
 
 /// Everybody, by username (chat_room lists them all). Scans.
 pub fn list_everybody(app: &App) -> Result<Vec<(UserId, String)>> {
-    app.db.scan(|conn| {
+    app.db.scan(Extent::All, |conn| {
         Ok(users::table
             .select((users::id, users::username))
             .order(users::username)

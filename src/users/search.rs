@@ -1,7 +1,8 @@
 //! Finding people by name, or by e-mail address.
 //!
 //! Who is meant for sure is looked up by an index and comes first, however many others match. For
-//! the others usernames are walked in their order, until there are enough.
+//! the others usernames are walked in their order, until there are enough, in an index that has
+//! what they are compared by.
 
 use std::collections::HashSet;
 
@@ -9,6 +10,7 @@ use diesel::prelude::*;
 
 use super::{LONGEST_USERNAME, folded};
 use crate::app::App;
+use crate::db::Extent;
 use crate::error::Result;
 use crate::model::{Profile, UserId};
 use crate::schema::users;
@@ -35,7 +37,7 @@ pub fn search(app: &App, text: &str, by: By, except: UserId, limit: i64) -> Resu
     }
     let pattern = pattern_of(&folded);
     let most = usize::try_from(limit).unwrap_or(0);
-    app.db.scan(|conn| {
+    app.db.scan(Extent::All, |conn| {
         let others = users::table
             .filter(users::id.ne(except))
             .order(users::username)
@@ -53,8 +55,20 @@ pub fn search(app: &App, text: &str, by: By, except: UserId, limit: i64) -> Resu
         );
         keep_first(&mut found, most);
         if found.len() < most {
-            let has_text = users::username_folded.like(pattern).escape('\\');
-            found.extend(others.filter(has_text).load(conn)?);
+            // Ids first, all of which the index has: SQLite would look up every row otherwise.
+            let walked = diesel::alias!(users as walked);
+            let ids = walked
+                .filter(walked.field(users::id).ne(except))
+                .filter(
+                    walked
+                        .field(users::username_folded)
+                        .like(pattern)
+                        .escape('\\'),
+                )
+                .order(walked.field(users::username))
+                .limit(limit)
+                .select(walked.field(users::id));
+            found.extend(others.filter(users::id.eq_any(ids)).load(conn)?);
             keep_first(&mut found, most);
         }
         Ok(found)

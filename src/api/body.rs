@@ -7,8 +7,8 @@ use rocket::data::{Data, DataStream, FromData, Outcome as DataOutcome, ToByteUni
 use rocket::request::Request;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use tokio::io::AsyncReadExt;
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout};
 
 use super::http::Bearer;
 use super::object::Object;
@@ -22,13 +22,28 @@ pub(crate) struct Body(Result<Received, BodyProblem>);
 /// The bytes, and what they take of an allowance until they are parsed.
 struct Received {
     bytes: Vec<u8>,
-    _taken: Option<OwnedSemaphorePermit>,
+    _taken: Option<Taken>,
+}
+
+/// A part of an allowance.
+struct Taken {
+    _pieces: OwnedSemaphorePermit,
+    allowance: Arc<Semaphore>,
+    /// Until when it is had, whoever else waits.
+    due: Instant,
+}
+
+impl Taken {
+    /// Whether others need it who have waited for long enough. Nothing is left while anybody waits.
+    fn is_overdue(&self) -> bool {
+        Instant::now() > self.due && self.allowance.available_permits() == 0
+    }
 }
 
 /// How long a client may be silent in the middle of a body.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
-/// How long a piece of a large body may take beyond that, be the client ever so talkative: others
-/// may be waiting for its room.
+/// How long a piece of a large body may take beyond that, be the client ever so talkative, once
+/// others wait.
 const PER_PIECE: Duration = Duration::from_secs(1);
 
 /// What is wrong with a body.
@@ -41,7 +56,7 @@ pub(crate) enum BodyProblem {
     },
     /// It ended early, or did not go on.
     Broken,
-    /// Too many other large ones were coming in.
+    /// Too many other large ones are coming in, or waited for it to end.
     NoRoom,
     /// Not JSON, or not UTF-8; the text says where.
     Unreadable(String),
@@ -99,24 +114,22 @@ async fn receive(
     let most_bytes = usize::try_from(most_bytes).unwrap_or(usize::MAX);
     // One byte more, so that the end is seen without another allocation.
     let mut bytes = Vec::with_capacity(most_bytes.min(BODY_PIECE_BYTES) + 1);
-    let mut taken = None;
-    // Of the whole body, once it is a large one.
-    let mut due: Option<Instant> = None;
+    let mut taken: Option<Taken> = None;
     let mut first = (&mut stream).take(limit_bytes + 1);
     loop {
-        let silent = Instant::now() + PATIENCE;
-        let deadline = due.map_or(silent, |due| due.min(silent));
-        match timeout_at(deadline, first.read_buf(&mut bytes)).await {
+        match timeout(PATIENCE, first.read_buf(&mut bytes)).await {
             Ok(Ok(0)) => break,
             Ok(Ok(_)) => {}
             Ok(Err(_)) | Err(_) => return Err(BodyProblem::Broken),
         }
-        if bytes.len() > BODY_PIECE_BYTES && taken.is_none() {
-            let pieces = most_bytes.div_ceil(BODY_PIECE_BYTES);
-            let pieces =
-                u32::try_from(pieces).map_or(BODY_PIECES, |pieces| pieces.min(BODY_PIECES));
-            taken = Some(take(app, request, pieces).await?);
-            due = Some(Instant::now() + PATIENCE + PER_PIECE * pieces);
+        match &taken {
+            Some(taken) if taken.is_overdue() => return Err(BodyProblem::NoRoom),
+            None if bytes.len() > BODY_PIECE_BYTES => {
+                let pieces = most_bytes.div_ceil(BODY_PIECE_BYTES);
+                let pieces = u32::try_from(pieces).unwrap_or(BODY_PIECES);
+                taken = Some(take(app, request, pieces).await?);
+            }
+            _ => {}
         }
     }
     if bytes.len() as u64 <= limit_bytes {
@@ -135,19 +148,19 @@ async fn receive(
 /// Waits until the allowance for large bodies has so many pieces left, for as long as a client may
 /// be silent. Whoever has not said who they are shares a smaller one with others such, and takes
 /// nothing from those who have.
-async fn take(
-    app: &App,
-    request: &Request<'_>,
-    pieces: u32,
-) -> Result<OwnedSemaphorePermit, BodyProblem> {
+async fn take(app: &App, request: &Request<'_>, pieces: u32) -> Result<Taken, BodyProblem> {
     let (allowance, most) = if is_known(app, request).await {
         (&app.body_allowance, BODY_PIECES)
     } else {
         (&app.strangers_allowance, STRANGERS_PIECES)
     };
-    let taken = allowance.clone().acquire_many_owned(pieces.min(most));
-    match timeout(PATIENCE, taken).await {
-        Ok(Ok(taken)) => Ok(taken),
+    let pieces = pieces.min(most);
+    match timeout(PATIENCE, allowance.clone().acquire_many_owned(pieces)).await {
+        Ok(Ok(taken)) => Ok(Taken {
+            _pieces: taken,
+            allowance: allowance.clone(),
+            due: Instant::now() + PATIENCE + PER_PIECE * pieces,
+        }),
         Ok(Err(_)) | Err(_) => Err(BodyProblem::NoRoom),
     }
 }

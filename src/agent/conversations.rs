@@ -45,9 +45,9 @@ pub(super) struct Conversations {
     asked: HashSet<UserId>,
     /// Those who wrote and whose names are not known yet.
     strangers: HashSet<UserId>,
-    /// The last link is gone and there is no roster of another one yet: nobody is known to be
-    /// online, and offers that may be lost are repeated with the first.
-    new_link: bool,
+    /// No roster since the last link was lost: nobody is known to be online, and offers that may
+    /// be lost are repeated with the first.
+    awaits_roster: bool,
     pub(super) outbox: Outbox,
     /// The messages of the outbox, on disk.
     journal: Journal,
@@ -91,7 +91,7 @@ impl Conversations {
             asked: HashSet::new(),
             strangers: arrivals.senders().collect(),
             arrivals,
-            new_link: true,
+            awaits_roster: true,
             outbox: Outbox::default(),
             journal,
             has_left: false,
@@ -103,7 +103,7 @@ impl Conversations {
 
     /// Everybody online, with their names; nobody while the link is down.
     pub(super) fn online(&self) -> impl Iterator<Item = (UserId, &str)> {
-        let current = self.roster.iter().filter(|_| !self.new_link);
+        let current = self.roster.iter().filter(|_| !self.awaits_roster);
         current.map(|(id, listed)| (*id, listed.username.as_str()))
     }
 
@@ -130,7 +130,7 @@ impl Conversations {
         PeerView {
             id,
             username: username.to_owned(),
-            online: !self.new_link && self.roster.contains_key(&id),
+            online: !self.awaits_roster && self.roster.contains_key(&id),
             fingerprint: pinned.and_then(crypto::fingerprint),
             changed,
             unread: self.arrivals.unread(id),
@@ -163,8 +163,8 @@ impl Conversations {
     }
 
     /// The link is gone: nothing of its offers can be relied on, nor who is online.
-    pub(super) fn linked_anew(&mut self) {
-        self.new_link = true;
+    pub(super) fn link_lost(&mut self) {
+        self.awaits_roster = true;
         self.asked.clear();
     }
 
@@ -173,14 +173,14 @@ impl Conversations {
         self.judge_all(&list);
         self.roster = list.into_iter().map(|listed| (listed.id, listed)).collect();
         self.asked.retain(|peer| !self.roster.contains_key(peer));
-        let new_link = std::mem::take(&mut self.new_link);
+        let is_first = std::mem::take(&mut self.awaits_roster);
         let peers: Vec<UserId> = self.exchanges.keys().copied().collect();
         for peer in peers {
             self.settle_doubt(peer, now);
             let online = self.roster.contains_key(&peer);
             self.step(peer, |exchange| match online {
                 false => exchange.left(),
-                true if new_link => exchange.reconnected(now),
+                true if is_first => exchange.reconnected(now),
                 true => Vec::new(),
             });
         }

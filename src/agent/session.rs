@@ -347,7 +347,7 @@ impl Session {
 
     /// The link is gone.
     pub(super) fn link_lost(&self) {
-        self.conversations().linked_anew();
+        self.conversations().link_lost();
         if self.ready.send_replace(false) {
             // Nothing comes back to a session that has ended.
             if !self.stop.is_cancelled() {

@@ -12,7 +12,7 @@ use rocket::response::{self, Responder, Response};
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 
-use super::http::CHUNK_BYTES;
+use super::http::WRITE_BYTES;
 
 /// The range that a request asks for, as it was sent.
 #[derive(Clone, Debug, Default)]
@@ -179,7 +179,7 @@ impl<'r> Responder<'r, 'static> for Download {
         }
         response
             .streamed_body(self.file.take(self.length))
-            .max_chunk_size(CHUNK_BYTES)
+            .max_chunk_size(WRITE_BYTES)
             .ok()
     }
 }

@@ -19,7 +19,7 @@ pub(crate) type AppState = rocket::State<Arc<App>>;
 
 /// How much of a body is written at once. To be set after the body, which brings Rocket's own size
 /// along: 4 KiB, of which an answer of some 10 KiB takes several writes and packets.
-pub(crate) const CHUNK_BYTES: usize = 64 << 10;
+pub(crate) const WRITE_BYTES: usize = 64 << 10;
 
 /// A complete answer: status, headers, body. It is its receiver's alone unless it says otherwise:
 /// not every API has its tokens where caches look for them.
@@ -79,7 +79,7 @@ impl<'r> Responder<'r, 'static> for Reply {
         let length = self.body.len();
         response
             .sized_body(length, Cursor::new(self.body))
-            .max_chunk_size(length.clamp(1, CHUNK_BYTES))
+            .max_chunk_size(length.clamp(1, WRITE_BYTES))
             .ok()
     }
 }

@@ -10,7 +10,7 @@ use rocket::request::Request;
 use rocket::response::stream::{ReaderStream, stream};
 use rocket::response::{self, Responder, Response};
 
-use super::http::{CHUNK_BYTES, Reply, log_if_internal};
+use super::http::{Reply, WRITE_BYTES, log_if_internal};
 use crate::error::Result;
 use crate::messages::lists::Chunk;
 
@@ -64,7 +64,7 @@ impl<'r> Responder<'r, 'static> for Listing {
                 .header(ContentType::JSON)
                 .header(Header::new("Cache-Control", "no-store"))
                 .streamed_body(ReaderStream::from(pieces))
-                .max_chunk_size(CHUNK_BYTES)
+                .max_chunk_size(WRITE_BYTES)
                 .ok(),
         }
     }
@@ -88,7 +88,7 @@ mod tests {
     const PIECE: [u8; 10_000] = [b' '; 10_000];
 
     /// How much of a list of so many pieces is written at once.
-    fn chunk_bytes(pieces: usize) -> usize {
+    fn write_bytes(pieces: usize) -> usize {
         let mut rest = pieces;
         let list = Listing::new(move |out| {
             out.extend_from_slice(&PIECE);
@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn a_list_is_written_in_large_pieces() {
-        assert_eq!(chunk_bytes(1), PIECE.len());
-        assert_eq!(chunk_bytes(2), CHUNK_BYTES);
+        assert_eq!(write_bytes(1), PIECE.len());
+        assert_eq!(write_bytes(2), WRITE_BYTES);
     }
 }

@@ -33,13 +33,13 @@ pub(super) fn fairing() -> AdHoc {
 
 /// How much of an answer is sent at once; Rocket's own 4 KiB would make a picture thousands of
 /// writes.
-const CHUNK_BYTES: usize = 64 * 1024;
+const WRITE_BYTES: usize = 64 * 1024;
 
 /// Tells browsers to keep no answer that does not say otherwise: messages are in them, opened.
 pub(super) fn forgetting() -> AdHoc {
     AdHoc::on_response("keep nothing", |_, response| {
         Box::pin(async move {
-            response.set_max_chunk_size(CHUNK_BYTES);
+            response.set_max_chunk_size(WRITE_BYTES);
             if !response.headers().contains("Cache-Control") {
                 response.set_raw_header("Cache-Control", "no-store");
             }

@@ -18,7 +18,7 @@ use crate::messages::{history, lists};
 use crate::model::{Message, MessageId, UserId};
 
 /// How many records are read at once.
-const CHUNK: i64 = 500;
+const ROWS_AT_ONCE: i64 = 500;
 
 /// A record, as published. The keys are those of the time at which it was sent.
 #[derive(Serialize)]
@@ -64,7 +64,7 @@ pub(super) fn received(app: &AppState, caller: Caller, after: Option<&str>) -> A
     let session = caller.session(app)?;
     let newest = lists::newest(app)?;
     let after = integer("after", after)?.map_or(newest, |after| MessageId(after).min(newest));
-    let chunk = history::received_after(app, session.user, after, CHUNK)?;
+    let chunk = history::received_after(app, session.user, after, ROWS_AT_ONCE)?;
     let received = Received {
         last: chunk.rows.last().map_or(after, |message| message.id),
         records: chunk.rows.iter().map(Record::new).collect(),
@@ -122,7 +122,7 @@ fn list(
     };
     let mut after = MessageId(oldest.map_or(0, |id| id.0 - 1));
     let mut wanted = limit.unwrap_or(i64::MAX);
-    let mut asked = wanted.min(CHUNK);
+    let mut asked = wanted.min(ROWS_AT_ONCE);
     let app = app.clone();
     let mut separator = b'[';
     Listing::new(move |out| {
@@ -135,7 +135,7 @@ fn list(
         }
         let is_full = chunk.is_cut || i64::try_from(chunk.rows.len()) == Ok(asked);
         let has_more = is_full && wanted > 0;
-        asked = chunk.next_limit(wanted.min(CHUNK));
+        asked = chunk.next_limit(wanted.min(ROWS_AT_ONCE));
         if !has_more {
             let is_empty = separator == b'[';
             out.extend_from_slice(if is_empty { b"[]" } else { b"]" });

@@ -36,7 +36,7 @@ const LARGEST_USUAL_BYTES: usize = 4 << 10;
 /// When to try again what failed.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// How many users are looked up at once.
-const CHUNK: usize = 1_000;
+const ROWS_AT_ONCE: usize = 1_000;
 
 const BEFORE: &str = r#"{"systemMessage":true,"message":["#;
 const AFTER: &str = "]}";
@@ -90,7 +90,7 @@ fn make(app: &App) -> Result<Vec<(UserId, String)>> {
         .map(|(id, _)| *id)
         .collect();
     let mut entries = Vec::with_capacity(ids.len());
-    for ids in ids.chunks(CHUNK) {
+    for ids in ids.chunks(ROWS_AT_ONCE) {
         for user in users::list_users(app, ids)? {
             entries.push((user.id, entry(app, &user)?));
         }

@@ -22,7 +22,7 @@ use crate::messages::lists::{self, Chunk, Page, Posted, Received};
 use crate::model::{Access, Instant, Message, MessageId};
 
 /// How many messages are read at once where no page was asked for.
-pub(super) const CHUNK: i64 = 200;
+pub(super) const ROWS_AT_ONCE: i64 = 200;
 /// About what surrounds the content of one.
 const ITEM_BYTES: usize = 160;
 const LARGEST_PAGE: i64 = 1_000;
@@ -164,8 +164,8 @@ impl Ask {
             (Some(_), Some(_)) => {
                 return Err(Failure::bad_field("before", "does not go with after"));
             }
-            (before, None) => Page::Before(before, limit.unwrap_or(CHUNK)),
-            (None, Some(after)) => Page::After(after, limit.unwrap_or(CHUNK)),
+            (before, None) => Page::Before(before, limit.unwrap_or(ROWS_AT_ONCE)),
+            (None, Some(after)) => Page::After(after, limit.unwrap_or(ROWS_AT_ONCE)),
         };
         Ok(Ask { page, limit })
     }
@@ -302,7 +302,7 @@ impl Progress {
         if is_exhausted && matches!(self.page, Page::Before(..)) {
             self.last = None;
         }
-        let next = chunk.next_limit(self.wanted.unwrap_or(CHUNK));
+        let next = chunk.next_limit(self.wanted.unwrap_or(ROWS_AT_ONCE));
         self.page = match (self.page, self.last) {
             (Page::Before(..), Some(last)) => Page::Before(Some(last), next),
             (Page::After(..), Some(last)) => Page::After(last, next),

@@ -17,7 +17,7 @@ use rocket::response::stream::{Event as Sse, EventStream, stream};
 use super::Failure;
 use super::caller::Caller;
 use super::letters::from_query;
-use super::listing::{CHUNK, InboxItem};
+use super::listing::{InboxItem, ROWS_AT_ONCE};
 use crate::api::http::{AppState, log_if_internal};
 use crate::api::socket::until;
 use crate::app::App;
@@ -156,7 +156,7 @@ fn next_of(app: &App, reader: UserId, last: &mut MessageId, event: &Event) -> Ne
 
 /// What came to the inbox after `last`, as much as goes into a piece.
 fn read_on(app: &App, reader: UserId, last: MessageId) -> Option<Chunk<Received>> {
-    let chunk = lists::inbox(app, reader, Page::After(last, CHUNK));
+    let chunk = lists::inbox(app, reader, Page::After(last, ROWS_AT_ONCE));
     chunk.inspect_err(log_if_internal).ok()
 }
 

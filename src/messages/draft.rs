@@ -30,6 +30,14 @@ impl To {
             To::Room { id, .. } => (None, Some(*id)),
         }
     }
+
+    /// Its name; empty for one person.
+    pub fn room_name(&self) -> &str {
+        match self {
+            To::User(_) => "",
+            To::Room { name, .. } => name,
+        }
+    }
 }
 
 /// A message to be sent.

@@ -48,11 +48,8 @@ fn ordered(one: UserId, other: UserId) -> (UserId, UserId) {
 pub async fn send(app: &Arc<App>, draft: Draft) -> Result<Message> {
     draft.check()?;
     let sender_name = draft.sender_name.clone();
-    let room_name = match &draft.to {
-        To::Room { name, .. } => name.clone(),
-        To::User(_) => String::new(),
-    };
-    let (its_app, hub) = (app.clone(), app.clone());
+    let room_name = draft.to.room_name().to_owned();
+    let (writing, telling) = (app.clone(), app.clone());
     let racing = draft.client_key.is_some().then(|| draft.clone());
     // A retry asks nothing of the writer: what was sent before may be large.
     if let Some(draft) = &racing
@@ -75,12 +72,12 @@ pub async fn send(app: &Arc<App>, draft: Draft) -> Result<Message> {
         }
         match retries::find(conn, &draft)? {
             Some(message) => Ok((message, false)),
-            None => insert(&its_app, conn, draft).map(|message| (message, true)),
+            None => insert(&writing, conn, draft).map(|message| (message, true)),
         }
     };
     let tell = move |(message, is_new): &(Message, bool)| {
         if *is_new {
-            announce(&hub, message, sender_name, room_name);
+            announce(&telling, message, sender_name, room_name);
         }
     };
     match (app.db.write_undoing(undo, work, tell).await, racing) {

@@ -207,10 +207,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         &mut self,
         draft: messages::Draft,
     ) -> Result<Result<(), Refusal>, Gone> {
-        let room = match &draft.to {
-            messages::To::Room { name, .. } => name.clone(),
-            messages::To::User(_) => String::new(),
-        };
+        let room = draft.to.room_name().to_owned();
         let sender = draft.sender_name.clone();
         match messages::send(&self.app, draft).await {
             Ok(message) => self.echo(&message, &sender, &room).await.map(Ok),

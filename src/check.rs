@@ -44,7 +44,7 @@ pub fn run(config: &Config) -> Vec<Finding> {
     let mut findings = Vec::new();
     findings.extend(config.database_url.as_deref().map(postgres));
     if config.data_dir.is_dir() {
-        let is_running = lock(config, &mut findings);
+        let is_running = is_served(config, &mut findings);
         if config.database_url.is_none() {
             database(&db::file_in(&config.data_dir), &mut findings);
         }
@@ -106,7 +106,7 @@ fn to_be_made(data_dir: &Path, findings: &mut Vec<Finding>) {
 }
 
 /// Whether a server is running on this data.
-fn lock(config: &Config, findings: &mut Vec<Finding>) -> bool {
+fn is_served(config: &Config, findings: &mut Vec<Finding>) -> bool {
     let in_use = app::is_in_use(&config.data_dir);
     let is_running = matches!(in_use, Ok(true));
     findings.push(match in_use {

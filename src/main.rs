@@ -133,8 +133,8 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(cause) => {
             let cause = cause.to_string();
-            let lines: Vec<&str> = cause.split_whitespace().collect();
-            say_error(&format!("sealpost: {}", lines.join(" ")));
+            let words: Vec<&str> = cause.split_whitespace().collect();
+            say_error(&format!("sealpost: {}", words.join(" ")));
             ExitCode::FAILURE
         }
     }

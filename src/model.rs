@@ -8,7 +8,7 @@ use chrono::{DateTime, Datelike, Timelike, Utc};
 use diesel::prelude::*;
 use diesel_derive_newtype::DieselNewType;
 
-macro_rules! id {
+macro_rules! number {
     ($(#[$doc:meta] $name:ident)*) => {$(
         #[$doc]
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, DieselNewType, serde::Serialize, serde::Deserialize)]
@@ -17,7 +17,7 @@ macro_rules! id {
     )*};
 }
 
-id! {
+number! {
     /// A user, in every API.
     UserId
     /// A message; on SQLite, ids grow in the order of commits.

@@ -26,13 +26,13 @@ pub(super) fn routes() -> Vec<Route> {
     ]
 }
 
-const WHO: &str = "缺少用户名或密码";
+const MISSING_CREDENTIALS: &str = "缺少用户名或密码";
 
 #[post("/register", data = "<data>")]
 async fn register(agent: &State<Arc<Agent>>, data: Data<'_>) -> Answer {
     let body = read_json(data).await?;
-    let username = text(&body, "username", WHO)?;
-    let password = text(&body, "password", WHO)?;
+    let username = text(&body, "username", MISSING_CREDENTIALS)?;
+    let password = text(&body, "password", MISSING_CREDENTIALS)?;
     let repassword = text(&body, "repassword", "缺少确认密码")?;
     let registered = agent.register(username, password, repassword).await?;
     Ok(Done("注册成功", registered))
@@ -41,8 +41,8 @@ async fn register(agent: &State<Arc<Agent>>, data: Data<'_>) -> Answer {
 #[post("/login", data = "<data>")]
 async fn login(agent: &State<Arc<Agent>>, data: Data<'_>) -> Answer {
     let body = read_json(data).await?;
-    let username = text(&body, "username", WHO)?;
-    let password = text(&body, "password", WHO)?;
+    let username = text(&body, "username", MISSING_CREDENTIALS)?;
+    let password = text(&body, "password", MISSING_CREDENTIALS)?;
     let old_password = match body.get("old_password") {
         None | Some(Value::Null) => None,
         Some(_) => Some(text(&body, "old_password", "旧密码不能为空")?),

@@ -28,7 +28,7 @@ use crate::api::socket::{self, CloseCodes, Socket, Upgrade, until};
 use crate::app::App;
 use crate::error::Error;
 use crate::hub::{Channel, Event, Subscription};
-use crate::model::{Kind, Session, Status as Shown, UserId};
+use crate::model::{self, Kind, Session, UserId};
 use crate::users;
 
 /// The longest frame that is read.
@@ -123,7 +123,7 @@ struct NewMessage<'a> {
 struct UserStatus<'a> {
     user_id: i64,
     username: &'a str,
-    status: Shown,
+    status: model::Status,
 }
 
 #[derive(Serialize)]

@@ -9,7 +9,7 @@ use super::lists::{CHUNK_BYTES, Chunk, cut, load_chunk};
 use super::pair;
 use crate::app::App;
 use crate::db::Conn;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::{Message, MessageId, UserId};
 use crate::schema::{messages, permissions};
 
@@ -70,18 +70,20 @@ pub fn received_after(
     let bytes = |row: &Message| row.content.len();
     // As in `lists`: SQLite walks the mailbox, PostgreSQL looks up its keys.
     app.db.read(|conn| match conn {
-        Conn::Sqlite(inner) => mailbox
-            .inner_join(messages::table.on(messages::id.eq(permissions::message_id)))
-            .select(Message::as_select())
-            .load_iter::<Message, DefaultLoadingMode>(inner)
-            .map_err(Error::from)
-            .and_then(|rows| cut(rows, CHUNK_BYTES, bytes)),
-        Conn::Postgres(inner) => messages::table
-            .filter(messages::id.eq_any(mailbox.select(permissions::message_id)))
-            .order(messages::id.asc())
-            .select(Message::as_select())
-            .load_iter::<Message, PgRowByRowLoadingMode>(inner)
-            .map_err(Error::from)
-            .and_then(|rows| cut(rows, CHUNK_BYTES, bytes)),
+        Conn::Sqlite(inner) => {
+            let query = mailbox
+                .inner_join(messages::table.on(messages::id.eq(permissions::message_id)))
+                .select(Message::as_select());
+            let rows = query.load_iter::<Message, DefaultLoadingMode>(inner);
+            cut(rows, CHUNK_BYTES, bytes)
+        }
+        Conn::Postgres(inner) => {
+            let query = messages::table
+                .filter(messages::id.eq_any(mailbox.select(permissions::message_id)))
+                .order(messages::id.asc())
+                .select(Message::as_select());
+            let rows = query.load_iter::<Message, PgRowByRowLoadingMode>(inner);
+            cut(rows, CHUNK_BYTES, bytes)
+        }
     })
 }

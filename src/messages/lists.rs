@@ -72,12 +72,13 @@ impl<T> Chunk<T> {
     }
 }
 
-/// Takes rows until they hold more than `most` bytes.
+/// Takes the rows of a query until they hold more than `most` bytes.
 pub(super) fn cut<T>(
-    mut rows: impl Iterator<Item = QueryResult<T>>,
+    rows: QueryResult<impl Iterator<Item = QueryResult<T>>>,
     most: usize,
     bytes: impl Fn(&T) -> usize,
 ) -> Result<Chunk<T>> {
+    let mut rows = rows?;
     let mut chunk = Chunk::default();
     while let Some(row) = rows.next().transpose()? {
         if chunk.bytes > most {
@@ -100,16 +101,16 @@ macro_rules! load_chunk {
 
         let bytes = |row: &$row| row.content.len();
         match $conn {
-            $crate::db::Conn::Sqlite(inner) => $query
-                .select($columns)
-                .load_iter::<$row, DefaultLoadingMode>(inner)
-                .map_err($crate::error::Error::from)
-                .and_then(|rows| cut(rows, CHUNK_BYTES, bytes)),
-            $crate::db::Conn::Postgres(inner) => $query
-                .select($columns)
-                .load_iter::<$row, PgRowByRowLoadingMode>(inner)
-                .map_err($crate::error::Error::from)
-                .and_then(|rows| cut(rows, CHUNK_BYTES, bytes)),
+            $crate::db::Conn::Sqlite(inner) => {
+                let query = $query.select($columns);
+                let rows = query.load_iter::<$row, DefaultLoadingMode>(inner);
+                cut(rows, CHUNK_BYTES, bytes)
+            }
+            $crate::db::Conn::Postgres(inner) => {
+                let query = $query.select($columns);
+                let rows = query.load_iter::<$row, PgRowByRowLoadingMode>(inner);
+                cut(rows, CHUNK_BYTES, bytes)
+            }
         }
     }};
 }
@@ -180,25 +181,24 @@ macro_rules! mailbox_row {
 /// SQLite walks the page's keys in the mailbox, which is one range of one index in the wanted
 /// order, and looks each message up by its id: nothing is sorted.
 macro_rules! walked_page {
-    ($inner:expr, $reader:expr, $range:ident, $bound:expr, $order:ident, $limit:expr) => {
-        permissions::table
+    ($inner:expr, $reader:expr, $range:ident, $bound:expr, $order:ident, $limit:expr) => {{
+        let query = permissions::table
             .inner_join(messages::table.on(messages::id.eq(permissions::message_id)))
             .filter(permissions::user_id.eq($reader))
             .filter(permissions::message_id.$range($bound))
             .order(permissions::message_id.$order())
             .limit($limit)
-            .select(mailbox_row!())
-            .load_iter::<MailboxRow, DefaultLoadingMode>($inner)
-            .map_err(Error::from)
-            .and_then(|rows| cut(rows, CHUNK_BYTES, MailboxRow::bytes))
-    };
+            .select(mailbox_row!());
+        let rows = query.load_iter::<MailboxRow, DefaultLoadingMode>($inner);
+        cut(rows, CHUNK_BYTES, MailboxRow::bytes)
+    }};
 }
 
 /// PostgreSQL would rather merge the whole tables where it is given that join, at a thousand times
 /// the cost; with the page's keys in a select of their own it looks up just those.
 macro_rules! looked_up_page {
-    ($inner:expr, $reader:expr, $range:ident, $bound:expr, $order:ident, $limit:expr) => {
-        messages::table
+    ($inner:expr, $reader:expr, $range:ident, $bound:expr, $order:ident, $limit:expr) => {{
+        let query = messages::table
             .inner_join(
                 permissions::table.on(permissions::message_id
                     .eq(messages::id)
@@ -215,11 +215,10 @@ macro_rules! looked_up_page {
                 ),
             )
             .order(messages::id.$order())
-            .select(mailbox_row!())
-            .load_iter::<MailboxRow, PgRowByRowLoadingMode>($inner)
-            .map_err(Error::from)
-            .and_then(|rows| cut(rows, CHUNK_BYTES, MailboxRow::bytes))
-    };
+            .select(mailbox_row!());
+        let rows = query.load_iter::<MailboxRow, PgRowByRowLoadingMode>($inner);
+        cut(rows, CHUNK_BYTES, MailboxRow::bytes)
+    }};
 }
 
 /// Messages that `reader` may see without having sent them: received and granted, each once.

@@ -15,7 +15,7 @@ use diesel::prelude::*;
 use super::lists::{Chunk, cut, newest_for};
 use crate::app::App;
 use crate::db::{Conn, Extent, on_inner};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::{Instant, Message, MessageId, UserId};
 use crate::schema::{messages, permissions, read_marks};
 
@@ -150,27 +150,29 @@ async fn look(app: &App, reader: UserId, limit: i64) -> Result<(Vec<Message>, Me
 fn walk(conn: &mut Conn, reader: UserId, mark: MessageId, limit: i64) -> Result<Chunk<Message>> {
     let bytes = |message: &Message| message.content.len();
     match conn {
-        Conn::Postgres(inner) => messages::table
-            .filter(messages::recipient_id.eq(reader))
-            .filter(messages::read_at.is_null())
-            .order(messages::id.asc())
-            .limit(limit)
-            .select(Message::as_select())
-            .load_iter::<Message, PgRowByRowLoadingMode>(inner)
-            .map_err(Error::from)
-            .and_then(|rows| cut(rows, SLICE_BYTES, bytes)),
-        Conn::Sqlite(inner) => permissions::table
-            .inner_join(messages::table.on(messages::id.eq(permissions::message_id)))
-            .filter(permissions::user_id.eq(reader))
-            .filter(permissions::message_id.gt(mark))
-            .filter(permissions::received.eq(true))
-            .filter(messages::read_at.is_null())
-            .order(permissions::message_id.asc())
-            .limit(limit)
-            .select(Message::as_select())
-            .load_iter::<Message, DefaultLoadingMode>(inner)
-            .map_err(Error::from)
-            .and_then(|rows| cut(rows, SLICE_BYTES, bytes)),
+        Conn::Postgres(inner) => {
+            let query = messages::table
+                .filter(messages::recipient_id.eq(reader))
+                .filter(messages::read_at.is_null())
+                .order(messages::id.asc())
+                .limit(limit)
+                .select(Message::as_select());
+            let rows = query.load_iter::<Message, PgRowByRowLoadingMode>(inner);
+            cut(rows, SLICE_BYTES, bytes)
+        }
+        Conn::Sqlite(inner) => {
+            let query = permissions::table
+                .inner_join(messages::table.on(messages::id.eq(permissions::message_id)))
+                .filter(permissions::user_id.eq(reader))
+                .filter(permissions::message_id.gt(mark))
+                .filter(permissions::received.eq(true))
+                .filter(messages::read_at.is_null())
+                .order(permissions::message_id.asc())
+                .limit(limit)
+                .select(Message::as_select());
+            let rows = query.load_iter::<Message, DefaultLoadingMode>(inner);
+            cut(rows, SLICE_BYTES, bytes)
+        }
     }
 }
 

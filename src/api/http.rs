@@ -3,7 +3,7 @@
 use std::io::Cursor;
 use std::sync::Arc;
 
-use rocket::http::{ContentType, Header, Method, Status};
+use rocket::http::{ContentType, Header, Status};
 use rocket::request::{FromRequest, Outcome, Request};
 use rocket::response::{self, Responder, Response};
 use serde::Serialize;
@@ -58,6 +58,15 @@ impl Reply {
     pub(crate) fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push(Header::new(name, value.into()));
         self
+    }
+
+    /// Says when to try again, if that is known.
+    #[must_use]
+    pub(crate) fn with_retry_after(self, secs: Option<u64>) -> Self {
+        match secs {
+            Some(secs) => self.with_header("Retry-After", secs.to_string()),
+            None => self,
+        }
     }
 }
 
@@ -144,8 +153,14 @@ impl Bearer {
     }
 }
 
+/// Whether text is an integer, however large: digits with or without a minus.
+pub(crate) fn is_integer(text: &str) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 /// The other methods that some route has for the path of a request that no route took.
-pub(crate) fn other_methods(request: &Request<'_>) -> Vec<Method> {
+pub(crate) fn other_methods(request: &Request<'_>) -> Vec<&'static str> {
     let path: Vec<&str> = request
         .uri()
         .path()
@@ -153,13 +168,13 @@ pub(crate) fn other_methods(request: &Request<'_>) -> Vec<Method> {
         .split('/')
         .filter(|part| !part.is_empty())
         .collect();
-    let mut methods: Vec<Method> = request
+    let mut methods: Vec<&str> = request
         .rocket()
         .routes()
         .filter(|route| route.method != request.method() && is_match(route.uri.path(), &path))
-        .map(|route| route.method)
+        .map(|route| route.method.as_str())
         .collect();
-    methods.sort_by_key(|method| method.as_str());
+    methods.sort_unstable();
     methods.dedup();
     methods
 }
@@ -187,6 +202,16 @@ mod tests {
             let mut out = Vec::new();
             put_json(&mut out, &text);
             proptest::prop_assert_eq!(out, serde_json::to_vec(&text).expect("text"));
+        }
+    }
+
+    #[test]
+    fn an_integer_is_digits_with_or_without_a_minus() {
+        for text in ["0", "-7", "007", "99999999999999999999"] {
+            assert!(is_integer(text), "{text}");
+        }
+        for text in ["", "-", "--7", "+7", " 7", "7.0", "٧"] {
+            assert!(!is_integer(text), "{text}");
         }
     }
 

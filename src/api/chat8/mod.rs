@@ -133,8 +133,7 @@ fn now() -> String {
 /// An id in a path. Text that is no integer is malformed; an integer too large for any id is one
 /// that nothing has.
 fn id_in_path(field: &'static str, text: &str) -> Result<i64, Failure> {
-    let digits = text.strip_prefix('-').unwrap_or(text);
-    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+    if !http::is_integer(text) {
         return Err(Failure::invalid(field, "must be an integer"));
     }
     Ok(text.parse().unwrap_or(-1))
@@ -142,11 +141,10 @@ fn id_in_path(field: &'static str, text: &str) -> Result<i64, Failure> {
 
 #[catch(404)]
 fn no_route(request: &Request<'_>) -> Reply {
-    let others = http::other_methods(request);
-    if others.is_empty() {
+    let allowed = http::other_methods(request);
+    if allowed.is_empty() {
         return Failure::no_route(Status::NotFound).into_reply();
     }
-    let allowed: Vec<&str> = others.iter().map(|method| method.as_str()).collect();
     let failure = Failure::no_route(Status::MethodNotAllowed);
     failure
         .with_header("Allow", allowed.join(", "))

@@ -76,7 +76,6 @@ fn success<T: Serialize>(msg: &str, data: T) -> Reply {
 fn unserved(status: Status, request: &Request<'_>) -> Reply {
     let allowed = http::other_methods(request);
     if status == Status::NotFound && !allowed.is_empty() {
-        let allowed: Vec<&str> = allowed.iter().map(|method| method.as_str()).collect();
         let allowed = allowed.join(", ");
         let failure = Failure::new(Status::MethodNotAllowed, format!("请使用 {allowed} 方法"));
         return failure.into_reply().with_header("Allow", allowed);

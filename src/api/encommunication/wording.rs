@@ -49,13 +49,10 @@ impl Failure {
             msg: &self.msg,
             data: None,
         };
-        let reply = Reply::json(self.status, &envelope);
-        match self.retry_after_secs {
-            Some(secs) => reply.with_header("Retry-After", secs.to_string()),
-            None if self.status == Status::UpgradeRequired => {
-                reply.with_header("Upgrade", "websocket")
-            }
-            None => reply,
+        let reply = Reply::json(self.status, &envelope).with_retry_after(self.retry_after_secs);
+        match self.status {
+            Status::UpgradeRequired => reply.with_header("Upgrade", "websocket"),
+            _ => reply,
         }
     }
 }

@@ -128,11 +128,7 @@ impl Failure {
             status: "error",
             message: &self.message,
         };
-        let reply = Reply::json(self.status, &body);
-        match self.retry_after_secs {
-            Some(secs) => reply.with_header("Retry-After", secs.to_string()),
-            None => reply,
-        }
+        Reply::json(self.status, &body).with_retry_after(self.retry_after_secs)
     }
 }
 
@@ -262,8 +258,7 @@ fn published(field: &'static str) -> &'static str {
 /// A path parameter that should be a message's id: text that is no integer is malformed, an
 /// integer that no message can have is unknown.
 fn parse_message_id(text: &str) -> Result<crate::model::MessageId, Failure> {
-    let digits = text.strip_prefix('-').unwrap_or(text);
-    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+    if !http::is_integer(text) {
         return Err(Failure::bad_field("message_id", "must be an integer"));
     }
     text.parse()
@@ -272,12 +267,11 @@ fn parse_message_id(text: &str) -> Result<crate::model::MessageId, Failure> {
 }
 
 fn no_route(request: &Request<'_>) -> Reply {
-    let others = http::other_methods(request);
-    if others.is_empty() {
+    let allowed = http::other_methods(request);
+    if allowed.is_empty() {
         return Failure::new(Status::NotFound, "no such path; GET /docs lists them all")
             .into_reply();
     }
-    let allowed: Vec<&str> = others.iter().map(|method| method.as_str()).collect();
     let text = format!(
         "{} is not possible here; use {}",
         request.method(),

@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::Failure;
-use crate::api::http::Body;
+use crate::api::http::{self, Body};
 
 /// How a form is written, as its `Content-Type` says.
 pub(super) enum FormKind {
@@ -193,8 +193,7 @@ impl Fields {
 /// An id in a path. What is no integer is malformed; an integer too large for any id is one that
 /// nobody has.
 pub(super) fn id_in_path(name: &str, text: &str) -> Result<i64, Failure> {
-    let digits = text.strip_prefix('-').unwrap_or(text);
-    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+    if !http::is_integer(text) {
         let problem = Failure::problem(
             &["path", name],
             "Input should be a valid integer",

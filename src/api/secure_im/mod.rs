@@ -20,7 +20,7 @@ mod mailbox;
 mod socket;
 mod whereabouts;
 
-use rocket::http::{Method, Status};
+use rocket::http::Status;
 use rocket::{Catcher, Request, Route, catch, catchers, routes};
 use serde_json::{Value, json};
 
@@ -71,11 +71,10 @@ fn unserved(status: Status, request: &Request<'_>) -> Reply {
 pub(super) fn refuse(status: Status, request: &Request<'_>) -> Reply {
     let mut allowed = http::other_methods(request);
     // There is a route for it only to refuse it.
-    allowed.retain(|method| *method != Method::Head);
+    allowed.retain(|method| *method != "HEAD");
     if status != Status::NotFound || allowed.is_empty() {
         return Failure::new(status, status.reason_lossy()).into_reply();
     }
-    let allowed: Vec<&str> = allowed.iter().map(|method| method.as_str()).collect();
     Failure::new(Status::MethodNotAllowed, "Method Not Allowed")
         .into_reply()
         .with_header("Allow", allowed.join(", "))
@@ -116,14 +115,11 @@ impl Failure {
     }
 
     fn into_reply(self) -> Reply {
-        let reply = Reply::json(self.status, &json!({ "detail": self.detail }));
-        let reply = match self.status {
+        let reply = Reply::json(self.status, &json!({ "detail": self.detail }))
+            .with_retry_after(self.retry_after_secs);
+        match self.status {
             Status::Unauthorized => reply.with_header("WWW-Authenticate", "Bearer"),
             _ => reply,
-        };
-        match self.retry_after_secs {
-            Some(secs) => reply.with_header("Retry-After", secs.to_string()),
-            None => reply,
         }
     }
 }

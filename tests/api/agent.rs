@@ -5,8 +5,9 @@ use std::os::unix::fs::PermissionsExt;
 
 use serde_json::{Value, json};
 
-use crate::agent_world::{Agent, good, refused, wait_for};
+use crate::agent_world::{Agent, good, refused};
 use crate::relay_stub::{Relay, seal};
+use crate::world::wait_for;
 
 #[test]
 fn registering_and_logging_in_answer_as_published() {

@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::agent_world::{Agent, Person, good, refused, wait_for};
+use crate::agent_world::{Agent, Person, good, refused};
 use crate::relay_stub::{Puppet, Relay};
+use crate::world::wait_for;
 
 fn is_key(frame: &Value) -> bool {
     frame["message"] == ""

@@ -4,8 +4,9 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use crate::agent_world::{Agent, Person, Stream, good, wait_for};
+use crate::agent_world::{Agent, Person, Stream, good};
 use crate::relay_stub::{Puppet, Relay, SOON};
+use crate::world::wait_for;
 
 /// Alice on an agent and Bob the puppet, who share a key already.
 fn acquainted<'a>(relay: &Relay, agent: &'a Agent) -> (Person<'a>, Puppet) {

@@ -6,8 +6,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::agent_world::{Agent, Person, good, refused, wait_for};
-use crate::world::{Reply, Setup, World};
+use crate::agent_world::{Agent, Person, good, refused};
+use crate::world::{Reply, Setup, World, wait_for};
 
 /// Changes the password of `name` elsewhere than at the agent.
 fn change_password(world: &World, name: &str, [from, to]: [&str; 2]) {

@@ -3,8 +3,9 @@
 
 use serde_json::{Value, json};
 
-use crate::agent_world::{Agent, good, wait_for};
+use crate::agent_world::{Agent, good};
 use crate::relay_stub::{Puppet, Relay};
+use crate::world::wait_for;
 
 /// The texts of the messages that came to the puppet, each by its own key.
 fn came(relay: &Relay, from: i64, to: &Puppet) -> Vec<String> {

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::relay_stub::SOON;
+use crate::world::wait_for;
 
 /// A running agent.
 pub(crate) struct Agent {
@@ -200,18 +201,6 @@ impl Stream {
     /// The next message: those events have no type.
     pub(crate) fn message(&self) -> Value {
         self.next(|event| event.get("type").is_none())
-    }
-}
-
-/// What `find` finds, as soon as it does.
-pub(crate) fn wait_for<T>(find: impl Fn() -> Option<T>) -> T {
-    let until = Instant::now() + SOON;
-    loop {
-        if let Some(found) = find() {
-            return found;
-        }
-        assert!(Instant::now() < until, "it did not come in time");
-        std::thread::sleep(Duration::from_millis(10));
     }
 }
 

@@ -12,7 +12,7 @@ mod uploads;
 
 use std::io::Write;
 use std::net::TcpStream;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use reqwest::Method;
 use reqwest::blocking::multipart::{Form, Part};
@@ -21,7 +21,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::handshake::HandshakeError;
 use tokio_tungstenite::tungstenite::{self, Message, WebSocket};
 
-use crate::world::{Reply, World};
+use crate::world::{Reply, World, poll};
 
 /// How long a test waits for what must come.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -300,11 +300,8 @@ impl Live {
 
 /// Waits until `is_so`, but not for ever.
 pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let started = Instant::now();
-    while !is_so() {
-        assert!(started.elapsed() < PATIENCE, "never: {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    let came = poll(PATIENCE, || is_so().then_some(()));
+    assert!(came.is_some(), "never: {what}");
 }
 
 /// How many files lie in the directory of uploads.

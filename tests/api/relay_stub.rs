@@ -10,7 +10,7 @@ mod socket;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -26,6 +26,8 @@ use sha2::{Digest, Sha256};
 use tokio::sync::mpsc::UnboundedSender;
 
 pub(crate) use puppet::{Puppet, seal};
+
+use crate::world::poll;
 
 /// How long a test waits for what should come.
 pub(crate) const SOON: Duration = Duration::from_secs(15);
@@ -135,15 +137,8 @@ impl Relay {
 
     /// Waits for the frame from one user to another that fits.
     pub(crate) fn frame(&self, from: i64, to: i64, fits: impl Fn(&Value) -> bool) -> Value {
-        let until = Instant::now() + SOON;
-        while Instant::now() < until {
-            let found = self.frames(from, to).into_iter().find(&fits);
-            if let Some(frame) = found {
-                return frame;
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        panic!("no such frame among {:?}", self.frames(from, to));
+        let found = poll(SOON, || self.frames(from, to).into_iter().find(&fits));
+        found.unwrap_or_else(|| panic!("no such frame among {:?}", self.frames(from, to)))
     }
 
     /// Every frame from one user to another so far.

@@ -1,13 +1,12 @@
 //! What every API's socket has in common: how it ends.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
-use crate::agent_world::wait_for;
 use crate::chat8::{Live, Someone};
-use crate::world::{Setup, World};
+use crate::world::{Setup, World, poll, wait_for};
 
 /// The socket of each API, opened by the same user.
 fn sockets_of_all_apis(alice: &Someone) -> Vec<(&'static str, Live)> {
@@ -106,10 +105,7 @@ fn a_reader_who_takes_nothing_for_a_minute_is_gone_and_those_who_only_wait_are_n
         metrics.contains(&format!("sealpost_live{{channel=\"chat8\"}} {count}\n"))
     };
     assert!(live(2));
-    let until = Instant::now() + Duration::from_secs(150);
-    while !live(1) {
-        assert!(Instant::now() < until, "it stays for ever");
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    let gone = poll(Duration::from_secs(150), || live(1).then_some(()));
+    assert!(gone.is_some(), "it stays for ever");
     drop((idle, stuck));
 }

@@ -8,6 +8,7 @@ mod bulk;
 mod postgres;
 mod reply;
 mod server;
+mod waiting;
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -20,6 +21,7 @@ use tempfile::TempDir;
 pub(crate) use postgres::{OwnDatabase, skips_sqlite_test};
 pub(crate) use reply::{Reply, redacted};
 pub(crate) use server::{Server, program};
+pub(crate) use waiting::{poll, wait_for};
 
 /// The public key every person registers with, unless the test is about keys.
 pub(crate) const PUBLIC_KEY: &str = "your_public_key";

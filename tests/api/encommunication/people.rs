@@ -10,7 +10,7 @@ use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue, Response};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, HandshakeError, Message, WebSocket};
 
-use crate::world::{Reply, World};
+use crate::world::{Reply, World, wait_for};
 
 /// What everybody's password is.
 pub(crate) const PASSWORD: &str = "密码 p@ss";
@@ -98,14 +98,10 @@ impl User<'_> {
 
     /// Waits until the records with `peer` are `count`, since frames are not answered.
     pub(crate) fn records_once_there_are(&self, count: usize, peer: i64) -> Vec<Value> {
-        for _ in 0..600 {
+        wait_for(|| {
             let records = self.records(peer);
-            if records.len() >= count {
-                return records;
-            }
-            std::thread::sleep(Duration::from_millis(25));
-        }
-        panic!("the records never became {count}");
+            (records.len() >= count).then_some(records)
+        })
     }
 }
 

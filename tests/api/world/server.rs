@@ -5,10 +5,9 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-/// How long anything may take before the test gives up; generous, for a machine under load.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+use super::waiting::{PATIENCE, poll};
 
 /// The built program, with nothing inherited that could change what it does.
 pub(crate) fn program() -> Command {
@@ -169,14 +168,8 @@ impl Server {
 
     /// Waits until it has ended by itself.
     pub(crate) fn wait(&mut self) -> ExitStatus {
-        let end = Instant::now() + PATIENCE;
-        loop {
-            match self.child.try_wait().expect("a child can be waited for") {
-                Some(status) => return status,
-                None if Instant::now() < end => thread::sleep(Duration::from_millis(5)),
-                None => panic!("it did not end; its log:\n{}", self.log()),
-            }
-        }
+        let status = || self.child.try_wait().expect("a child can be waited for");
+        poll(PATIENCE, status).unwrap_or_else(|| panic!("it did not end; its log:\n{}", self.log()))
     }
 
     /// Asks for the orderly end (SIGTERM) and waits for it.

@@ -88,7 +88,8 @@ fn protected_mode_asks_whoever_was_forwarded_for_a_token() {
         for reply in answers(&alice, |call| call.header(name, value)) {
             let text = reply.error(401);
             assert!(text.contains("/auth/login"), "says how to log in: {text}");
-            assert!(text.contains("auth"), "says how to configure this: {text}");
+            let setting = "auth = \"protected\"";
+            assert!(text.contains(setting), "says how to configure this: {text}");
         }
         let token = alice.token();
         assert_all(

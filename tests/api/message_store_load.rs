@@ -156,6 +156,9 @@ fn slow_readers_hold_nobody_up() {
 
 #[test]
 fn a_full_queue_refuses_and_says_when_to_try_again() {
+    const SENDERS: usize = 16;
+    const SENDS: usize = 50;
+
     let world = Setup::new().env("ROCKET_QUEUE_CAPACITY", 1).start();
     let [alice, bob] = world.people(["alice", "bob"]);
     let acknowledged: Vec<String> = std::thread::scope(|scope| {
@@ -163,7 +166,7 @@ fn a_full_queue_refuses_and_says_when_to_try_again() {
             let alice = &alice;
             scope.spawn(move || {
                 let mut acknowledged = Vec::new();
-                for number in 0..50 {
+                for number in 0..SENDS {
                     let content = format!("{thread}-{number}");
                     let reply = alice.try_send("bob", &content);
                     if reply.status == 200 {
@@ -176,12 +179,13 @@ fn a_full_queue_refuses_and_says_when_to_try_again() {
                 acknowledged
             })
         };
-        let threads: Vec<_> = (0..16).map(send).collect();
+        let threads: Vec<_> = (0..SENDERS).map(send).collect();
         threads
             .into_iter()
             .flat_map(|thread| thread.join().expect("no panic"))
             .collect()
     });
+    assert!(acknowledged.len() < SENDERS * SENDS, "nothing was refused");
     let inbox = bob.inbox();
     let found: BTreeSet<&str> = inbox
         .iter()

@@ -49,6 +49,10 @@ fn a_taken_port_is_one_clear_line_and_exit_code_1() {
 #[test]
 fn it_can_be_left_out() {
     let world = World::start();
+    // What is said last.
+    world
+        .server
+        .wait_for_line(|line| line.starts_with("protected:"));
     assert!(!world.server.log().contains("chat_room"));
 }
 

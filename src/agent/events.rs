@@ -1,4 +1,4 @@
-//! What the agent tells its pages live, in a queue for each of them. Who subscribes late has
+//! What the agent tells its pages live, in a queue for each of them. Whoever subscribes late has
 //! missed it.
 
 use std::collections::VecDeque;

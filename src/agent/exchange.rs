@@ -222,7 +222,7 @@ impl Exchange {
         self.queue.iter().map(String::as_str)
     }
 
-    /// The user accepted another public key: the old AES key may be known to who held the old one.
+    /// The user accepted another public key: whoever held the old one may know the old AES key.
     pub(super) fn forget(&mut self) {
         self.state = State::Nothing;
         self.last_offer = None;

@@ -43,7 +43,7 @@ pub fn key_pair(app: &App, user: UserId) -> Result<KeyPair> {
     })?;
     let (public_key, sealed_private_key) = found.ok_or(Error::UnknownUser)?;
     Ok(KeyPair {
-        // Who registered with an empty one has none to write to.
+        // Whoever registered with an empty one has none to write to.
         public_key: public_key
             .filter(|key| !key.is_empty())
             .ok_or(Error::UnknownKey)?,

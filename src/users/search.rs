@@ -1,6 +1,6 @@
 //! Finding people by name, or by e-mail address.
 //!
-//! Who is meant for sure is looked up by an index and comes first, however many others match. For
+//! Whoever is meant for sure is looked up by an index and comes first, however many others match. For
 //! the others usernames are walked in their order, until there are enough, in an index that has
 //! what they are compared by.
 

@@ -179,7 +179,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     async fn log_out(&mut self) -> Result<(), Gone> {
         self.hold().await?;
-        // Only for who was logged in: nobody else may put their deadline off.
+        // Only for whoever was logged in: nobody else may put their deadline off.
         if self.member.take().is_some() {
             self.login_due = Instant::now() + LOGIN_DUE;
         }

@@ -112,7 +112,7 @@ fn entry(app: &App, user: &User) -> Result<String> {
     Ok(serde_json::to_string(&entry).expect("an entry is plain data"))
 }
 
-/// A user as rosters list them, for who wants to write to somebody absent.
+/// A user as rosters list them, for whoever wants to write to somebody absent.
 #[get("/publicKey?<userId>")]
 #[expect(non_snake_case, reason = "named as the other parameters are")]
 pub(super) fn public_key(app: &AppState, caller: Caller, userId: Option<&str>) -> Answer {

@@ -57,7 +57,7 @@ pub fn run(config: &Config) -> Vec<Finding> {
         }
     } else if config.data_dir.exists() {
         findings.push(problem(
-            format!("{} is no directory", config.data_dir.display()),
+            format!("{} is not a directory", config.data_dir.display()),
             "name another --data-dir",
         ));
     } else if config.data_dir.is_symlink() {
@@ -92,7 +92,7 @@ fn to_be_made(data_dir: &Path, findings: &mut Vec<Finding>) {
         let needed = Access::WRITE_OK | Access::EXEC_OK;
         rustix::fs::access(parent, needed).map_err(|cause| cause.to_string())
     } else {
-        Err("it is no directory".into())
+        Err("it is not a directory".into())
     };
     let data_dir = data_dir.display();
     findings.push(match made {
@@ -186,7 +186,7 @@ fn writable(config: &Config, findings: &mut Vec<Finding>) {
         }
         let needed = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
         if !path.is_dir() {
-            let text = format!("{} is no directory", path.display());
+            let text = format!("{} is not a directory", path.display());
             findings.push(problem(text, "move it away"));
         } else if let Err(cause) = rustix::fs::access(&path, needed) {
             let text = format!("{} cannot be used: {cause}", path.display());

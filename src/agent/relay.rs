@@ -64,7 +64,7 @@ impl Relay {
         let url = reqwest::Url::parse(base);
         let known = url.is_ok_and(|url| ["http", "https"].contains(&url.scheme()));
         if !known {
-            return Err(Error::Start(format!("{base} is no http or https URL")));
+            return Err(Error::Start(format!("{base} is not an http or https URL")));
         }
         let http = reqwest::Client::builder()
             .no_proxy()

@@ -215,7 +215,7 @@ fn check_may_be_replaced(target: &Path) -> Result<()> {
         Ok(meta) if meta.is_file() && meta.len() == 0 => Ok(()),
         Ok(meta) if meta.is_file() => check_is_ours(target).map(drop),
         Ok(_) => Err(Error::Internal(format!(
-            "{} is there already and is no file",
+            "{} exists and is not a regular file",
             target.display()
         ))),
         Err(_) => Ok(()),

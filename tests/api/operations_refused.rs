@@ -247,7 +247,7 @@ fn check_says_that_a_data_directory_cannot_be_made() {
     let output = check(&file.join("data"), &[]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let said = String::from_utf8_lossy(&output.stdout);
-    assert!(said.contains("no directory"), "{said}");
+    assert!(said.contains("it is not a directory"), "{said}");
 }
 
 fn check(data_dir: &Path, more: &[&str]) -> std::process::Output {

@@ -54,7 +54,7 @@ enum Command {
     },
     /// Look for what is wrong with the data, its files, the port and the disk
     Check(Serve),
-    /// Print the server's public key and its fingerprint; makes the key if there is none
+    /// Print the server's public key and its fingerprint, making the key if there is none
     ServerKey(DataDir),
     /// Print the OpenAPI document of every HTTP API
     Openapi {
@@ -102,7 +102,7 @@ struct Agent {
     /// The server to talk through
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:5000")]
     server: String,
-    /// The address to listen on, a loopback one
+    /// The loopback address to listen on
     #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
     address: std::net::IpAddr,
     /// The port of the page, 0 for a free one

@@ -1,7 +1,7 @@
 //! Finding people by name, or by e-mail address.
 //!
-//! Whoever is meant for sure is looked up by an index and comes first, however many others match. For
-//! the others usernames are walked in their order, until there are enough, in an index that has
+//! Whoever is meant for sure is looked up by an index and comes first, however many others match.
+//! For the others usernames are walked in their order, until there are enough, in an index that has
 //! what they are compared by.
 
 use std::collections::HashSet;

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { hex } from "./fake_agent.mjs";
-import { openChat, shows, stage, texts, write } from "./stage.mjs";
+import { logIn, openChat, shows, stage, texts, write } from "./stage.mjs";
 
 test("trying again in haste sends once", async () => {
   const { world, page } = stage;
@@ -80,4 +80,51 @@ test("what waits for a changed key says so, is told after a reload, and is sent 
     await shows(".message:not(.pending)", "to whom?", tab);
     assert.deepEqual(await texts(tab), ["to whom?"]);
   }
+});
+
+const asksBeforeLeaving = (page) =>
+  page.evaluate(() => !dispatchEvent(new Event("beforeunload", { cancelable: true })));
+
+test("a message the agent took is sent, though its answer was lost, and is not to be sent again", async () => {
+  const { world, page } = stage;
+  await openChat();
+  await page.route("**/api/send_message", async (route) => {
+    await route.fetch();
+    await route.abort();
+  });
+  await write("only once");
+  await page.waitForFunction(() => document.querySelector(".message:not(.pending) .state"));
+  await page.waitForTimeout(300);
+  assert.equal(await page.locator(".failure, .failed").count(), 0);
+  assert.equal(await asksBeforeLeaving(page), false);
+  assert.equal(world.records.length, 1);
+});
+
+test("a message whose echo was lost as well is sent once its record is seen", async () => {
+  const { world, page, ann, ben } = stage;
+  await openChat();
+  await page.route("**/api/send_message", async (route) => {
+    world.say(ann.id, ben.id, "only once");
+    await route.abort();
+  });
+  await write("only once");
+  await page.waitForSelector(".failure");
+  assert.equal(await asksBeforeLeaving(page), true);
+  world.streams.forEach((stream) => stream.destroy());
+  await shows(".message .state", "Sent");
+  assert.equal(await page.locator(".failure, .failed").count(), 0);
+  assert.equal(await asksBeforeLeaving(page), false);
+  assert.deepEqual(await texts(), ["only once"]);
+});
+
+test("the echo of a message is not taken for one that the agent refused", async () => {
+  const { world, page } = stage;
+  await openChat();
+  world.refuse = "发送失败: 客户端未就绪";
+  await write("twice");
+  await page.waitForSelector(".failure");
+  world.refuse = null;
+  await write("twice");
+  await shows(".message .state", "Sent");
+  assert.equal(await page.locator(".failure").count(), 1);
 });

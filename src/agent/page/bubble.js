@@ -26,6 +26,16 @@ export function bubble(message, mine) {
   return item;
 }
 
+/** Shows what has become of a message of one's own; takes away that it failed, and the button. */
+export function setState(item, key) {
+  const state = say(el("span", { class: "state" }), key);
+  item.classList.toggle("pending", key !== "sent");
+  item.classList.remove("failed");
+  item.querySelector(".state, .failure")?.remove();
+  item.querySelector("progress")?.remove();
+  item.querySelector(".meta").append(state);
+}
+
 /** Stands for a message text when two are compared; a picture's megabytes need not be kept. */
 export function identity(text) {
   return text.length < 1000 ? text : `${text.length}:${text.slice(0, 400)}${text.slice(-400)}`;

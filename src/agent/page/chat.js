@@ -100,7 +100,7 @@ function onEvent(event) {
   } else if (event.type === "sent") {
     const { user: fromId, text: content, held } = event;
     const here = fromId === me.id && event.peer === peer.id;
-    if (here && !composer.claimEcho(content)) receive({ fromId, content, held });
+    if (here && !composer.claimEcho(content, held)) receive({ fromId, content, held });
   } else if (event.type === undefined && (event.toId ?? me.id) === me.id) {
     onMessage(event);
   }

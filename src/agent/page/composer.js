@@ -2,7 +2,7 @@
 // Each message shows at once, with its progress, and stays with a button to try again if refused.
 
 import { DRAFT, explain, sendMessage } from "./api.js";
-import { identity } from "./bubble.js";
+import { identity, setState } from "./bubble.js";
 import { byId, el, icon, iconButton } from "./dom.js";
 import { MAX_FILE_BYTES, pack } from "./files.js";
 import { say, sizeText, t } from "./i18n.js";
@@ -47,7 +47,6 @@ export function openComposer(me, peer, log) {
   // Shows the message and sends it when its turn comes; `read` gives the full text to send.
   function enqueue(shown, read) {
     let item = log.place(log.make({ fromId: me.id, chat: shown }), true);
-    outgoing.push(item);
     const attempt = async () => {
       try {
         await linkUp.passed;
@@ -56,19 +55,29 @@ export function openComposer(me, peer, log) {
         const done = await sendMessage(me.id, peer.id, message, (share) => onShare(item, message, share));
         setState(item, done?.held ? "held" : "sent");
       } catch (error) {
-        fail(item, error instanceof DOMException ? t("unreadable") : explain(error), retry);
-        // The agent answered, so nothing was sent; without an answer only the user can tell.
-        if (error.status >= 500) refused.add(retry);
+        onFailure(item, error, retry);
       }
       running -= 1;
     };
     const retry = () => {
       refused.delete(retry);
+      if (item.recordId != null) return; // It has arrived meanwhile.
+      if (!outgoing.includes(item)) outgoing.push(item);
       setState(item, "sending"); // At once: the button to try again goes with it.
       running += 1;
       queue = queue.then(attempt);
     };
     retry();
+  }
+
+  function onFailure(item, error, retry) {
+    const at = outgoing.indexOf(item);
+    // Only its answer was lost: its echo has come, or its record.
+    if (error.status === 0 && (at < 0 || item.recordId != null)) return;
+    fail(item, error instanceof DOMException ? t("unreadable") : explain(error), retry);
+    // The agent answered, so nothing was sent; without an answer its echo may still come.
+    if (error.status !== 0 && at >= 0) outgoing.splice(at, 1);
+    if (error.status >= 500) refused.add(retry);
   }
 
   // Once a file has been read, its bubble shows the picture itself.
@@ -87,11 +96,15 @@ export function openComposer(me, peer, log) {
     else progress(item, "sealing", null);
   }
 
-  /** Whether the agent's echo `content` is of a message sent from this very page. */
-  function claimEcho(content) {
-    const at = outgoing.findIndex((item) => item.content === identity(content));
-    if (at >= 0) outgoing.splice(at, 1);
-    return at >= 0;
+  /** Whether the agent's echo `content` is of a message sent from this very page: it took that. */
+  function claimEcho(content, held) {
+    const same = outgoing.filter((item) => item.content === identity(content));
+    // One whose answer was lost may never have reached the agent.
+    const item = same.find((shown) => !shown.matches(".failed")) ?? same[0];
+    if (!item) return false;
+    outgoing.splice(outgoing.indexOf(item), 1);
+    setState(item, held ? "held" : "sent");
+    return true;
   }
 
   function addFiles(files) {
@@ -215,15 +228,6 @@ function complain(key, fill) {
   const problem = byId("problem");
   problem.hidden = !key;
   if (key) say(problem, key, fill);
-}
-
-function setState(item, key) {
-  const state = say(el("span", { class: "state" }), key);
-  item.classList.toggle("pending", key !== "sent");
-  item.classList.remove("failed");
-  item.querySelector(".state, .failure")?.remove();
-  item.querySelector("progress")?.remove();
-  item.querySelector(".meta").append(state);
 }
 
 function progress(item, key, share, fill) {

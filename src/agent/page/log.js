@@ -4,7 +4,7 @@
 // the newest message: older pages and late pictures above never move what is being read.
 // Live messages have no record id until a later look at the records gives them theirs.
 
-import { bubble, identity } from "./bubble.js";
+import { bubble, identity, setState } from "./bubble.js";
 import { byId, el } from "./dom.js";
 import { say, showTime } from "./i18n.js";
 
@@ -37,9 +37,7 @@ export function openLog(me, loadOlder) {
   function adoptAs(item, id) {
     item.recordId = id;
     item.mergedAt = performance.now();
-    item.classList.remove("failed", "pending");
-    const state = item.querySelector(".state");
-    if (state) say(state, "sent");
+    if (item.querySelector(".state, .failure")) setState(item, "sent");
     known.set(id, item);
   }
 

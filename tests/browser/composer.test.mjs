@@ -128,3 +128,17 @@ test("the echo of a message is not taken for one that the agent refused", async 
   await shows(".message .state", "Sent");
   assert.equal(await page.locator(".failure").count(), 1);
 });
+
+test("a draft does not outlive a logout in another tab once somebody else logs in", async () => {
+  const { fake, page } = stage;
+  await openChat();
+  await page.fill("#text", "not yet said");
+  const other = await page.context().newPage();
+  await other.goto(`${fake.url}/chat/2`);
+  await other.waitForSelector("#people a");
+  await other.click("[aria-label='Account and keys']");
+  await other.click("dialog button:has-text('Log out')");
+  await page.waitForURL("**/?again");
+  await logIn(page, "Ben");
+  assert.doesNotMatch(await page.evaluate(() => JSON.stringify(sessionStorage)), /not yet said/);
+});

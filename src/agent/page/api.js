@@ -110,7 +110,7 @@ export function actingUser() {
   return id ? { id, username: sessionStorage.getItem("sealpost.username") ?? "" } : null;
 }
 
-/** Makes `user` the acting user of this tab, or nobody: then no draft is left either. */
+/** Makes `user` the acting user of this tab, or nobody; no draft of anybody else is left. */
 export function actAs(user) {
   if (user) {
     sessionStorage.setItem("sealpost.id", user.id);
@@ -118,7 +118,8 @@ export function actAs(user) {
   } else {
     sessionStorage.removeItem("sealpost.id");
     sessionStorage.removeItem("sealpost.username");
-    const drafts = Object.keys(sessionStorage).filter((name) => name.startsWith(DRAFT));
-    drafts.forEach((name) => sessionStorage.removeItem(name));
   }
+  const drafts = Object.keys(sessionStorage).filter((name) => name.startsWith(DRAFT));
+  const others = drafts.filter((name) => !user || !name.startsWith(`${DRAFT}${user.id}.`));
+  others.forEach((name) => sessionStorage.removeItem(name));
 }

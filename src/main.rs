@@ -5,6 +5,7 @@ mod log;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
@@ -15,6 +16,9 @@ use sealpost::config::{Auth, Config, Logging};
 use sealpost::error::{Error, Result};
 use sealpost::{check, db, sources};
 use tokio_util::sync::CancellationToken;
+
+/// What the agent waits at its end for threads that cannot be stopped.
+const LOOKUPS_END: Duration = Duration::from_millis(500);
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -206,12 +210,15 @@ fn agent(flags: Agent) -> Result<()> {
         data_dir: flags.data_dir,
     };
     let runtime = tokio::runtime::Runtime::new()?;
-    runtime.block_on(async {
+    let served = runtime.block_on(async {
         let shutdown = CancellationToken::new();
         stop_on_signal(shutdown.clone());
         let served = agent::serve(config, shutdown).await;
         served.map_err(|cause| Error::Internal(cause.to_string()))
-    })
+    });
+    // Looking a name up cannot be stopped, and may take minutes.
+    runtime.shutdown_timeout(LOOKUPS_END);
+    served
 }
 
 /// Says where it listens, where the data is, and what guards it.

@@ -205,7 +205,7 @@ impl Conversations {
         }
         let kept = self.try_step(to, |exchange| exchange.send(text, online, now));
         if kept.is_err() {
-            self.outbox.take_back();
+            self.exchange(to).take_back();
         }
         kept
     }
@@ -345,10 +345,10 @@ impl Conversations {
                 self.save();
             }
         }
-        let kept = self.perform(peer, steps);
+        self.perform(peer, steps)?;
         // Not before: a crash in between doubles what waited, and does not lose it.
         self.follow_held(peer);
-        kept
+        Ok(())
     }
 
     fn public_key(&self, peer: UserId) -> Option<PublicKey> {

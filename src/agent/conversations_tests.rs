@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::agent::crypto::PrivateKey;
+use crate::agent::exchange::YIELD_AFTER;
 use crate::agent::home::Home;
 use crate::agent::outbox::SETTLED_AFTER;
 use crate::agent::relay::Relay;
@@ -132,4 +133,31 @@ fn who_writes_what_cannot_be_kept_on_its_way_hears_of_it_and_it_is_not_sent() {
     conversations.journal = journal;
     conversations.send(PEER, "two".into(), now).expect("sent");
     assert!(conversations.outbox.next(now).is_some());
+}
+
+#[test]
+fn what_waited_and_cannot_be_kept_on_its_way_waits_on_disk_and_goes_out_once_it_can() {
+    let data = tempfile::tempdir().expect("a directory");
+    let (mut conversations, now) = (conversations(data.path()), Instant::now());
+    conversations.roster(vec![listed(&conversations)], now);
+    conversations.send(PEER, "one".into(), now).expect("taken");
+    conversations.send(PEER, "two".into(), now).expect("taken");
+    let journal = std::mem::replace(&mut conversations.journal, Journal::full());
+    conversations.key_frame(PEER, Some(AesKey::generate()), false, now + YIELD_AFTER);
+    conversations.tick(now + 2 * YIELD_AFTER);
+    let sent = conversations.send(PEER, "three".into(), now);
+    assert!(matches!(sent, Err(Error::Io(_))), "{sent:?}");
+    assert_eq!(messages(&mut conversations), 0);
+    assert_eq!(on_disk(&conversations), ["one", "two"]);
+    conversations.journal = journal;
+    conversations.tick(now + 2 * YIELD_AFTER);
+    assert_eq!(messages(&mut conversations), 2);
+    assert_eq!(on_disk(&conversations), [] as [&str; 0]);
+}
+
+/// How many messages go to the server now.
+fn messages(conversations: &mut Conversations) -> usize {
+    let count = conversations.outbox.messages().count();
+    while conversations.outbox.next(Instant::now()).is_some() {}
+    count
 }

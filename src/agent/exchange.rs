@@ -181,12 +181,13 @@ impl Exchange {
 
     /// Time has passed.
     pub(super) fn tick(&mut self, now: Instant) -> Vec<Step> {
-        let State::Offered { key, since, rival } = &self.state else {
-            return Vec::new();
-        };
         if self.held {
             return Vec::new();
         }
+        let State::Offered { key, since, rival } = &self.state else {
+            // Only what was put back waits here.
+            return self.flush();
+        };
         match rival {
             Some((rival, until)) if *until <= now => {
                 let rival = rival.clone();
@@ -198,6 +199,20 @@ impl Exchange {
             }
             _ => Vec::new(),
         }
+    }
+
+    /// The texts of `steps` could not go out: they wait again, before all others.
+    pub(super) fn put_back(&mut self, steps: Vec<Step>) {
+        for step in steps.into_iter().rev() {
+            if let Step::Send(text, _) = step {
+                self.queue.push_front(text);
+            }
+        }
+    }
+
+    /// The newest text that waits is not to be sent.
+    pub(super) fn take_back(&mut self) {
+        self.queue.pop_back();
     }
 
     /// When [`Exchange::tick`] has something to do next.

@@ -55,11 +55,6 @@ impl Outbox {
         self.waiting.push_back(outgoing);
     }
 
-    /// Takes the newest frame back, if it was not written.
-    pub(super) fn take_back(&mut self) {
-        self.waiting.pop_back();
-    }
-
     /// Adds a message of an earlier run, which may have arrived: nothing of it is written before
     /// [`Outbox::repeat_missing`].
     pub(super) fn restore(&mut self, outgoing: Outgoing, now: Instant) {

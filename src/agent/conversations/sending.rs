@@ -27,33 +27,38 @@ impl Conversations {
 
     /// Sends what the exchange with `peer` says, the messages once they are on disk.
     ///
-    /// Errors: [`crate::agent::Error::Io`] if they cannot be kept. They are on their way all the
-    /// same, unless the caller takes them back.
+    /// Errors: [`crate::agent::Error::Io`] if they cannot be kept. Then they wait as before, and
+    /// only what carries none goes out.
     pub(super) fn perform(&mut self, peer: UserId, steps: Vec<Step>) -> Result<()> {
-        let outgoing = steps.into_iter();
+        let outgoing = steps.iter();
         let outgoing: Vec<Outgoing> = outgoing
             .filter_map(|step| self.outgoing(peer, step))
             .collect();
         let lines: Vec<Line<&str>> = outgoing.iter().filter_map(line).collect();
         let kept = self.journal.append(&lines);
         for frame in outgoing {
-            self.outbox.push(frame);
+            if kept.is_ok() || frame.message.is_none() {
+                self.outbox.push(frame);
+            }
+        }
+        if kept.is_err() {
+            self.exchange(peer).put_back(steps);
         }
         kept
     }
 
-    fn outgoing(&mut self, peer: UserId, step: Step) -> Option<Outgoing> {
+    fn outgoing(&mut self, peer: UserId, step: &Step) -> Option<Outgoing> {
         match step {
             Step::Offer(key) => {
                 // Without their public key there is nobody to answer.
-                let wrapped = self.wrap(peer, &key)?;
+                let wrapped = self.wrap(peer, key)?;
                 let frame = wire::frame(self.own, peer, "", &wrapped);
                 let message = None;
                 Some(Outgoing { frame, message })
             }
             Step::Send(text, key) => {
-                let wrapped = self.wrap(peer, &key).unwrap_or_default();
-                let sealed = crypto::seal(&key, text.as_bytes());
+                let wrapped = self.wrap(peer, key).unwrap_or_default();
+                let sealed = crypto::seal(key, text.as_bytes());
                 let frame = wire::frame(self.own, peer, &sealed, &wrapped);
                 let message = Some(Message {
                     to: peer,

@@ -29,6 +29,12 @@ pub(super) fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
 
 /// Replaces the file at `path` as a whole: a crash leaves the old one or the new one.
 pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    replace(path, bytes)?;
+    sync_dir(path.parent().expect("every file of ours is in a directory"))
+}
+
+/// [`write_whole`] that leaves [`sync_dir`] to the caller, with the new file, open for writing.
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<File> {
     let draft = path.with_extension("draft");
     found(fs::remove_file(&draft))?;
     let mut options = OpenOptions::new();
@@ -40,7 +46,7 @@ pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&draft, path)?;
-    sync_dir(path.parent().expect("every file of ours is in a directory"))
+    Ok(file)
 }
 
 /// What was renamed in `dir` stays so.

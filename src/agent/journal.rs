@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use serde_json::value::RawValue;
 
 use super::error::Result;
-use super::files::{sync_dir, write_whole};
+use super::files::{replace, sync_dir};
 
 /// How much more than what is left may be in the file before it is written anew.
 const SLACK_BYTES: u64 = 1024 * 1024;
@@ -34,13 +34,17 @@ impl Journal {
     /// cut off by a crash is none: nobody was told that it would be sent.
     pub(super) fn open(path: &Path) -> Result<(Self, Vec<Line<String>>)> {
         let mut file = open(path)?;
-        sync_dir(path.parent().expect("every file of ours is in a directory"))?;
+        sync_dir(dir_of(path))?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
         let end = bytes.iter().rposition(|byte| *byte == b'\n');
         bytes.truncate(end.map_or(0, |at| at + 1));
         let text = String::from_utf8_lossy(&bytes);
-        let lines = text.lines().filter_map(parse).collect();
+        let lines: Vec<_> = text.lines().filter_map(parse).collect();
+        let damaged = text.lines().count() - lines.len();
+        if damaged > 0 {
+            tracing::warn!(file = %path.display(), damaged, "lines of what was to be sent are lost");
+        }
         let journal = Self {
             path: path.to_owned(),
             file,
@@ -82,12 +86,16 @@ impl Journal {
             self.file.set_len(0)?;
             self.end = 0;
         } else if self.end > 2 * needed + SLACK_BYTES {
-            write_whole(&self.path, pieces.concat().as_bytes())?;
-            self.file = open(&self.path)?;
+            self.file = replace(&self.path, pieces.concat().as_bytes())?;
             self.end = needed;
+            sync_dir(dir_of(&self.path))?;
         }
         Ok(())
     }
+}
+
+fn dir_of(path: &Path) -> &Path {
+    path.parent().expect("every file of ours is in a directory")
 }
 
 fn pieces<'a>((after, frame): &Line<&'a str>) -> [Cow<'a, str>; 3] {

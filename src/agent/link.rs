@@ -118,14 +118,8 @@ async fn open(session: &Session) -> Result<Socket> {
 }
 
 async fn dial(session: &Session) -> Result<Socket> {
-    let token = session.token().await;
-    match handshake(session, &token).await {
-        Err(Error::TokenRefused) => {
-            let token = session.renewed_token(&token).await?;
-            handshake(session, &token).await
-        }
-        outcome => outcome,
-    }
+    let ask = move |token: String| async move { handshake(session, &token).await };
+    session.with_token(ask).await
 }
 
 async fn handshake(session: &Session, token: &str) -> Result<Socket> {

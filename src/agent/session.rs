@@ -164,13 +164,22 @@ impl Session {
         self.credentials().username.clone()
     }
 
-    /// The token to use now.
-    pub(super) async fn token(&self) -> String {
-        self.token.lock().await.clone()
+    /// What `ask` answers to the token, or to another one if the server takes the first no longer.
+    ///
+    /// Errors: those of `ask`, and [`Error::Refused`] if the server does not take the password.
+    pub(super) async fn with_token<T, Answer>(&self, ask: impl Fn(String) -> Answer) -> Result<T>
+    where
+        Answer: Future<Output = Result<T>>,
+    {
+        let token = self.token.lock().await.clone();
+        match ask(token.clone()).await {
+            Err(Error::TokenRefused) => ask(self.renewed_token(&token).await?).await,
+            answer => answer,
+        }
     }
 
     /// Another token than `refused`: one login for all who ask at once.
-    pub(super) async fn renewed_token(&self, refused: &str) -> Result<String> {
+    async fn renewed_token(&self, refused: &str) -> Result<String> {
         let mut token = self.token.lock().await;
         if *token == refused {
             let Credentials { username, password } = self.credentials().clone();
@@ -268,15 +277,9 @@ impl Session {
     }
 
     async fn sealed_records(&self, peer: UserId, window: Window) -> Result<Vec<Record>> {
-        let relay = &self.server.relay;
-        let token = self.token().await;
-        match relay.records(&token, self.id, peer, window).await {
-            Err(Error::TokenRefused) => {
-                let token = self.renewed_token(&token).await?;
-                relay.records(&token, self.id, peer, window).await
-            }
-            answer => answer,
-        }
+        let (relay, id) = (&self.server.relay, self.id);
+        let ask = move |token: String| async move { relay.records(&token, id, peer, window).await };
+        self.with_token(ask).await
     }
 
     /// A sealed message for this user is opened and delivered.

@@ -38,14 +38,8 @@ impl Session {
     /// Learns the key of `peer`, whom no roster shows.
     async fn meet(&self, peer: UserId) -> Result<()> {
         let relay = &self.server.relay;
-        let token = self.token().await;
-        let listed = match relay.listed(&token, peer).await {
-            Err(Error::TokenRefused) => {
-                let token = self.renewed_token(&token).await?;
-                relay.listed(&token, peer).await?
-            }
-            answer => answer?,
-        };
+        let ask = move |token: String| async move { relay.listed(&token, peer).await };
+        let listed = self.with_token(ask).await?;
         self.conversations().meet(&listed, Instant::now())
     }
 

@@ -88,13 +88,7 @@ impl Session {
 
     async fn received_after(&self, after: Option<i64>) -> Result<Option<Received>> {
         let relay = &self.server.relay;
-        let token = self.token().await;
-        match relay.received(&token, after).await {
-            Err(Error::TokenRefused) => {
-                let token = self.renewed_token(&token).await?;
-                relay.received(&token, after).await
-            }
-            answer => answer,
-        }
+        let ask = move |token: String| async move { relay.received(&token, after).await };
+        self.with_token(ask).await
     }
 }

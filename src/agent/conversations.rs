@@ -363,8 +363,12 @@ impl Conversations {
         known.public_key.as_deref()
     }
 
-    /// Keys that cannot be kept still serve until the agent stops.
+    /// Keys that cannot be kept still serve until the agent stops. Of a user who has left the file
+    /// is that of their next login.
     fn save(&self) {
+        if self.has_left {
+            return;
+        }
         if let Err(error) = self.keyring.save() {
             tracing::error!(user = self.own, %error, "keys of peers were not saved");
         }

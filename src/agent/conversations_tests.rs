@@ -161,3 +161,15 @@ fn messages(conversations: &mut Conversations) -> usize {
     while conversations.outbox.next(Instant::now()).is_some() {}
     count
 }
+
+#[test]
+fn the_keys_of_a_user_who_has_left_are_those_of_their_next_login() {
+    let data = tempfile::tempdir().expect("a directory");
+    let (mut conversations, now) = (conversations(data.path()), Instant::now());
+    conversations.save();
+    let file = conversations.keyring.dir().join("peers.sealed");
+    let before = std::fs::read(&file).expect("there");
+    conversations.leave();
+    conversations.key_frame(PEER, Some(AesKey::generate()), false, now);
+    assert_eq!(std::fs::read(&file).expect("there"), before);
+}

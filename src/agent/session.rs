@@ -144,17 +144,15 @@ impl Session {
     /// Ends the session. What waits for an answer goes with the last words of the link, if there
     /// is one, and else stays on disk.
     pub(super) fn log_out(&self) {
-        let is_linked = *self.ready.borrow();
-        let mut conversations = self.conversations();
-        if is_linked {
-            conversations.finish();
+        if *self.ready.borrow() {
+            self.conversations().finish();
         }
-        conversations.leave();
         self.end();
     }
 
-    /// Ends the session for good and tells the pages.
+    /// Ends the session for good and tells the pages. What waits on disk stays there.
     pub(super) fn end(&self) {
+        self.conversations().leave();
         self.stop.cancel();
         self.events.tell(Event::link(self.id, "ended"));
     }

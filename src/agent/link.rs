@@ -113,6 +113,11 @@ async fn open(session: &Session) -> Result<Socket> {
     if session.conversations().outbox.is_unsettled() {
         sleep(SETTLE.saturating_sub(dialled.elapsed())).await;
         session.repeat_missing().await?;
+        // A server may have given up a socket that was not read for so long. What is missing would
+        // be written to nobody, and be looked for again.
+        if dialled.elapsed() > SILENCE {
+            return Err(Error::Unreachable);
+        }
     }
     Ok(socket)
 }

@@ -13,8 +13,10 @@ use super::wire::{self, Listed, Record, UserId};
 
 /// Until a connection stands.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Until an answer is whole: a history may hold pictures.
+/// Until an answer is whole, and of one that is longer until its next byte.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
+/// Until a part of a history is whole: it may hold pictures, and come over a slow link.
+const HISTORY_TIMEOUT: Duration = Duration::from_secs(3_600);
 
 /// The HTTP half of the relay API.
 #[derive(Debug)]
@@ -71,6 +73,7 @@ impl Relay {
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(ANSWER_TIMEOUT)
+            .read_timeout(ANSWER_TIMEOUT)
             .build()
             .map_err(|error| Error::Start(error.to_string()))?;
         Ok(Self {
@@ -129,7 +132,7 @@ impl Relay {
         query.extend(window.before.map(|before| ("before", before)));
         let url = format!("{}/chatRecords", self.base);
         let request = self.http.get(url).query(&query).header("token", token);
-        let answer = send(request).await?;
+        let answer = send(request.timeout(HISTORY_TIMEOUT)).await?;
         match answer.status() {
             StatusCode::OK => answer.json().await.map_err(|_| Error::Unreachable),
             StatusCode::UNAUTHORIZED => Err(Error::TokenRefused),
@@ -148,7 +151,8 @@ impl Relay {
         let url = format!("{}/received", self.base);
         let after = after.map(|after| ("after", after));
         let request = self.http.get(url).query(after.as_slice());
-        let answer = send(request.header("token", token)).await?;
+        let request = request.header("token", token).timeout(HISTORY_TIMEOUT);
+        let answer = send(request).await?;
         match answer.status() {
             StatusCode::OK => {
                 let envelope: Envelope = answer.json().await.map_err(|_| Error::Unreachable)?;

@@ -114,3 +114,29 @@ fn what_was_stored_before_its_agent_was_killed_is_found_however_much_has_come_si
     wait_for(|| (came(&relay, id, &bob).last()? == "later").then_some(()));
     assert_eq!(came(&relay, id, &bob), ["once", "later"]);
 }
+
+#[test]
+fn a_history_of_pictures_is_compared_in_parts_that_a_slow_link_can_bring() {
+    let relay = Relay::start();
+    let mut agent = Agent::start(&relay.url);
+    let bob = relay.puppet("bob");
+    let alice = agent.person("alice");
+    let id = alice.id;
+    alice.sees(bob.id);
+    bob.offer(id, [3; 32]);
+    relay.frame(id, bob.id, |frame| frame["message"] == "");
+    alice.send(bob.id, "once");
+    wait_for(|| (relay.records().len() == 1).then_some(()));
+    agent.kill();
+    let picture = "x".repeat(3 << 20);
+    for _ in 0..10 {
+        relay.store(id, bob.id, &picture, [Value::Null, Value::Null]);
+    }
+    agent.start_again();
+    let stream = agent.stream();
+    agent.login("alice");
+    stream.next(|event| event["state"] == "connected");
+    assert_eq!(came(&relay, id, &bob), ["once"]);
+    let heaviest = relay.heaviest_answer();
+    assert!(heaviest < 16 << 20, "{heaviest} bytes");
+}

@@ -61,6 +61,7 @@ struct Inner {
     tokens: u64,
     lose_messages: bool,
     answers_to_lose: usize,
+    heaviest_answer: usize,
     refusal: Option<&'static str>,
     break_after_message: bool,
     is_down: bool,
@@ -90,6 +91,7 @@ impl Relay {
             tokens: 1,
             lose_messages: false,
             answers_to_lose: 0,
+            heaviest_answer: 0,
             refusal: None,
             break_after_message: false,
             is_down: false,
@@ -151,6 +153,11 @@ impl Relay {
     /// Every record so far.
     pub(crate) fn records(&self) -> Vec<Value> {
         self.inner().records.clone()
+    }
+
+    /// How many bytes the messages of one look at the records were at most.
+    pub(crate) fn heaviest_answer(&self) -> usize {
+        self.inner().heaviest_answer
     }
 
     /// Stores a record as it stands.
@@ -345,7 +352,7 @@ fn records(
     if caller.0 != fromId {
         return Err(Status::Forbidden);
     }
-    let inner = stub.lock().expect("the relay");
+    let mut inner = stub.lock().expect("the relay");
     let pair = |record: &&Value| {
         let ends = (&record["fromId"], &record["toId"]);
         ends == (&json!(fromId), &json!(toId)) || ends == (&json!(toId), &json!(fromId))
@@ -353,7 +360,11 @@ fn records(
     let earlier = |record: &&Value| before.is_none_or(|id| record["id"].as_i64() < Some(id));
     let all: Vec<&Value> = inner.records.iter().filter(pair).filter(earlier).collect();
     let skipped = limit.map_or(0, |limit| all.len().saturating_sub(limit));
-    Ok(Json(all.into_iter().skip(skipped).cloned().collect()))
+    let shown: Vec<Value> = all.into_iter().skip(skipped).cloned().collect();
+    let texts = shown.iter().filter_map(|record| record["message"].as_str());
+    let bytes = texts.map(str::len).sum();
+    inner.heaviest_answer = inner.heaviest_answer.max(bytes);
+    Ok(Json(shown))
 }
 
 #[get("/server_public.pem")]

@@ -8,12 +8,15 @@ use super::Session;
 use crate::agent::crypto;
 use crate::agent::error::{Error, Result};
 use crate::agent::relay::{Received, Window};
-use crate::agent::wire::UserId;
+use crate::agent::wire::{Record, UserId};
 
-/// Records looked through per request to find what a lost link may have delivered, and requests
-/// where it is not known how far back that may be.
-const RECORDS_COMPARED: usize = 50;
-const COMPARISONS: usize = 20;
+/// Records looked through first to find what a lost link may have delivered, and where it is not
+/// known how far back that may be, in all.
+const FIRST_COMPARED: usize = 4;
+const MOST_COMPARED: usize = 1_000;
+/// The most records of a further answer, and about what it may weigh: they may hold pictures.
+const WINDOW: usize = 50;
+const WINDOW_BYTES: usize = 8 * 1024 * 1024;
 
 impl Session {
     /// What the server did not keep goes to be sent again.
@@ -30,32 +33,53 @@ impl Session {
                 .map(|(_, digest)| digest.as_str())
                 .collect();
             let after = self.conversations().outbox.unsettled_after(peer);
-            let mut before = None;
-            for compared in 1.. {
-                let limit = Some(RECORDS_COMPARED);
-                let window = Window { limit, before };
-                let records = match self.sealed_records(peer, window).await {
-                    Err(Error::Refused(_)) => break,
-                    answer => answer?,
-                };
+            let (mut limit, mut before, mut compared) = (FIRST_COMPARED, None, 0);
+            while let Some(records) = self.compared(peer, limit, before).await? {
+                let mut bytes = 0;
                 for record in &records {
                     let sealed = record.message.as_deref().unwrap_or_default();
+                    bytes += sealed.len();
                     let digest = crypto::safe_name(sealed);
                     missing.remove(digest.as_str());
                     kept.insert(digest);
                 }
-                before = records.first().map(|oldest| oldest.id);
+                let oldest = records.first().map(|oldest| oldest.id);
+                compared += records.len();
                 let is_far_enough = match after {
-                    Some(_) => before <= after,
-                    None => compared == COMPARISONS,
+                    Some(_) => oldest <= after,
+                    None => compared >= MOST_COMPARED,
                 };
-                if missing.is_empty() || records.len() != RECORDS_COMPARED || is_far_enough {
+                // A server that knows no `before` would be asked for ever.
+                let is_older = before.is_none() || oldest < before;
+                if missing.is_empty() || records.len() != limit || is_far_enough || !is_older {
                     break;
                 }
+                before = oldest;
+                limit = next_window(bytes / records.len());
             }
         }
         self.conversations().repeat_missing(&kept);
         Ok(())
+    }
+
+    /// A part of the history with `peer`; nothing if the server does not show it.
+    async fn compared(
+        &self,
+        peer: UserId,
+        limit: usize,
+        before: Option<i64>,
+    ) -> Result<Option<Vec<Record>>> {
+        let (relay, id) = (&self.server.relay, self.id);
+        let limit = Some(limit);
+        let window = Window { limit, before };
+        let ask = move |token: String| async move {
+            match relay.records(&token, id, peer, window).await {
+                // Of the records only: that of a login ends the session.
+                Err(Error::Refused(_)) => Ok(None),
+                answer => answer.map(Some),
+            }
+        };
+        self.with_token(ask).await
     }
 
     /// What came to the user since the last link, be it of an earlier run, is delivered as if it
@@ -91,4 +115,9 @@ impl Session {
         let ask = move |token: String| async move { relay.received(&token, after).await };
         self.with_token(ask).await
     }
+}
+
+/// How many records to ask for next where one weighs so much on average.
+fn next_window(average_bytes: usize) -> usize {
+    (WINDOW_BYTES / average_bytes.max(1)).clamp(1, WINDOW)
 }

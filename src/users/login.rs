@@ -49,9 +49,10 @@ pub async fn authenticate(
     Ok(login)
 }
 
-/// An IPv6 address stands for its network of 64 bits: who has one has them all.
+/// An IPv6 address stands for its network of 64 bits: who has one has them all. All IPv4 addresses
+/// as a socket for both shows them are of one such network, and stand for themselves.
 fn network_of(ip: IpAddr) -> IpAddr {
-    match ip {
+    match ip.to_canonical() {
         IpAddr::V4(ip) => ip.into(),
         IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
     }
@@ -160,4 +161,22 @@ pub async fn change_password(
         })
         .await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ipv6_address_stands_for_its_network_and_an_ipv4_address_for_itself() {
+        for (ip, network) in [
+            ("192.0.2.1", "192.0.2.1"),
+            ("::ffff:192.0.2.1", "192.0.2.1"),
+            ("::ffff:192.0.2.2", "192.0.2.2"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+        ] {
+            let [ip, network] = [ip, network].map(|text| text.parse().expect("an address"));
+            assert_eq!(network_of(ip), network);
+        }
+    }
 }

@@ -180,9 +180,9 @@ impl Guest {
     }
 
     async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin) {
-        Session::new(self.app, self.metrics, self.peer.ip(), stream)
-            .run()
-            .await;
+        // A socket for both shows IPv4 addresses as IPv6.
+        let ip = self.peer.ip().to_canonical();
+        Session::new(self.app, self.metrics, ip, stream).run().await;
     }
 
     /// Says that there is no room, and closes.

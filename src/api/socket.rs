@@ -1,11 +1,12 @@
 //! The one WebSocket loop. Each API brings an encoder for events and a reaction to frames.
 //!
-//! The server pings every 30 s and closes with 1011 when a peer has been silent for 90 s, or has not
-//! ended in that time what it began to say. A reader that falls behind is closed with 1013, and who
+//! The server pings every 30 s and closes with 1011 when a peer has been silent for 90 s. A long
+//! message shows life while it keeps coming, for ten minutes at most. A reader that falls behind is closed with 1013, and who
 //! begins a long message while those of others fill their room; one that takes nothing at all for
 //! 60 s is dropped. The server's end closes with a code of the API's choice.
 
 mod connection;
+mod life;
 
 use std::future::Future;
 use std::io;
@@ -32,9 +33,9 @@ use crate::hub::{Channel, End, Event, Subscriber, Subscription};
 use crate::model::Session;
 use crate::users::tokens;
 pub(crate) use connection::{Allowance, Connection};
+use life::Life;
 
 const PING_EVERY: Duration = Duration::from_secs(30);
-const SILENCE: Duration = Duration::from_secs(90);
 /// How long a peer may take nothing of what is written to it.
 const STUCK: Duration = Duration::from_secs(60);
 /// What a message that has not ended may always take. More than the library reads ahead.
@@ -177,7 +178,7 @@ pub(crate) async fn run<E, R, F>(
     let mut ping = interval_at(Instant::now() + PING_EVERY, PING_EVERY);
     let expiry = tokio::time::sleep(expires_in);
     tokio::pin!(expiry);
-    let mut silent_since = Instant::now();
+    let mut life = Life::new(Instant::now());
     let farewell = loop {
         let outgoing = tokio::select! {
             event = subscription.next() => match event {
@@ -186,7 +187,7 @@ pub(crate) async fn run<E, R, F>(
             },
             frame = socket.next() => {
                 if shows_life(socket.get_mut(), frame.as_ref()) {
-                    silent_since = Instant::now();
+                    life.shown(Instant::now());
                 }
                 match react_to(frame, codes, &mut react).await {
                     Ok(messages) => messages,
@@ -194,7 +195,7 @@ pub(crate) async fn run<E, R, F>(
                 }
             }
             _ = ping.tick() => {
-                if silent_since.elapsed() > SILENCE {
+                if life.has_ended(socket.get_ref().unfinished_bytes(), Instant::now()) {
                     break Some((1011, "no sign of life"));
                 }
                 vec![Message::Ping(Vec::new())]

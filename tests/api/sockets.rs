@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
@@ -108,4 +109,26 @@ fn a_reader_who_takes_nothing_for_a_minute_is_gone_and_those_who_only_wait_are_n
     let gone = poll(Duration::from_secs(150), || live(1).then_some(()));
     assert!(gone.is_some(), "it stays for ever");
     drop((idle, stuck));
+}
+
+#[test]
+fn a_long_message_on_a_slow_link_is_heard_to_its_end() {
+    let world = World::start();
+    let [alice, bob] = ["alice", "bob"].map(|name| Someone::new(&world, name));
+    let path = format!("/chat?token={}", alice.token);
+    let mut live = Live::open(&world, &path, &[]).expect("the socket opens");
+    let content = "x".repeat(560 << 10);
+    let text = json!({"fromId": alice.id, "toId": bob.id, "message": content}).to_string();
+    let mut frame = vec![0x81, 0xff];
+    frame.extend((text.len() as u64).to_be_bytes());
+    // This mask changes nothing.
+    frame.extend([0; 4]);
+    frame.extend(text.into_bytes());
+    // Longer than silence may last.
+    for part in frame.chunks(4 << 10) {
+        live.write(part).expect("the server goes on reading");
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    let inbox = wait_for(|| Some(world.person("bob").inbox()).filter(|inbox| !inbox.is_empty()));
+    assert_eq!(inbox[0]["encrypted_content"], content);
 }

@@ -162,6 +162,7 @@ fn http_server(
         .manage(app)
         .manage(metrics.clone())
         .manage(socket::Allowance::default())
+        .manage(encommunication::Turns::default())
         .manage(docs::Document::new())
         .mount("/", routes())
         .register(chat8::BASE, chat8::catchers())

@@ -5,6 +5,7 @@
 //! status"; that is the tests' part.
 
 mod bulk;
+mod held;
 mod postgres;
 mod reply;
 mod server;

@@ -18,6 +18,7 @@ mod caller;
 mod records;
 mod roster;
 mod socket;
+mod turns;
 mod wording;
 
 use rocket::http::Status;
@@ -26,6 +27,7 @@ use serde::Serialize;
 
 use super::http::{self, Reply};
 pub(super) use roster::keep as keep_roster;
+pub(super) use turns::Turns;
 use wording::{Envelope, Failure};
 
 /// This API's part of the OpenAPI document.

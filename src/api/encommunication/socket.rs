@@ -9,13 +9,14 @@
 
 use std::sync::Arc;
 
-use rocket::get;
 use rocket::http::Status;
+use rocket::{State, get};
 use rocket_ws::WebSocket;
 use serde::{Deserialize, Serialize};
 
 use super::caller::Caller;
 use super::roster;
+use super::turns::Turns;
 use super::wording::{Failure, wording};
 use crate::api::http::{AppState, log_if_internal, parse_json};
 use crate::api::socket::{self, Answers, CloseCodes, Upgrade};
@@ -41,22 +42,26 @@ const CODES: CloseCodes = CloseCodes {
 #[derive(Clone)]
 struct Sender {
     app: Arc<App>,
+    turns: Turns,
     id: UserId,
 }
 
 /// With `ids=true` messages come with the ids of their records; the published frames have none.
 #[get("/chat?<ids>")]
-pub(super) fn chat(
+pub(super) async fn chat(
     app: &AppState,
+    turns: &State<Turns>,
     caller: Caller,
     ids: Option<&str>,
     handshake: Option<WebSocket>,
 ) -> Result<Upgrade, Failure> {
     let session = caller.session_for_socket(app)?;
     let handshake = handshake.ok_or_else(not_a_socket)?;
+    turns.begin(session.user).await?;
     let username = users::user_by_id(app, session.user)?.username;
     let sender = Sender {
         app: (*app).clone(),
+        turns: (*turns).clone(),
         id: session.user,
     };
     let subscription = socket::listen(&sender.app, &session, username, Channel::Relay)?;
@@ -177,6 +182,7 @@ async fn take(sender: &Sender, text: Option<String>) -> Result<(), String> {
 /// An empty message makes it a key frame, which is no record; everything else is stored.
 async fn pass_on(sender: &Sender, to: UserId, frame: Frame) -> Result<()> {
     let app = &sender.app;
+    let _turn = sender.turns.store(sender.id).await;
     let aes_key = frame.aes_key.unwrap_or_default();
     users::user_by_id(app, to)?;
     if frame.message.is_empty() {

@@ -1,5 +1,7 @@
 //! Key frames and message frames: who gets what, in which order, and what is not taken.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
@@ -104,6 +106,24 @@ fn frames_of_one_sender_keep_their_order_and_no_message_overtakes_its_key() {
         .filter_map(|record| record["message"].as_str())
         .collect();
     assert_eq!(stored, expected);
+}
+
+#[test]
+fn a_new_socket_begins_when_what_came_on_an_older_one_is_stored() {
+    let world = World::start();
+    let (alice, mut of_alice, bob, _of_bob) = pair(&world);
+    let held = world.hold_mailbox("bob");
+    of_alice.send(&alice.frame(&bob, "hi", "k"));
+    let released = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_secs(1));
+        drop(held);
+    });
+    // The server is to read the frame first.
+    std::thread::sleep(Duration::from_millis(300));
+    drop(of_alice);
+    let _of_alice = alice.dial();
+    assert_eq!(alice.records(bob.id).len(), 1);
+    released.join().expect("no panic");
 }
 
 #[test]

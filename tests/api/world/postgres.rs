@@ -46,6 +46,15 @@ impl OwnDatabase {
         execute(&self.url, sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
     }
 
+    /// A connection of its own to this database, on which `sql` has been run.
+    pub(crate) fn session(&self, sql: &str) -> PgConnection {
+        let mut session = PgConnection::establish(&self.url).expect("the server answers");
+        session
+            .batch_execute(sql)
+            .unwrap_or_else(|error| panic!("{sql}: {error}"));
+        session
+    }
+
     /// Makes every new transaction in this database read-only, or writable again, and ends the
     /// connections that do not know it yet.
     pub(crate) fn set_read_only(&self, read_only: bool) {

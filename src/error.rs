@@ -198,13 +198,18 @@ fn passing(cause: &DieselError) -> Option<Error> {
                 Some(Error::BUSY)
             }
             DatabaseErrorKind::ReadOnlyTransaction => Some(Error::ReadOnly),
-            _ => says_no_room(info.message()).then_some(Error::ReadOnly),
+            _ if says_no_room(info.message()) => Some(Error::ReadOnly),
+            _ if info.message().contains(WAITED_TOO_LONG) => Some(Error::BUSY),
+            _ => None,
         },
         DieselError::RollbackErrorOnCommit { commit_error, .. } => passing(commit_error),
         DieselError::BrokenTransactionManager => Some(Error::BUSY),
         _ => None,
     }
 }
+
+/// What PostgreSQL says, in English, when a lock was not to be had in time; diesel has no kind for it.
+const WAITED_TOO_LONG: &str = "due to lock timeout";
 
 /// Neither library has a kind of its own for a full disk or a read-only file.
 fn says_no_room(message: &str) -> bool {

@@ -343,7 +343,7 @@ impl r2d2::ManageConnection for Connector {
     fn connect(&self) -> Result<Conn, Self::Error> {
         match self {
             Connector::Reader(path) => sqlite::open_for_reading(path).map(Conn::Sqlite),
-            Connector::Server(url) => PgConnection::establish(url).map(Conn::Postgres),
+            Connector::Server(url) => postgres::connect(url).map(Conn::Postgres),
         }
     }
 

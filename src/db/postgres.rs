@@ -3,6 +3,7 @@
 use diesel::connection::SimpleConnection;
 use diesel::pg::Pg;
 use diesel::prelude::*;
+use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use diesel::sql_types::{Array, BigInt, Bool, Integer, Text};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
@@ -16,12 +17,65 @@ const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 /// Any number that nobody else on the server uses for an advisory lock.
 const MIGRATION_LOCK: i64 = 0x5ea1_9057;
 
+/// Has us notice a server that is gone: within half a minute, not hours.
+const OUR_KEEPALIVES: &str =
+    "keepalives_idle=15&keepalives_interval=5&keepalives_count=3&tcp_user_timeout=30000";
+/// Has the server notice the same of us, so that it gives up the locks of what is gone.
+const ITS_KEEPALIVES: &str = "
+    SET tcp_keepalives_idle = 15;
+    SET tcp_keepalives_interval = 5;
+    SET tcp_keepalives_count = 3;
+    SET tcp_user_timeout = 30000;
+";
+/// A write waits while it keeps a connection that others need; one of a node that hangs is undone.
+const PATIENCE: &str = "
+    SET lock_timeout = '2s';
+    SET idle_in_transaction_session_timeout = '10s';
+";
+
+/// A connection for reads and writes: no statement on it waits for ever for another node's.
+pub(super) fn connect(url: &str) -> ConnectionResult<PgConnection> {
+    let mut connection = connect_patiently(url)?;
+    set(&mut connection, PATIENCE)?;
+    Ok(connection)
+}
+
+/// A connection that waits as long as it takes: a migration may take long.
+fn connect_patiently(url: &str) -> ConnectionResult<PgConnection> {
+    let mut connection = PgConnection::establish(&with_keepalives(url))?;
+    set(&mut connection, ITS_KEEPALIVES)?;
+    Ok(connection)
+}
+
+fn set(connection: &mut PgConnection, settings: &str) -> ConnectionResult<()> {
+    let done = connection.batch_execute(settings);
+    done.map_err(ConnectionError::CouldntSetupConfiguration)
+}
+
+/// A URL with [`OUR_KEEPALIVES`]. What it says of them itself comes later, and so counts.
+fn with_keepalives(url: &str) -> String {
+    let rest = url.find("://").map_or(0, |at| at + "://".len());
+    let (scheme, rest) = url.split_at(rest);
+    // As libpq has it: credentials end with the first @ that no / comes before.
+    let place = match rest.find(['@', '/']) {
+        Some(at) if rest.as_bytes().get(at) == Some(&b'@') => at,
+        _ => 0,
+    };
+    let (credentials, place) = rest.split_at(place);
+    match place.split_once('?') {
+        Some((address, parameters)) => {
+            format!("{scheme}{credentials}{address}?{OUR_KEEPALIVES}&{parameters}")
+        }
+        None => format!("{url}?{OUR_KEEPALIVES}"),
+    }
+}
+
 /// Brings the schema up to date; several nodes that start at once wait for one another.
 ///
 /// Errors: a database that knows more than this program does.
 pub(super) fn migrate(url: &str) -> Result<()> {
     let mut connection =
-        PgConnection::establish(url).map_err(|cause| Error::Internal(cause.to_string()))?;
+        connect_patiently(url).map_err(|cause| Error::Internal(cause.to_string()))?;
     connection.batch_execute(&format!("SELECT pg_advisory_lock({MIGRATION_LOCK})"))?;
     let known = known_versions::<Pg>(&MIGRATIONS);
     let applied = connection.applied_migrations().map_err(not_brought_up)?;
@@ -100,6 +154,8 @@ pub(crate) enum Turns {
 
 /// Has a write wait for those that write to the same, until they are committed and can be seen, so
 /// that ids and commits have one order there. The one writer of SQLite sees to that by itself.
+///
+/// Errors: [`Error::Busy`] if its turn does not come in time, as behind a node that hangs.
 pub(crate) fn take_turns(conn: &mut Conn, at: Turns, ids: &[i64]) -> Result<()> {
     let Conn::Postgres(inner) = conn else {
         return Ok(());
@@ -112,8 +168,21 @@ pub(crate) fn take_turns(conn: &mut Conn, at: Turns, ids: &[i64]) -> Result<()> 
     )
     .bind::<Integer, _>(at as i32)
     .bind::<Array<BigInt>, _>(ids)
-    .execute(inner)?;
+    .execute(inner)
+    .map_err(no_turn)?;
     Ok(())
+}
+
+/// What an error of waiting has come to. Diesel has no kind for a wait that took too long and keeps
+/// its code to itself, and the server words it in a language of its own.
+fn no_turn(cause: DieselError) -> Error {
+    match cause {
+        DieselError::DatabaseError(DatabaseErrorKind::Unknown, _) => {
+            tracing::warn!(%cause, "a write had no turn");
+            Error::BUSY
+        }
+        _ => cause.into(),
+    }
 }
 
 /// Has a connection that is lost known as such, so that the pool lets it go: diesel does not see it
@@ -131,4 +200,26 @@ pub(super) fn size_bytes(connection: &mut Conn) -> Result<u64> {
     ))
     .get_result(inner)?;
     Ok(size.unsigned_abs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keepalives_come_before_what_the_url_says_itself() {
+        let check = |before: &str, after: &str| {
+            let url = format!("{before}{after}");
+            let expected = match after.strip_prefix('?') {
+                Some(parameters) => format!("{before}?{OUR_KEEPALIVES}&{parameters}"),
+                None => format!("{before}?{OUR_KEEPALIVES}"),
+            };
+            assert_eq!(with_keepalives(&url), expected);
+        };
+        check("postgres://host", "");
+        check("postgres://user:a?b@host:5432/database", "");
+        check("postgres://user:a?b@host/database", "?keepalives_idle=60");
+        check("postgresql:///database", "?host=/run/postgresql&user=a@b");
+        check("postgres://host", "?sslrootcert=/etc/ca.pem");
+    }
 }

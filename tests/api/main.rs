@@ -49,5 +49,6 @@ mod operations_refused;
 mod operations_restore;
 mod operations_settings;
 mod operations_start;
+mod several_servers;
 
 mod tidy;

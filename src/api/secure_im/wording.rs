@@ -10,8 +10,8 @@ use crate::error::Error;
 /// An error of this API: `{"detail": …}`, a text or a list of what is wrong with the fields.
 #[derive(Debug)]
 pub(super) struct Failure {
-    status: Status,
-    detail: Value,
+    pub(super) status: Status,
+    pub(super) detail: Value,
     retry_after_secs: Option<u64>,
 }
 

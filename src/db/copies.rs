@@ -55,6 +55,7 @@ pub fn backup(data_dir: &Path, target: &Path) -> Result<()> {
     if origin(&source)? == Origin::Foreign {
         return Err(foreign(&source));
     }
+    check_directory_is_there(target)?;
     check_may_be_replaced(target)?;
     let partial = partial_beside(target);
     let _claim = Claim::of(target)?;
@@ -64,6 +65,18 @@ pub fn backup(data_dir: &Path, target: &Path) -> Result<()> {
         remove_with_log(&partial)?;
     }
     finished
+}
+
+/// Makes no directory: a name with a slip in it, or a disk that is not mounted, would take the
+/// backup where nobody looks for it.
+fn check_directory_is_there(target: &Path) -> Result<()> {
+    match target.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() && !parent.is_dir() => {
+            let problem = format!("there is no directory {}; make it first", parent.display());
+            Err(Error::Internal(problem))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn copy(source: &Path, partial: &Path) -> Result<()> {

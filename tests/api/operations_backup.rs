@@ -135,6 +135,8 @@ fn a_backup_that_cannot_be_written_leaves_nothing_behind() {
         &home.path().join("no/such/directory/backup.db"),
     );
     assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert!(words.contains("no/such/directory; make it"), "{words}");
     let output = command(
         "backup",
         &home.path().join("no data here"),

@@ -36,20 +36,18 @@ const PATIENCE: &str = "
 /// A connection for reads and writes: no statement on it waits for ever for another node's.
 pub(super) fn connect(url: &str) -> ConnectionResult<PgConnection> {
     let mut connection = connect_patiently(url)?;
-    set(&mut connection, PATIENCE)?;
+    connection
+        .batch_execute(PATIENCE)
+        .map_err(ConnectionError::CouldntSetupConfiguration)?;
     Ok(connection)
 }
 
 /// A connection that waits as long as it takes: a migration may take long.
 fn connect_patiently(url: &str) -> ConnectionResult<PgConnection> {
     let mut connection = PgConnection::establish(&with_keepalives(url))?;
-    set(&mut connection, ITS_KEEPALIVES)?;
+    // Not every system that PostgreSQL runs on has them.
+    let _ = connection.batch_execute(ITS_KEEPALIVES);
     Ok(connection)
-}
-
-fn set(connection: &mut PgConnection, settings: &str) -> ConnectionResult<()> {
-    let done = connection.batch_execute(settings);
-    done.map_err(ConnectionError::CouldntSetupConfiguration)
 }
 
 /// A URL with [`OUR_KEEPALIVES`]. What it says of them itself comes later, and so counts.

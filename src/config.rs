@@ -13,6 +13,7 @@ use figment::Figment;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
+pub(crate) use unusable::postgres_place;
 use unusable::{is_postgres_url, unreadable, unusable};
 
 /// Who may call message_store without a token (contract §Who may call).

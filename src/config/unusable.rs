@@ -40,10 +40,7 @@ pub(super) fn unreadable(cause: &figment::Error) -> Error {
 /// Source: <https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-URIS>
 pub(super) fn is_postgres_url(url: &str) -> bool {
     let rest = url.split_once("://").map_or("", |(_, rest)| rest);
-    let place = match rest.split_once('@') {
-        Some((credentials, place)) if !credentials.contains('/') => place,
-        _ => rest,
-    };
+    let place = postgres_place(url);
     let (address, parameters) = place.split_once('?').unwrap_or((place, ""));
     let hosts = address.split('/').next().unwrap_or_default();
     let is_pair = |parameter: &str| parameter.split('=').count() == 2;
@@ -51,6 +48,16 @@ pub(super) fn is_postgres_url(url: &str) -> bool {
         && !address.contains('@')
         && hosts.split(',').all(is_host)
         && (parameters.is_empty() || parameters.split('&').all(is_pair))
+}
+
+/// What follows the credentials of a URL, as libpq has it: they end with the first `@` that no `/`
+/// comes before.
+pub(crate) fn postgres_place(url: &str) -> &str {
+    let rest = url.split_once("://").map_or("", |(_, rest)| rest);
+    match rest.split_once('@') {
+        Some((credentials, place)) if !credentials.contains('/') => place,
+        _ => rest,
+    }
 }
 
 /// Whether each `%` begins a byte that may stand in a text.

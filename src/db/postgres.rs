@@ -10,6 +10,7 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use super::Conn;
 use super::migrations::{known_versions, not_brought_up, run_migrations};
 use super::origin::{Origin, newer};
+use crate::config::postgres_place;
 use crate::error::{Error, Result};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/postgres");
@@ -52,17 +53,10 @@ fn connect_patiently(url: &str) -> ConnectionResult<PgConnection> {
 
 /// A URL with [`OUR_KEEPALIVES`]. What it says of them itself comes later, and so counts.
 fn with_keepalives(url: &str) -> String {
-    let rest = url.find("://").map_or(0, |at| at + "://".len());
-    let (scheme, rest) = url.split_at(rest);
-    // As libpq has it: credentials end with the first @ that no / comes before.
-    let place = match rest.find(['@', '/']) {
-        Some(at) if rest.as_bytes().get(at) == Some(&b'@') => at,
-        _ => 0,
-    };
-    let (credentials, place) = rest.split_at(place);
-    match place.split_once('?') {
-        Some((address, parameters)) => {
-            format!("{scheme}{credentials}{address}?{OUR_KEEPALIVES}&{parameters}")
+    match postgres_place(url).split_once('?') {
+        Some((_, parameters)) => {
+            let address = url.strip_suffix(parameters).unwrap_or(url);
+            format!("{address}{OUR_KEEPALIVES}&{parameters}")
         }
         None => format!("{url}?{OUR_KEEPALIVES}"),
     }

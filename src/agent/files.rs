@@ -30,10 +30,10 @@ pub(super) fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
 /// Replaces the file at `path` as a whole: a crash leaves the old one or the new one.
 pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     replace(path, bytes)?;
-    sync_dir(path.parent().expect("every file of ours is in a directory"))
+    sync_dir_of(path)
 }
 
-/// [`write_whole`] that leaves [`sync_dir`] to the caller, with the new file, open for writing.
+/// [`write_whole`] that leaves [`sync_dir_of`] to the caller, with the new file, open for writing.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<File> {
     let draft = path.with_extension("draft");
     found(fs::remove_file(&draft))?;
@@ -47,6 +47,11 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<File> {
     file.sync_all()?;
     fs::rename(&draft, path)?;
     Ok(file)
+}
+
+/// The file at `path` keeps its name.
+pub(super) fn sync_dir_of(path: &Path) -> Result<()> {
+    sync_dir(path.parent().expect("every file of ours is in a directory"))
 }
 
 /// What was renamed in `dir` stays so.

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use serde_json::value::RawValue;
 
 use super::error::Result;
-use super::files::{replace, sync_dir};
+use super::files::{replace, sync_dir_of};
 
 /// How much more than what is left may be in the file before it is written anew.
 const SLACK_BYTES: u64 = 1024 * 1024;
@@ -34,7 +34,7 @@ impl Journal {
     /// cut off by a crash is none: nobody was told that it would be sent.
     pub(super) fn open(path: &Path) -> Result<(Self, Vec<Line<String>>)> {
         let mut file = open(path)?;
-        sync_dir(dir_of(path))?;
+        sync_dir_of(path)?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
         let end = bytes.iter().rposition(|byte| *byte == b'\n');
@@ -88,14 +88,10 @@ impl Journal {
         } else if self.end > 2 * needed + SLACK_BYTES {
             self.file = replace(&self.path, pieces.concat().as_bytes())?;
             self.end = needed;
-            sync_dir(dir_of(&self.path))?;
+            sync_dir_of(&self.path)?;
         }
         Ok(())
     }
-}
-
-fn dir_of(path: &Path) -> &Path {
-    path.parent().expect("every file of ours is in a directory")
 }
 
 fn pieces<'a>((after, frame): &Line<&'a str>) -> [Cow<'a, str>; 3] {

@@ -14,6 +14,23 @@ fn came(relay: &Relay, from: i64, to: &Puppet) -> Vec<String> {
     messages.map(|frame| to.open(frame)).collect()
 }
 
+/// An agent that was killed when its user, who has this id, had written "once" to bob, and the
+/// relay had stored it.
+fn killed_once_its_text_was_stored() -> (Relay, Agent, Puppet, i64) {
+    let relay = Relay::start();
+    let mut agent = Agent::start(&relay.url);
+    let bob = relay.puppet("bob");
+    let alice = agent.person("alice");
+    let id = alice.id;
+    alice.sees(bob.id);
+    bob.offer(id, [3; 32]);
+    relay.frame(id, bob.id, |frame| frame["message"] == "");
+    alice.send(bob.id, "once");
+    wait_for(|| (relay.records().len() == 1).then_some(()));
+    agent.kill();
+    (relay, agent, bob, id)
+}
+
 #[test]
 fn what_waits_for_an_answer_outlives_an_agent_that_is_killed() {
     let relay = Relay::start();
@@ -94,17 +111,7 @@ fn what_waits_for_a_changed_key_is_said_to_be_held_until_the_key_is_accepted() {
 
 #[test]
 fn what_was_stored_before_its_agent_was_killed_is_found_however_much_has_come_since() {
-    let relay = Relay::start();
-    let mut agent = Agent::start(&relay.url);
-    let bob = relay.puppet("bob");
-    let alice = agent.person("alice");
-    let id = alice.id;
-    alice.sees(bob.id);
-    bob.offer(id, [3; 32]);
-    relay.frame(id, bob.id, |frame| frame["message"] == "");
-    alice.send(bob.id, "once");
-    wait_for(|| (relay.records().len() == 1).then_some(()));
-    agent.kill();
+    let (relay, mut agent, bob, id) = killed_once_its_text_was_stored();
     for _ in 0..1_100 {
         relay.store(id, bob.id, "from elsewhere", [Value::Null, Value::Null]);
     }
@@ -117,17 +124,7 @@ fn what_was_stored_before_its_agent_was_killed_is_found_however_much_has_come_si
 
 #[test]
 fn a_history_of_pictures_is_compared_in_parts_that_a_slow_link_can_bring() {
-    let relay = Relay::start();
-    let mut agent = Agent::start(&relay.url);
-    let bob = relay.puppet("bob");
-    let alice = agent.person("alice");
-    let id = alice.id;
-    alice.sees(bob.id);
-    bob.offer(id, [3; 32]);
-    relay.frame(id, bob.id, |frame| frame["message"] == "");
-    alice.send(bob.id, "once");
-    wait_for(|| (relay.records().len() == 1).then_some(()));
-    agent.kill();
+    let (relay, mut agent, bob, id) = killed_once_its_text_was_stored();
     let picture = "x".repeat(3 << 20);
     for _ in 0..10 {
         relay.store(id, bob.id, &picture, [Value::Null, Value::Null]);

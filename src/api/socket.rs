@@ -1,9 +1,10 @@
 //! The one WebSocket loop. Each API brings an encoder for events and a reaction to frames.
 //!
 //! The server pings every 30 s and closes with 1011 when a peer has been silent for 90 s. A long
-//! message shows life while it keeps coming, for ten minutes at most. A reader that falls behind is closed with 1013, and who
-//! begins a long message while those of others fill their room; one that takes nothing at all for
-//! 60 s is dropped. The server's end closes with a code of the API's choice.
+//! message shows life while it keeps coming, for ten minutes at most. A reader that falls behind is
+//! closed with 1013, and so is whoever begins a long message while those of others fill their
+//! allowance; one that takes nothing at all for 60 s is dropped. The server's end closes with a code
+//! of the API's choice.
 
 mod connection;
 mod life;

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { setTimeout as moment } from "node:timers/promises";
 import { openPage } from "./browser.mjs";
 import { hex, POLICY } from "./fake_agent.mjs";
 import { logIn, openChat, shows, stage, texts, write } from "./stage.mjs";
@@ -230,6 +231,26 @@ test("a changed server key is shown with both fingerprints and can be accepted",
   await page.click(".warning button");
   await page.waitForSelector(".warning", { state: "detached" });
   assert.equal(world.server.fingerprint, hex(88));
+});
+
+test("a server key that changes while a page opens is shown all the same", async () => {
+  const { fake, world, page } = stage;
+  await logIn();
+  await page.goto("about:blank");
+  // It is told while the page still waits for the answer to who is here.
+  await page.route("**/api/me", async (route) => {
+    const answer = await route.fetch();
+    if (!world.server.changed) {
+      while (world.streams.size === 0) await moment(20);
+      await moment(300);
+      world.server.changed = { old: world.server.fingerprint, new: hex(88) };
+      world.push({ type: "server_key_changed" });
+      await moment(300);
+    }
+    await route.fulfill({ response: answer });
+  });
+  await page.goto(`${fake.url}/users`);
+  await shows(".warning", "server's key has changed");
 });
 
 test("a lost link is shown until it is back, and what was missed appears", async () => {

@@ -8,7 +8,7 @@ import { say, t } from "./i18n.js";
 import { peerKeyWarning, showFingerprints } from "./keys.js";
 import { openLog } from "./log.js";
 import { openPeople } from "./people.js";
-import { openShell, requireUser, setTitle, showServer } from "./shell.js";
+import { openShell, requireUser, setTitle } from "./shell.js";
 import { chime } from "./sound.js";
 import { listen, opened, start } from "./stream.js";
 
@@ -19,7 +19,7 @@ const PAGE_CHARS = 8_000_000; // About what a page may weigh where letters carry
 const peer = { id: Number(location.pathname.split("/").pop()), username: "", online: false, changed: null, held: 0 };
 const streamOpen = opened(400);
 start();
-const { me, server } = await requireUser();
+const me = await requireUser();
 if (peer.id === me.id || !Number.isSafeInteger(peer.id)) location.replace("/users");
 
 let unreadElsewhere = 0;
@@ -37,7 +37,6 @@ const composer = openComposer(me, peer, log);
 const people = openPeople(me, peer.id, onPeers);
 
 openShell(me);
-showServer(server);
 showPeer();
 byId("keys").addEventListener("click", () => showFingerprints(me, peer));
 listen(onEvent);

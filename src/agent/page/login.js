@@ -3,7 +3,7 @@
 import { actAs, actingUser, explain, keysAreLocked, login, register, whoIsHere } from "./api.js";
 import { avatar, byId, el } from "./dom.js";
 import { say } from "./i18n.js";
-import { openShell, setTitle, showServer } from "./shell.js";
+import { openShell, setTitle } from "./shell.js";
 import { start } from "./stream.js";
 
 const query = new URLSearchParams(location.search);
@@ -35,7 +35,6 @@ await lookAround();
 async function lookAround() {
   try {
     const { users, server } = await whoIsHere();
-    showServer(server);
     if (server.url) say(byId("server"), "viaServer", { url: server.url });
     const kept = actingUser();
     if (users.some(({ id }) => id === kept?.id) && !query.has("other")) return location.replace("/users");

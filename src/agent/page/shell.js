@@ -22,21 +22,24 @@ export function openShell(me) {
   translateAll();
   delete root.dataset.booting;
   watchConnections(me);
+  refreshServer(me); // What happened before anybody listened is asked for.
 }
 
 /** The acting user if this agent still has them logged in; otherwise goes to the log-in page. */
 export async function requireUser() {
-  const here = await patientlyWhoIsHere();
+  const user = stay((await patientlyWhoIsHere()).users);
+  return user ?? new Promise(() => {});
+}
+
+// Acts as the user whom this tab is for, if they are among `users`; otherwise leaves the page.
+function stay(users) {
   const kept = actingUser();
-  let user = here.users.find(({ id }) => id === kept?.id);
+  let user = users.find(({ id }) => id === kept?.id);
   // A tab opened by hand knows nobody yet: with one user on this agent there is no doubt.
-  if (!kept && here.users.length === 1) user = here.users[0];
-  if (!user) {
-    location.replace(kept ? "/?again" : "/");
-    return new Promise(() => {});
-  }
-  actAs(user);
-  return { me: user, server: here.server };
+  if (!kept && users.length === 1) user = users[0];
+  if (user) actAs(user);
+  else location.replace(kept ? "/?again" : "/");
+  return user;
 }
 
 // An agent that is just being restarted is waited for, in sight of the user.
@@ -51,9 +54,6 @@ async function patientlyWhoIsHere() {
     }
   }
 }
-
-// A tab that is just logging out has no user any more and goes its own way.
-const look = (me) => (me && actingUser() ? requireUser : patientlyWhoIsHere)();
 
 function themeTool() {
   const button = iconButton("moon", "toDark", () => {
@@ -122,13 +122,13 @@ function watchConnections(me) {
   listen((event) => {
     if (event.type === "stream") {
       // What happened before the stream was open is asked for; the agent may have been restarted.
-      if (event.up) look(me).then(({ server }) => showServer(server));
+      if (event.up) refreshServer(me);
       agentUp = event.up;
     } else if (event.type === "link" && event.user === me?.id) {
-      if (event.state === "ended") look(me);
+      if (event.state === "ended") refreshServer(me);
       linked = event.state === "connected";
     } else if (event.type === "server_key_changed") {
-      refreshServer();
+      refreshServer(me);
     } else {
       return;
     }
@@ -137,14 +137,18 @@ function watchConnections(me) {
   });
 }
 
-/** Shows or takes away the warning about the server's key. */
-export function showServer(server) {
-  const place = byId("server-warning");
-  place.replaceChildren(...(server.changed ? [serverKeyWarning(server, refreshServer)] : []));
-}
+let looks = 0;
 
-async function refreshServer() {
-  showServer((await whoIsHere()).server);
+// Shows or takes away the warning about the server's key, and leaves a page whose user is gone. Of
+// answers that overtake each other the last one asked for counts.
+async function refreshServer(me) {
+  const look = ++looks;
+  const { users, server } = await patientlyWhoIsHere();
+  if (look !== looks) return;
+  // A tab that is just logging out has no user any more and goes its own way.
+  if (me && actingUser()) stay(users);
+  const warning = server.changed && serverKeyWarning(server, () => refreshServer(me));
+  byId("server-warning").replaceChildren(...(warning ? [warning] : []));
 }
 
 /** The title of the page, with the number of unread messages in front. */

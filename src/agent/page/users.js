@@ -1,13 +1,13 @@
 // The page of who is there: the list of people, and beside it a word on how this works.
 
 import { openPeople } from "./people.js";
-import { openShell, requireUser, setTitle, showServer } from "./shell.js";
+import { openShell, requireUser, setTitle } from "./shell.js";
 import { chime } from "./sound.js";
 import { listen, start } from "./stream.js";
 import { t } from "./i18n.js";
 
 start();
-const { me, server } = await requireUser();
+const me = await requireUser();
 let unread = 0;
 const showTitle = () => setTitle(t("people"), unread);
 
@@ -16,7 +16,6 @@ const people = openPeople(me, null, (peers) => {
   showTitle();
 });
 openShell(me);
-showServer(server);
 showTitle();
 addEventListener("sealpost:language", showTitle);
 listen((event) => {

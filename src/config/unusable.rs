@@ -1,5 +1,8 @@
 //! What is said of settings that cannot be used: where and why, but no value that may be a secret.
 
+use figment::Source;
+use figment::error::Kind;
+
 use crate::error::Error;
 
 /// Settings whose values nobody else should read.
@@ -21,7 +24,7 @@ pub(super) fn unreadable(cause: &figment::Error) -> Error {
     }
     let text = cause.to_string();
     if !text.starts_with("TOML parse error") {
-        return unusable(&text);
+        return unusable(&format!("{} {}", place(cause), wanted(&cause.kind)));
     }
     // What the parser says then shows the whole line.
     let place = text.lines().next().unwrap_or_default();
@@ -32,6 +35,44 @@ pub(super) fn unreadable(cause: &figment::Error) -> Error {
         "texts stand in quotes, and each name once"
     };
     unusable(&format!("{place} in {file}; {hint}"))
+}
+
+/// Which setting it is, by the name that it has where it stands.
+fn place(cause: &figment::Error) -> String {
+    let is_name = |part: &&String| part.parse::<usize>().is_err();
+    let names: Vec<_> = cause.path.iter().filter(is_name).cloned().collect();
+    match cause.metadata.as_ref().and_then(|it| it.source.as_ref()) {
+        Some(Source::File(file)) => format!("{} in {}", names.join("."), file.display()),
+        _ => format!("ROCKET_{}", names.join("__").to_uppercase()),
+    }
+}
+
+/// What it should have been.
+fn wanted(kind: &Kind) -> String {
+    match kind {
+        Kind::InvalidType(_, wanted) | Kind::InvalidValue(_, wanted) => {
+            format!("must be {}", in_words(wanted))
+        }
+        Kind::UnknownVariant(_, known) => format!("must be one of: {}", known.join(", ")),
+        Kind::MissingField(name) => format!("needs {name}"),
+        other => format!("cannot be used: {other}"),
+    }
+}
+
+/// What serde calls a type, in words for who writes settings.
+fn in_words(wanted: &str) -> &str {
+    match wanted {
+        "u16" => "a whole number from 0 to 65535",
+        "u32" => "a whole number from 0 to 4294967295",
+        "u64" | "usize" => "a whole number that is not negative",
+        "i64" => "a whole number",
+        "a boolean" => "true or false",
+        "a string" | "path string" | "IP address" => "a text in quotes",
+        "a sequence" => "a list in brackets",
+        _ if wanted.starts_with("struct") => "a table of settings",
+        _ if wanted.starts_with("enum") => "one of the words that docs/configuration.md lists",
+        _ => wanted,
+    }
 }
 
 /// Whether a URL has the parts that libpq looks for. What libpq says of one that has not may hold

@@ -99,6 +99,50 @@ fn a_secret_that_cannot_be_read_is_not_shown() {
 }
 
 #[test]
+fn a_setting_of_the_wrong_kind_is_told_by_name_what_it_must_be() {
+    for (setting, must) in [
+        (
+            "workers = \"many\"",
+            "workers in Rocket.toml must be a whole number",
+        ),
+        (
+            "port = 70000",
+            "ports in Rocket.toml must be a whole number from 0 to 65535",
+        ),
+        ("ports = 6001", "ports in Rocket.toml must be a list"),
+        (
+            "max_upload_bytes = -1",
+            "must be a whole number that is not negative",
+        ),
+        (
+            "auth = \"closed\"",
+            "auth in Rocket.toml must be one of: protected, token, open",
+        ),
+        ("data_dir = 1", "data_dir in Rocket.toml must be a text"),
+        (
+            "address = \"here\"",
+            "address in Rocket.toml cannot be used: invalid IP address",
+        ),
+        (
+            "auth = true",
+            "auth in Rocket.toml must be one of the words",
+        ),
+        (
+            "chat_room.tls = { certs = \"a\" }",
+            "chat_room.tls in Rocket.toml needs key",
+        ),
+    ] {
+        let output = check(&format!("[default]\n{setting}"), &[], &[]);
+        assert_one_line(&output, must);
+    }
+    let variable = ("ROCKET_CHAT_ROOM__PORT", "many");
+    assert_one_line(
+        &check("", &[variable], &[]),
+        "ROCKET_CHAT_ROOM__PORT must be a whole number",
+    );
+}
+
+#[test]
 fn a_setting_above_any_section_is_told_where_it_belongs() {
     let output = check("auth = \"token\"", &[], &["--port", "0"]);
     assert_one_line(&output, "[default]");

@@ -1,21 +1,18 @@
 //! The application: everything that is opened once and shared. `&App` comes first everywhere.
 
-use std::fs;
-use std::io::Write;
+use std::fs::File;
 use std::net::IpAddr;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use quick_cache::sync::Cache;
-use rand::RngCore;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use crate::data_dir;
 use crate::db::{self, Db, Location};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::hub::Hub;
 use crate::model::{Clock, Instant, MessageId, Name, SessionId, UserId};
 use crate::presence::Presence;
@@ -62,7 +59,7 @@ pub struct App {
     /// Cancelled once, when the server is to stop.
     pub shutdown: CancellationToken,
     /// Holds the data directory for this process.
-    _lock: fs::File,
+    _lock: File,
 }
 
 /// What password hashes share: each takes 19 MiB and a whole processor.
@@ -122,9 +119,9 @@ impl App {
     /// Errors: a directory that cannot be written, data in use by another process, a database
     /// that is newer than this program.
     pub fn open(config: Config) -> Result<Arc<App>> {
-        make_private_dir(&config.data_dir)?;
-        make_private_dir(&config.uploads_dir())?;
-        let lock = lock_directory(&config.data_dir)?;
+        data_dir::make(&config.data_dir)?;
+        data_dir::make(&config.uploads_dir())?;
+        let lock = data_dir::lock(&config.data_dir)?;
         let location = match &config.database_url {
             Some(url) => Location::Server(url.clone()),
             None => Location::File(db::file_in(&config.data_dir)),
@@ -142,14 +139,14 @@ impl App {
         let db = Db::open(&settings)?;
         let secret = match &config.secret_key {
             Some(key) => key.clone().into_bytes(),
-            None => read_or_make_secret(&config.key_file("token.key"))?,
+            None => data_dir::open_secret(&config)?,
         };
         let processors = std::thread::available_parallelism().map_or(1, Into::into);
         let allowance = |pieces: u32| Arc::new(Semaphore::new(pieces as usize));
         Ok(Arc::new(App {
             db,
             secret,
-            signer: open_signer(&config)?,
+            signer: data_dir::open_signer(&config)?,
             hub: Hub::default(),
             presence: Presence::default(),
             clock: Clock::default(),
@@ -181,137 +178,4 @@ impl App {
             _lock: lock,
         }))
     }
-}
-
-/// Makes a directory that only its owner may enter; one that is there already stays as it is.
-pub fn make_private_dir(path: &Path) -> Result<()> {
-    let made = fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path);
-    made.map_err(|cause| {
-        Error::Internal(format!(
-            "cannot make the directory {}: {cause}",
-            path.display()
-        ))
-    })
-}
-
-/// Holds a data directory for this process, until the file is dropped.
-///
-/// Errors: another process holds it, or it cannot be written.
-pub fn lock_directory(data_dir: &Path) -> Result<fs::File> {
-    let path = data_dir.join("lock");
-    let file = fs::OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .mode(0o600)
-        .open(&path);
-    let file = file.map_err(|cause| {
-        Error::Internal(format!(
-            "cannot write to the data directory {}: {cause}",
-            data_dir.display()
-        ))
-    })?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(fs::TryLockError::WouldBlock) => Err(Error::Internal(format!(
-            "another process uses the data directory {}; stop it, or name another --data-dir",
-            data_dir.display()
-        ))),
-        Err(fs::TryLockError::Error(cause)) => Err(cause.into()),
-    }
-}
-
-/// Whether some process holds a data directory. Nothing is made: without a lock file nobody does.
-pub fn is_in_use(data_dir: &Path) -> std::io::Result<bool> {
-    let lock = match fs::File::open(data_dir.join("lock")) {
-        Ok(lock) => lock,
-        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(false),
-        Err(cause) => return Err(cause),
-    };
-    if !lock.metadata()?.is_file() {
-        return Err(std::io::ErrorKind::IsADirectory.into());
-    }
-    match lock.try_lock_shared() {
-        Ok(()) => Ok(false),
-        Err(fs::TryLockError::WouldBlock) => Ok(true),
-        Err(fs::TryLockError::Error(cause)) => Err(cause),
-    }
-}
-
-/// What signs tokens, from its file; absent before the first start.
-///
-/// Errors: a file that cannot be read, or is too short; nothing is changed.
-pub fn find_secret(path: &Path) -> Result<Option<Vec<u8>>> {
-    match fs::read(path) {
-        Ok(secret) if secret.len() >= 32 => Ok(Some(secret)),
-        Ok(_) => Err(unusable(path, &"it has fewer than 32 bytes")),
-        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(cause) => Err(unusable(path, &cause)),
-    }
-}
-
-/// 32 random bytes that stay the same from the first start on; only the owner may read them.
-///
-/// Errors: a file that cannot be read or written, or is too short; it is never replaced, since
-/// that would end every login.
-fn read_or_make_secret(path: &Path) -> Result<Vec<u8>> {
-    if let Some(secret) = find_secret(path)? {
-        return Ok(secret);
-    }
-    let mut secret = vec![0; 32];
-    rand::rngs::OsRng.fill_bytes(&mut secret);
-    write_private_file(path, &secret)?;
-    Ok(secret)
-}
-
-/// The server's key pair from its file in the data directory, made at the first start.
-///
-/// Errors: a file that cannot be read or written, or holds no such key; it is never replaced.
-pub fn open_signer(config: &Config) -> Result<Signer> {
-    if let Some(signer) = find_signer(config)? {
-        return Ok(signer);
-    }
-    let pem = Signer::new_key()?;
-    write_private_file(&config.key_file("server.key"), pem.as_bytes())?;
-    Signer::from_pem(&pem)
-}
-
-/// The server's key pair from its file; absent before the first start.
-///
-/// Errors: a file that cannot be read, or holds no such key; nothing is changed.
-pub fn find_signer(config: &Config) -> Result<Option<Signer>> {
-    let path = config.key_file("server.key");
-    let pem = match fs::read_to_string(&path) {
-        Ok(pem) => pem,
-        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(cause) => return Err(unusable(&path, &cause)),
-    };
-    let signer = Signer::from_pem(&pem).map_err(|cause| unusable(&path, &cause))?;
-    Ok(Some(signer))
-}
-
-/// Says which key file is of no use, and why.
-fn unusable(path: &Path, cause: &dyn std::fmt::Display) -> Error {
-    Error::Internal(format!("{} cannot be used: {cause}", path.display()))
-}
-
-/// Writes a file that only its owner may read, whole or not at all, and syncs it.
-pub(crate) fn write_private_file(path: &Path, bytes: &[u8]) -> Result<()> {
-    let partial = path.with_extension("partial");
-    let mut file = fs::OpenOptions::new()
-        .create(true)
-        .truncate(true)
-        .write(true)
-        .mode(0o600)
-        .open(&partial)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&partial, path)?;
-    if let Some(parent) = path.parent() {
-        fs::File::open(parent)?.sync_all()?;
-    }
-    Ok(())
 }

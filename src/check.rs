@@ -7,8 +7,8 @@ use std::path::Path;
 use rustix::fs::Access;
 
 use crate::api;
-use crate::app;
 use crate::config::Config;
+use crate::data_dir;
 use crate::db::{self, Origin};
 
 /// Below this, a store that is in use will soon be full.
@@ -107,7 +107,7 @@ fn to_be_made(data_dir: &Path, findings: &mut Vec<Finding>) {
 
 /// Whether a server is running on this data.
 fn is_served(config: &Config, findings: &mut Vec<Finding>) -> bool {
-    let in_use = app::is_in_use(&config.data_dir);
+    let in_use = data_dir::is_in_use(&config.data_dir);
     let is_running = matches!(in_use, Ok(true));
     findings.push(match in_use {
         Ok(true) => ok("a server is running on this data"),
@@ -203,14 +203,14 @@ fn writable(config: &Config, findings: &mut Vec<Finding>) {
 /// Whether what signs is what it should be.
 fn keys(config: &Config, findings: &mut Vec<Finding>) {
     if config.secret_key.is_none()
-        && let Err(cause) = app::find_secret(&config.key_file("token.key"))
+        && let Err(cause) = data_dir::find_secret(config)
     {
         findings.push(problem(
             cause.to_string(),
             "bring it back from where it was saved; if it is removed, everybody logs in again",
         ));
     }
-    if let Err(cause) = app::find_signer(config) {
+    if let Err(cause) = data_dir::find_signer(config) {
         findings.push(problem(
             cause.to_string(),
             "bring it back from where it was saved; if it is removed, agents warn of a new one",

@@ -3,9 +3,10 @@
 //! Modules in groups, each depending only on the groups below it (ARCHITECTURE.md has the map):
 //! the APIs and what they share ([`api`]), beside them what looks for trouble ([`check`]); the
 //! nouns with their use cases and queries ([`users`], [`contacts`], [`rooms`], [`files`], and
-//! [`messages`], which uses the others); what is opened once ([`app`]); the database, live delivery
-//! and what signs and throttles ([`db`], [`hub`], [`presence`], [`signer`]); and the words for it
-//! all ([`model`], [`error`], [`config`] and its [`sources`]).
+//! [`messages`], which uses the others); what is opened once ([`app`]); the database, the data
+//! directory, live delivery and what signs and throttles ([`db`], [`data_dir`], [`hub`],
+//! [`presence`], [`signer`]); and the words for it all ([`model`], [`error`], [`config`] and its
+//! [`sources`]).
 //!
 //! The local client ([`agent`]) shares nothing with the server but the wire and how both read a
 //! request's method.
@@ -22,6 +23,7 @@ pub mod users;
 
 pub mod app;
 
+pub mod data_dir;
 pub mod db;
 pub mod hub;
 pub mod presence;

@@ -11,10 +11,10 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use sealpost::agent::{self, AgentConfig};
 use sealpost::api::{self, Listening};
-use sealpost::app::{self, App};
+use sealpost::app::App;
 use sealpost::config::{Auth, Config, Logging};
 use sealpost::error::{Error, Result};
-use sealpost::{check, db, sources};
+use sealpost::{check, data_dir, db, sources};
 use tokio_util::sync::CancellationToken;
 
 /// What the agent waits at its end for threads that cannot be stopped.
@@ -275,8 +275,8 @@ fn restore(file: &Path, data: DataDir) -> Result<()> {
     progress(&format!("checking and copying {} …", file.display()));
     // First of all: a mistyped name must not leave a data directory behind.
     db::check_is_backup(file)?;
-    app::make_private_dir(&config.data_dir)?;
-    let _lock = app::lock_directory(&config.data_dir)?;
+    data_dir::make(&config.data_dir)?;
+    let _lock = data_dir::lock(&config.data_dir)?;
     db::restore(file, &target)?;
     say(&format!("restored into {}\n", target.display()));
     Ok(())
@@ -325,11 +325,11 @@ fn server_key(data: DataDir) -> Result<()> {
     // A server that runs has made one; only where none runs may another be made.
     let _lock = is_missing
         .then(|| {
-            app::make_private_dir(&config.data_dir)?;
-            app::lock_directory(&config.data_dir)
+            data_dir::make(&config.data_dir)?;
+            data_dir::lock(&config.data_dir)
         })
         .transpose()?;
-    let signer = app::open_signer(&config)?;
+    let signer = data_dir::open_signer(&config)?;
     print(&format!(
         "{}SHA256 {}\n",
         signer.public_pem(),

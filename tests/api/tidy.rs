@@ -156,7 +156,7 @@ fn libraries_are_used_only_where_they_belong() {
 const LAYERS: &[&[&str]] = &[
     &["schema", "error"],
     &["model"],
-    &["db", "hub", "presence", "signer", "throttle"],
+    &["data_dir", "db", "hub", "presence", "signer", "throttle"],
     &["app"],
     &["users"],
     &["contacts", "rooms", "files"],

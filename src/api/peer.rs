@@ -33,7 +33,16 @@ impl Peer {
     }
 }
 
-const FORWARDING_HEADERS: [&str; 3] = ["X-Forwarded-For", "Forwarded", "X-Real-IP"];
+/// Whether a proxy has added this header. One is enough: of what a client has begun and a proxy has
+/// appended to, Rocket drops all that is not UTF-8, and others of these say it still.
+fn tells_of_a_proxy(name: &str) -> bool {
+    const PREFIX: &str = "X-Forwarded-";
+    let start = name.get(..PREFIX.len()).unwrap_or_default();
+    start.eq_ignore_ascii_case(PREFIX)
+        || ["Forwarded", "Via", "X-Real-IP"]
+            .iter()
+            .any(|other| name.eq_ignore_ascii_case(other))
+}
 
 #[rocket::async_trait]
 impl<'r> FromRequest<'r> for Peer {
@@ -44,9 +53,9 @@ impl<'r> FromRequest<'r> for Peer {
         let remote = request.remote();
         let direct = remote.map(|address| address.ip());
         let headers = request.headers();
-        let is_forwarded = FORWARDING_HEADERS
+        let is_forwarded = headers
             .iter()
-            .any(|name| headers.contains(*name));
+            .any(|header| tells_of_a_proxy(header.name().as_str()));
         // A page's pictures and links come without `Origin`.
         let is_embedded = headers
             .get_one("Sec-Fetch-Site")

@@ -6,10 +6,13 @@ use serde_json::json;
 
 use crate::world::{Person, Reply, Setup, World, message_path, permission_path};
 
-const FORWARDED: [(&str, &str); 3] = [
+const FORWARDED: [(&str, &str); 6] = [
     ("X-Forwarded-For", "192.0.2.7"),
     ("Forwarded", "for=192.0.2.7"),
     ("X-Real-IP", "192.0.2.7"),
+    ("x-forwarded-proto", "https"),
+    ("X-Forwarded-Host", "post.example"),
+    ("via", "1.1 proxy.example"),
 ];
 
 /// Every call that names an acting user, made by `person` on a message of theirs.

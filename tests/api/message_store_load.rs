@@ -30,32 +30,6 @@ fn open_inbox(world: &World) -> Response {
     response
 }
 
-/// A figure of the server's memory, in KiB, as the kernel counts it.
-fn memory_kib(world: &World, figure: &str) -> u64 {
-    let path = format!("/proc/{}/status", world.server.pid());
-    let status = std::fs::read_to_string(path).expect("the kernel tells");
-    let line = status
-        .lines()
-        .find(|line| line.starts_with(figure))
-        .expect("the figure is there");
-    let kib = line.split_whitespace().nth(1).expect("a number");
-    kib.parse().expect("a number")
-}
-
-/// By how much the server's memory grows, in KiB, while `read` reads a long answer; how many bytes
-/// that was.
-fn growth(world: &World, read: impl Fn() -> u64) -> (u64, u64) {
-    // What any stream needs is taken once; what counts is what the next one adds.
-    read();
-    // From here on the kernel notes the highest figure anew.
-    let pid = world.server.pid();
-    std::fs::write(format!("/proc/{pid}/clear_refs"), "5").expect("the kernel listens");
-    let before = memory_kib(world, "VmRSS");
-    let bytes = read();
-    let grown = memory_kib(world, "VmHWM").saturating_sub(before);
-    (grown, bytes)
-}
-
 #[test]
 fn large_bodies_that_never_end_take_no_more_than_their_room() {
     use std::io::Write as _;
@@ -77,7 +51,7 @@ fn large_bodies_that_never_end_take_no_more_than_their_room() {
         })
         .collect();
     world.register("alice");
-    assert!(memory_kib(&world, "VmRSS") < 500 << 10, "of 920 MiB");
+    assert!(world.memory_kib("VmRSS") < 500 << 10, "of 920 MiB");
     drop(stuck);
 }
 
@@ -112,7 +86,7 @@ fn an_inbox_of_any_size_is_streamed_in_bounded_memory() {
     let [alice, _] = world.people(["alice", "bob"]);
     fill(&alice, 4000, 16 << 10);
     let read = || std::io::copy(&mut open_inbox(&world), &mut std::io::sink());
-    let (grown, bytes) = growth(&world, || read().expect("it streams"));
+    let (grown, bytes) = world.growth(|| read().expect("it streams"));
     assert!(bytes > 4000 * (16 << 10), "{bytes} bytes");
     assert!(
         grown < 16 << 10,
@@ -130,7 +104,7 @@ fn a_page_of_large_messages_is_streamed_in_bounded_memory() {
         let request = world.request(Method::GET, &path).bearer_auth(&alice.token);
         request.send()?.copy_to(&mut std::io::sink())
     };
-    let (grown, bytes) = growth(&world, || read().expect("it streams"));
+    let (grown, bytes) = world.growth(|| read().expect("it streams"));
     assert!(bytes > 80 << 20, "{bytes} bytes");
     assert!(
         grown < 16 << 10,

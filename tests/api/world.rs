@@ -6,6 +6,7 @@
 
 mod bulk;
 mod held;
+mod memory;
 mod postgres;
 mod reply;
 mod server;

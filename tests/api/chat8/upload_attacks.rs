@@ -254,17 +254,8 @@ fn a_form_whose_boundary_never_comes_is_not_read_to_its_end() {
     let mut head = [0; 12];
     stream.read_exact(&mut head).expect("an answer");
     assert_eq!(&head, b"HTTP/1.1 400");
-    let peak = peak_kib(&world);
+    let peak = world.memory_kib("VmHWM");
     assert!(peak < 100 << 10, "{peak} KiB");
-}
-
-/// The most memory that the server has had resident.
-fn peak_kib(world: &World) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", world.server.pid()));
-    let status = status.expect("the server runs");
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let peak = peak.and_then(|rest| rest.split_whitespace().next()?.parse().ok());
-    peak.expect("a number")
 }
 
 #[test]

@@ -1,27 +1,10 @@
 //! Many connections, slow readers, long silences.
 
-use std::fs;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::time::{Duration, Instant};
 
 use super::client::{Client, Rooms, assert_error, bare, saying};
 use crate::world::Setup;
-
-/// The resident memory of the server, in bytes.
-fn resident_bytes(rooms: &Rooms) -> u64 {
-    let status =
-        fs::read_to_string(format!("/proc/{}/status", rooms.server.pid())).expect("it runs");
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .expect("a line");
-    let kib: u64 = line
-        .trim()
-        .trim_end_matches(" kB")
-        .parse()
-        .expect("a number");
-    kib << 10
-}
 
 /// As many open files as the system allows: each connection takes one here too.
 fn raise_file_limit() {
@@ -37,10 +20,10 @@ fn there_are_4096_connections_and_the_next_is_told_so() {
     let rooms = Rooms::start();
     let mut first = rooms.connect();
     assert_error(&first.ask(&bare("nope")), 1008);
-    let before = resident_bytes(&rooms);
+    let before = rooms.memory_kib("VmRSS") << 10;
     let mut others: Vec<Client> = (1..4_096).map(|_| rooms.connect()).collect();
     assert_error(&others.last_mut().expect("some").ask(&bare("nope")), 1008);
-    let each = resident_bytes(&rooms).saturating_sub(before) / 4_095;
+    let each = (rooms.memory_kib("VmRSS") << 10).saturating_sub(before) / 4_095;
     assert!(each < 16 << 10, "{each} bytes for each idle connection");
     let mut one_more = rooms.connect();
     assert_error(&one_more.receive(), 1009);

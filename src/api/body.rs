@@ -72,9 +72,12 @@ pub(crate) enum BodyProblem {
 }
 
 impl Body {
-    /// The bytes as they came.
-    pub(crate) fn bytes(self) -> Result<Vec<u8>, BodyProblem> {
-        Ok(self.0?.bytes)
+    /// Takes the bytes as they came. What they take of an allowance is had for as long as the body.
+    pub(crate) fn bytes(&mut self) -> Result<Vec<u8>, BodyProblem> {
+        match &mut self.0 {
+            Ok(received) => Ok(std::mem::take(&mut received.bytes)),
+            Err(problem) => Err(problem.clone()),
+        }
     }
 
     /// Reads JSON; unknown fields are ignored, of repeated ones none is taken.

@@ -175,7 +175,7 @@ pub(super) async fn delete(
 
 /// A `DELETE` may have its fields in the body or, since proxies drop such bodies, in the query.
 pub(super) fn optional<T: Default + serde::de::DeserializeOwned>(
-    body: Body,
+    mut body: Body,
     is_in_query: bool,
 ) -> Result<T, Failure> {
     let bytes = body.bytes()?;

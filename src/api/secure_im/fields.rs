@@ -55,6 +55,10 @@ const NAMES: [&str; 10] = [
     "username",
 ];
 
+/// How much of a form is looked at, in fields. Each costs far more than its bytes, and no client
+/// sends as many.
+const MOST_IN_A_FORM: usize = 1_000;
+
 /// The fields of an object that some request has. A list or an object, which no field is, takes
 /// many times its length in memory: `false` stands for it.
 struct Known(Map<String, Value>);
@@ -77,7 +81,7 @@ impl<'de> Visitor<'de> for KnownVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Known, A::Error> {
         let mut values = Map::new();
         while let Some(name) = map.next_key::<String>()? {
-            if !NAMES.contains(&name.as_str()) {
+            if known(&name).is_none() {
                 map.next_value::<IgnoredAny>()?;
                 continue;
             }
@@ -110,18 +114,16 @@ impl Fields {
     }
 
     /// Of a form, urlencoded or multipart. Anything else is a form without fields.
-    pub(super) async fn of_form(body: Body, kind: FormKind) -> Result<Self, Failure> {
+    pub(super) async fn of_form(mut body: Body, kind: FormKind) -> Result<Self, Failure> {
         let bytes = body.bytes()?;
-        let pairs = match kind {
-            FormKind::Urlencoded => urlencoded(&bytes),
-            FormKind::Multipart { boundary } => multipart(bytes, boundary).await,
-            FormKind::Other => Vec::new(),
-        };
-        // An empty field of a form is one that was not filled in.
-        let filled = pairs.into_iter().filter(|(_, value)| !value.is_empty());
-        let values = filled.map(|(name, value)| (name, Value::String(value)));
+        let mut form = Form::default();
+        match kind {
+            FormKind::Urlencoded => form.read_urlencoded(&bytes),
+            FormKind::Multipart { boundary } => form.read_multipart(bytes, boundary).await,
+            FormKind::Other => {}
+        }
         Ok(Fields {
-            values: values.collect(),
+            values: form.0,
             problems: Vec::new(),
         })
     }
@@ -204,46 +206,78 @@ pub(super) fn id_in_path(name: &str, text: &str) -> Result<i64, Failure> {
     Ok(text.parse().unwrap_or(-1))
 }
 
-/// The pairs of a urlencoded form; what is not UTF-8 is as if it were not there.
-fn urlencoded(bytes: &[u8]) -> Vec<(String, String)> {
-    let text = std::str::from_utf8(bytes).unwrap_or_default();
-    let decoded = |part: &str| {
-        let text = RawStr::new(part).url_decode();
-        text.ok().map(std::borrow::Cow::into_owned)
-    };
-    text.split('&')
-        .filter_map(|pair| {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            Some((decoded(name)?, decoded(value)?))
-        })
-        .collect()
-}
+/// The fields of a form that some request has and that were filled in: an empty one was not.
+#[derive(Default)]
+struct Form(Map<String, Value>);
 
-/// The pairs of a multipart form, as far as it can be read.
-async fn multipart(bytes: Vec<u8>, boundary: String) -> Vec<(String, String)> {
-    let mut pairs = Vec::new();
-    let whole = stream::iter([Ok::<_, Infallible>(bytes)]);
-    let mut form = multer::Multipart::new(whole, boundary);
-    while let Ok(Some(field)) = form.next_field().await {
-        let name = field.name().unwrap_or_default().to_owned();
-        match field.text().await {
-            Ok(text) => pairs.push((name, text)),
-            Err(_) => break,
+impl Form {
+    /// Reads a urlencoded form; what is not UTF-8 is as if it were not there.
+    fn read_urlencoded(&mut self, bytes: &[u8]) {
+        let text = std::str::from_utf8(bytes).unwrap_or_default();
+        let decoded = |part| RawStr::new(part).url_decode().ok();
+        for pair in text.split('&').take(MOST_IN_A_FORM) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            if let Some(name) = decoded(name).and_then(|name| known(&name))
+                && let Some(value) = decoded(value)
+            {
+                self.put(name, value.into_owned());
+            }
         }
     }
-    pairs
+
+    /// Reads a multipart form, as far as it can be read.
+    async fn read_multipart(&mut self, bytes: Vec<u8>, boundary: String) {
+        let whole = stream::iter([Ok::<_, Infallible>(bytes)]);
+        let mut parts = multer::Multipart::new(whole, boundary);
+        for _ in 0..MOST_IN_A_FORM {
+            let Ok(Some(part)) = parts.next_field().await else {
+                return;
+            };
+            // A part that is not read is passed over: all of it is there.
+            let Some(name) = part.name().and_then(known) else {
+                continue;
+            };
+            match part.text().await {
+                Ok(value) => self.put(name, value),
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn put(&mut self, name: &str, value: String) {
+        if !value.is_empty() {
+            self.0.insert(name.to_owned(), Value::String(value));
+        }
+    }
+}
+
+/// The name of a field, if some request has it.
+fn known(name: &str) -> Option<&'static str> {
+    NAMES.into_iter().find(|known| *known == name)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn of_urlencoded(text: &str) -> Value {
+        let mut form = Form::default();
+        form.read_urlencoded(text.as_bytes());
+        Value::Object(form.0)
+    }
+
     #[test]
-    fn a_urlencoded_form_is_decoded() {
-        let pairs = urlencoded("username=%E5%B0%8F+a&password=p%26%3D&flag".as_bytes());
-        let expected = [("username", "小 a"), ("password", "p&="), ("flag", "")];
-        let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        assert_eq!(pairs, expected);
+    fn of_a_urlencoded_form_known_fields_that_are_filled_in_are_decoded_and_kept() {
+        let text = "%75sername=%E5%B0%8F+a&password=p%26%3D&flag&x=y&port=&up_to=1&up_to=2&up_to=";
+        let expected = serde_json::json!({ "username": "小 a", "password": "p&=", "up_to": "2" });
+        assert_eq!(of_urlencoded(text), expected);
+    }
+
+    #[test]
+    fn a_form_is_looked_at_up_to_a_thousand_fields() {
+        let [within, beyond] = [999, 1_000].map(|others| "a&".repeat(others) + "port=1");
+        assert_eq!(of_urlencoded(&within), serde_json::json!({ "port": "1" }));
+        assert_eq!(of_urlencoded(&beyond), serde_json::json!({}));
     }
 
     #[test]

@@ -185,3 +185,35 @@ fn one_account_serves_message_store_too() {
     detail(&ask_token(&world, &form), 401);
     log_in(&world, "alice");
 }
+
+#[test]
+fn large_forms_of_nothing_take_little_more_than_their_bytes() {
+    let world = World::start();
+    let form = "a&".repeat(12 << 20);
+    std::thread::scope(|scope| {
+        for _ in 0..6 {
+            scope.spawn(|| {
+                let request = world.request(Method::POST, "/token");
+                let request = request.header("Content-Type", "application/x-www-form-urlencoded");
+                let missing = ["username", "password"]
+                    .map(|name| (json!(["body", name]), "missing".to_owned()));
+                assert_eq!(problems(&Reply::to(request.body(form.clone()))), missing);
+            });
+        }
+    });
+    let peak = world.memory_kib("VmHWM");
+    assert!(peak < 450 << 10, "{peak} KiB for 144 MiB");
+}
+
+#[test]
+fn a_multipart_form_is_looked_at_up_to_a_thousand_fields() {
+    let world = World::start();
+    register(&world, "alice");
+    let log_in_behind = |others: usize| {
+        let form = (0..others).fold(Form::new(), |form, _| form.text("a", "b"));
+        let form = form.text("username", "alice").text("password", PASSWORD);
+        Reply::to(world.request(Method::POST, "/token").multipart(form)).status
+    };
+    assert_eq!(log_in_behind(998), 200);
+    assert_eq!(log_in_behind(999), 422);
+}

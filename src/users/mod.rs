@@ -27,6 +27,10 @@ use tokens::Token;
 
 /// The longest username, in characters.
 const LONGEST_USERNAME: usize = 128;
+/// The longest e-mail address.
+const LONGEST_EMAIL: usize = 254;
+/// For how many characters one can stand in NFC: U+1F82 is a letter and three marks.
+const MOST_COMPOSED: usize = 4;
 
 /// What somebody brings who registers.
 #[derive(Clone, Debug)]
@@ -56,19 +60,14 @@ pub struct ProfileChange {
 
 /// A username as it is kept: NFC, 1–128 characters, no control characters, otherwise exact.
 pub fn parse_username(text: &str) -> Result<String> {
-    let username: String = if is_nfc(text) {
-        text.to_owned()
-    } else {
-        text.nfc().collect()
-    };
-    if username.is_empty() {
-        return Err(Error::invalid("username", "must not be empty"));
-    }
-    if username.chars().count() > LONGEST_USERNAME {
+    let Some(username) = composed(text, LONGEST_USERNAME) else {
         return Err(Error::invalid(
             "username",
             format!("must have at most {LONGEST_USERNAME} characters"),
         ));
+    };
+    if username.is_empty() {
+        return Err(Error::invalid("username", "must not be empty"));
     }
     if username.chars().any(char::is_control) {
         return Err(Error::invalid(
@@ -77,6 +76,25 @@ pub fn parse_username(text: &str) -> Result<String> {
         ));
     }
     Ok(username)
+}
+
+/// A text in NFC, unless it has more than `most` characters then. Marks in a row are sorted for it,
+/// so a text that is too long in any case is not even looked at.
+pub fn composed(text: &str, most: usize) -> Option<String> {
+    if is_longer(text, MOST_COMPOSED * most) {
+        return None;
+    }
+    let composed: String = if is_nfc(text) {
+        text.to_owned()
+    } else {
+        text.nfc().collect()
+    };
+    (!is_longer(&composed, most)).then_some(composed)
+}
+
+/// Whether a text has more characters than `most`; stops counting there.
+fn is_longer(text: &str, most: usize) -> bool {
+    text.chars().nth(most).is_some()
 }
 
 /// A text as searches compare it: NFC, each character in lower case by itself, a final sigma as
@@ -88,8 +106,13 @@ pub fn folded(text: &str) -> String {
 
 /// An e-mail address as it is kept: lower case; one `@` between a name and a domain.
 pub fn parse_email(text: &str) -> Result<String> {
-    let email = text.trim().to_lowercase();
-    let is_plausible = email.len() <= 254
+    let text = text.trim();
+    if is_longer(text, LONGEST_EMAIL) {
+        // Lower case has no fewer characters.
+        return Err(Error::invalid("email", "is not an e-mail address"));
+    }
+    let email = text.to_lowercase();
+    let is_plausible = email.len() <= LONGEST_EMAIL
         && !email.chars().any(|c| c.is_control() || c.is_whitespace())
         && email.split_once('@').is_some_and(|(name, domain)| {
             !name.is_empty()
@@ -296,4 +319,35 @@ pub async fn change_profile(
             its_app.hub.note_change(id);
         })
         .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_username_counts_as_it_is_kept_however_many_marks_it_is_written_with() {
+        let written = "\u{3b1}\u{313}\u{300}\u{345}";
+        let kept = parse_username(&written.repeat(LONGEST_USERNAME));
+        assert_eq!(kept.ok(), Some("\u{1f82}".repeat(LONGEST_USERNAME)));
+        for too_long in [
+            written.repeat(LONGEST_USERNAME + 1),
+            written.repeat(LONGEST_USERNAME) + "\u{316}",
+            "x".repeat(LONGEST_USERNAME + 1),
+        ] {
+            assert!(parse_username(&too_long).is_err(), "{too_long}");
+        }
+    }
+
+    #[test]
+    fn an_address_has_at_most_254_bytes_in_lower_case() {
+        // The sign for kelvin has three bytes, its lower case one.
+        let address = "\u{212a}".repeat(242) + "@example.org";
+        assert_eq!(
+            parse_email(&address).ok(),
+            Some("k".repeat(242) + "@example.org")
+        );
+        assert!(parse_email(&("k".repeat(243) + "@example.org")).is_err());
+        assert!(parse_email(&("é".repeat(122) + "@example.org")).is_err());
+    }
 }

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 
 use diesel::prelude::*;
 
-use super::{LONGEST_USERNAME, folded};
+use super::{LONGEST_USERNAME, MOST_COMPOSED, folded, is_longer};
 use crate::app::App;
 use crate::db::Extent;
 use crate::error::Result;
@@ -30,6 +30,10 @@ pub enum By {
 /// First who is called just so, then who has the address, then who is called so but for the case,
 /// then the others by username. Wildcards of LIKE are literal text. Scans.
 pub fn search(app: &App, text: &str, by: By, except: UserId, limit: i64) -> Result<Vec<Profile>> {
+    // Neither a name nor an address is longer, however it is written.
+    if is_longer(text, MOST_COMPOSED * LONGEST_USERNAME) {
+        return Ok(Vec::new());
+    }
     let folded = folded(text);
     // No name is longer, and none has a NUL character, which PostgreSQL would refuse.
     if folded.len() > 4 * LONGEST_USERNAME || folded.contains('\0') {

@@ -1,7 +1,10 @@
-//! What every HTTP API has in common: a request is what its first line says.
+//! What every HTTP API has in common: a request is what its first line says, and what is wrong with
+//! its body is found and told at little cost.
+
+use std::time::{Duration, Instant};
 
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::chat8::{Someone, data};
 use crate::world::{Reply, World};
@@ -27,4 +30,64 @@ fn a_form_field_cannot_change_the_method() {
     let request = world.request(Method::GET, "/messages/");
     let mailbox = Reply::to(request.bearer_auth(&alice.token)).json();
     assert_eq!(mailbox[0]["encrypted_content"], "unread");
+}
+
+/// A registration in each API, with a name that none has.
+fn registrations(tag: &str) -> [(&'static str, Value); 4] {
+    let name = |number: usize| format!("{tag}{number}");
+    let address = |number: usize| format!("{tag}{number}@example.org");
+    [
+        (
+            "/auth/register",
+            json!({"user_id": name(0), "password_hash": "h", "public_key": "k"}),
+        ),
+        (
+            "/users",
+            json!({
+                "username": name(1), "email": address(1), "password": "password1",
+                "public_key": "k",
+            }),
+        ),
+        (
+            "/api/v1/auth/register",
+            json!({
+                "username": name(2), "email": address(2), "password": "password1",
+                "confirm_password": "password1",
+            }),
+        ),
+        (
+            "/register",
+            json!({
+                "username": name(3), "password": "password1", "repassword": "password1",
+                "publicKey": "k",
+            }),
+        ),
+    ]
+}
+
+#[test]
+fn a_name_of_nothing_but_marks_is_refused_as_soon_as_any_other_that_is_too_long() {
+    let world = World::start();
+    let plain = "x".repeat(22 << 20);
+    // Each is to stand before the one before it.
+    let marks = "\u{301}\u{316}".repeat((22 << 20) / 4);
+    for (path, mut body) in registrations("long") {
+        let mut time = |name: &str| {
+            let field = if path.starts_with("/auth") {
+                "user_id"
+            } else {
+                "username"
+            };
+            body[field] = json!(name);
+            let begun = Instant::now();
+            let reply = world.post(path, &body);
+            assert!([400, 422].contains(&reply.status), "{path}: {reply:?}");
+            begun.elapsed()
+        };
+        let (usual, of_marks) = (time(&plain), time(&marks));
+        assert!(
+            of_marks < usual * 2 + Duration::from_secs(1),
+            "{path}: {of_marks:?}, not {usual:?}"
+        );
+    }
 }

@@ -2,7 +2,6 @@
 
 use rocket::post;
 use serde::{Deserialize, Serialize};
-use unicode_normalization::UnicodeNormalization;
 
 use super::wording::Failure;
 use super::{Answer, done, success};
@@ -133,7 +132,7 @@ pub(super) async fn logout(app: &AppState, bearer: Bearer) -> Answer {
 
 /// Refuses usernames that this API finds too long, counted as they are kept.
 pub(super) fn check_username(username: &str) -> Result<(), Failure> {
-    if username.nfc().count() > LONGEST_USERNAME {
+    if users::composed(username, LONGEST_USERNAME).is_none() {
         let problem = format!("must have at most {LONGEST_USERNAME} characters");
         return Err(Failure::invalid("username", problem));
     }

@@ -246,3 +246,16 @@ fn a_message_may_have_12_mib_and_one_byte_more_is_refused() {
     assert_eq!(of_bob.frame()["message"], "and on");
     assert_eq!(bob.records(alice.id).len(), 2);
 }
+
+#[test]
+fn a_long_list_in_place_of_an_id_takes_little_more_than_its_bytes() {
+    let world = World::start();
+    let (alice, mut of_alice, bob, mut of_bob) = pair(&world);
+    let list = "0,".repeat(7 << 20);
+    of_alice.send_text(&format!(r#"{{"fromId":[{list}0]}}"#));
+    of_alice.error();
+    let peak = world.memory_kib("VmHWM");
+    assert!(peak < 250 << 10, "{peak} KiB for 14 MiB");
+    of_alice.send(&alice.frame(&bob, "and on", "k"));
+    assert_eq!(of_bob.frame()["message"], "and on");
+}

@@ -1,13 +1,13 @@
 //! Lists of contacts, friends and requests.
 //!
-//! Public keys have up to 64 KiB, so they are read where they are shown, and nowhere else.
+//! Public keys have up to 64 KiB, so they are read where they are shown, some at a time.
 
 use diesel::prelude::*;
 
 use crate::app::App;
 use crate::db::Conn;
 use crate::error::{Error, Result};
-use crate::model::{FriendRequest, Instant, Profile, User, UserId};
+use crate::model::{FriendRequest, Instant, Profile, UserId};
 use crate::schema::{contacts, friend_requests, users};
 
 mod alias {
@@ -23,20 +23,11 @@ use alias::way_back;
 #[derive(Clone, Debug)]
 pub struct Contact {
     /// Who was added.
-    pub user: User,
+    pub id: UserId,
     /// They have added the user too: friends.
     pub is_mutual: bool,
     /// When they were added.
     pub created_at: Instant,
-}
-
-/// A friend request with the one who asks.
-#[derive(Clone, Debug, Queryable)]
-pub struct Asked {
-    /// As it waits.
-    pub request: FriendRequest,
-    /// Who asks.
-    pub from: User,
 }
 
 /// Everybody whom a user has added, in the order of adding.
@@ -74,18 +65,14 @@ pub(super) fn friend_ids_in(conn: &mut Conn, user: UserId) -> Result<Vec<UserId>
     Ok(friends.load(conn)?)
 }
 
-/// The requests that wait for a user's answer, oldest first.
-pub fn list_requests_to(app: &App, user: UserId) -> Result<Vec<Asked>> {
+/// The requests that wait for a user's answer, with the name of the one who asks, oldest first.
+pub fn list_requests_to(app: &App, user: UserId) -> Result<Vec<(FriendRequest, String)>> {
     app.db.read(|conn| {
-        let asked = requests_to(user).select((FriendRequest::as_select(), User::as_select()));
-        Ok(asked.load(conn)?)
-    })
-}
-
-/// Like [`list_requests_to`], with no more than the name of the one who asks.
-pub fn list_named_requests_to(app: &App, user: UserId) -> Result<Vec<(FriendRequest, String)>> {
-    app.db.read(|conn| {
-        let asked = requests_to(user).select((FriendRequest::as_select(), users::username));
+        let asked = friend_requests::table
+            .inner_join(users::table.on(users::id.eq(friend_requests::from_id)))
+            .filter(friend_requests::to_id.eq(user))
+            .order(friend_requests::id)
+            .select((FriendRequest::as_select(), users::username));
         Ok(asked.load(conn)?)
     })
 }
@@ -100,12 +87,11 @@ pub(super) fn contact_in(conn: &mut Conn, user: UserId, contact: UserId) -> Resu
 /// All of a user's contacts, or the one that is named.
 fn contacts_in(conn: &mut Conn, user: UserId, only: Option<UserId>) -> Result<Vec<Contact>> {
     let mut query = contacts::table
-        .inner_join(users::table.on(users::id.eq(contacts::contact_id)))
         .left_join(way_back.on(is_way_back()))
         .filter(contacts::user_id.eq(user))
         .order((contacts::created_at, contacts::contact_id))
         .select((
-            User::as_select(),
+            contacts::contact_id,
             contacts::created_at,
             way_back.field(contacts::user_id).nullable(),
         ))
@@ -113,9 +99,9 @@ fn contacts_in(conn: &mut Conn, user: UserId, only: Option<UserId>) -> Result<Ve
     if let Some(contact) = only {
         query = query.filter(contacts::contact_id.eq(contact));
     }
-    let rows = query.load::<(User, Instant, Option<UserId>)>(conn)?;
-    let contact = |(user, created_at, back)| Contact {
-        user,
+    let rows = query.load::<(UserId, Instant, Option<UserId>)>(conn)?;
+    let contact = |(id, created_at, back)| Contact {
+        id,
         is_mutual: Option::is_some(&back),
         created_at,
     };
@@ -136,13 +122,4 @@ fn is_way_back() -> _ {
         .field(contacts::user_id)
         .eq(contacts::contact_id)
         .and(way_back.field(contacts::contact_id).eq(contacts::user_id))
-}
-
-/// Requests with those who ask, oldest first.
-#[diesel::dsl::auto_type]
-fn requests_to(user: UserId) -> _ {
-    friend_requests::table
-        .inner_join(users::table.on(users::id.eq(friend_requests::from_id)))
-        .filter(friend_requests::to_id.eq(user))
-        .order(friend_requests::id)
 }

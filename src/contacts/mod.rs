@@ -9,8 +9,7 @@ mod lists;
 
 pub use announce::announce_changes;
 pub use lists::{
-    Asked, Contact, list_contact_ids, list_contacts, list_friend_ids, list_friends,
-    list_named_requests_to, list_requests_to,
+    Contact, list_contact_ids, list_contacts, list_friend_ids, list_friends, list_requests_to,
 };
 
 use diesel::prelude::*;

@@ -83,7 +83,7 @@ struct Pending {
 #[get("/friends/requests")]
 pub(super) fn requests(app: &AppState, bearer: Bearer) -> Answer {
     let session = bearer.session(app)?;
-    let pending = contacts::list_named_requests_to(app, session.user)?
+    let pending = contacts::list_requests_to(app, session.user)?
         .into_iter()
         .map(|(request, from)| Pending {
             request_id: request.id.0,

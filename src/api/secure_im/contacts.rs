@@ -1,19 +1,25 @@
 //! `/me/contacts`: added at once by name, or asked by id; the friendships are everybody's.
 
+use std::collections::HashMap;
+
 use rocket::http::Status;
 use rocket::{delete, get, post, put};
 use serde::Serialize;
 
-use super::Answer;
 use super::fields::{Fields, id_in_path};
 use super::whereabouts::{Reachable, reachable};
-use crate::api::http::{AppState, Bearer, Body, Reply};
+use super::{Answer, Failure};
+use crate::api::http::{AppState, Bearer, Body, Reply, WRITE_BYTES};
+use crate::api::listing::Listing;
 use crate::app::App;
 use crate::config::ConnectionInfo;
 use crate::contacts::{self, Contact};
 use crate::error::Error;
 use crate::model::{FriendRequest, Instant, User, UserId};
 use crate::users;
+
+/// How many users of a list are looked up at once: the public key of each may have 64 KiB.
+const ROWS_AT_ONCE: usize = 16;
 
 /// A contact, or a request that may become one: `id` and `username` are the other's.
 #[derive(Serialize)]
@@ -28,41 +34,81 @@ struct Shown {
     created_at: String,
 }
 
-/// One who was added by `user`.
-fn accepted(app: &App, user: UserId, contact: Contact) -> Shown {
-    let other = contact.user.id;
-    shown(
-        app,
-        contact.user,
-        (user, other),
-        "accepted",
-        contact.created_at,
-    )
-}
-
-/// A request, shown to one of the two; `other` is the other one.
-fn pending(app: &App, request: &FriendRequest, other: User) -> Shown {
-    let both = (request.from_id, request.to_id);
-    shown(app, other, both, "pending", request.created_at)
-}
-
-fn shown(
-    app: &App,
-    other: User,
-    (user_id, friend_id): (UserId, UserId),
+/// What a list shows of a contact or a request beside the other's own row.
+struct Tie {
+    user: UserId,
+    friend: UserId,
     status: &'static str,
     created_at: Instant,
-) -> Shown {
-    Shown {
-        is_online: app.presence.is_online(&app.hub, other.id),
-        id: other.id,
-        username: other.username,
-        public_key: other.public_key,
-        friend_id,
-        user_id,
-        status,
-        created_at: created_at.to_seconds_text(),
+}
+
+impl Tie {
+    /// With one who was added by `user`.
+    fn accepted(user: UserId, contact: &Contact) -> Self {
+        Tie {
+            user,
+            friend: contact.id,
+            status: "accepted",
+            created_at: contact.created_at,
+        }
     }
+
+    /// With one who asks, or who is asked.
+    fn pending(request: &FriendRequest) -> Self {
+        Tie {
+            user: request.from_id,
+            friend: request.to_id,
+            status: "pending",
+            created_at: request.created_at,
+        }
+    }
+
+    fn shown(self, app: &App, other: User) -> Shown {
+        Shown {
+            is_online: app.presence.is_online(&app.hub, other.id),
+            id: other.id,
+            username: other.username,
+            public_key: other.public_key,
+            friend_id: self.friend,
+            user_id: self.user,
+            status: self.status,
+            created_at: self.created_at.to_seconds_text(),
+        }
+    }
+}
+
+/// A list of users, each shown with what is known of them already.
+fn listing<T: Send + 'static, S: Serialize>(
+    app: &AppState,
+    others: Vec<(UserId, T)>,
+    show: impl Fn(T, &App, User) -> S + Send + 'static,
+) -> Result<Listing, Failure> {
+    let app = (*app).clone();
+    let mut others = others.into_iter();
+    let mut before = b'[';
+    let list = Listing::new(move |out| {
+        while out.len() < WRITE_BYTES && others.len() > 0 {
+            let some: Vec<(UserId, T)> = others.by_ref().take(ROWS_AT_ONCE).collect();
+            let ids: Vec<UserId> = some.iter().map(|(id, _)| *id).collect();
+            let rows = users::list_users(&app, &ids)?.into_iter();
+            let mut rows: HashMap<UserId, User> = rows.map(|row| (row.id, row)).collect();
+            for (id, known) in some {
+                let Some(row) = rows.remove(&id) else {
+                    continue;
+                };
+                out.push(before);
+                before = b',';
+                serde_json::to_writer(&mut *out, &show(known, &app, row))
+                    .expect("lists are made of plain data");
+            }
+        }
+        let has_more = others.len() > 0;
+        if !has_more {
+            out.extend_from_slice(if before == b'[' { b"[]" } else { b"]" });
+        }
+        Ok(has_more)
+    });
+    Ok(list?)
 }
 
 /// secure_im §2.1: by name, at once and one way. By id, a request that waits for its answer.
@@ -74,7 +120,7 @@ pub(super) async fn add(app: &AppState, bearer: Bearer, body: Body) -> Answer {
         let friend = UserId(fields.integer("friend_id"));
         fields.check()?;
         let request = contacts::ask(app, user, friend, String::new()).await?;
-        let asked = pending(app, &request, users::user_by_id(app, friend)?);
+        let asked = Tie::pending(&request).shown(app, users::user_by_id(app, friend)?);
         return Ok(Reply::json(Status::Accepted, &asked));
     }
     let friend = fields.text("friend_username");
@@ -82,18 +128,23 @@ pub(super) async fn add(app: &AppState, bearer: Bearer, body: Body) -> Answer {
     let friend = users::parse_username(&friend).map_err(|_| Error::UnknownUser)?;
     let friend = users::id_by_username(app, &friend)?;
     let contact = contacts::add(app, user, friend).await?;
-    Ok(Reply::json(Status::Ok, &accepted(app, user, contact)))
+    accepted(app, user, &contact)
+}
+
+/// A contact of `user`'s, as an answer.
+fn accepted(app: &App, user: UserId, contact: &Contact) -> Answer {
+    let other = users::user_by_id(app, contact.id)?;
+    let shown = Tie::accepted(user, contact).shown(app, other);
+    Ok(Reply::json(Status::Ok, &shown))
 }
 
 /// secure_im §2.2: everybody whom the caller has added, in that order.
 #[get("/me/contacts")]
-pub(super) fn list(app: &AppState, bearer: Bearer) -> Answer {
+pub(super) fn list(app: &AppState, bearer: Bearer) -> Result<Listing, Failure> {
     let user = bearer.session(app)?.user;
-    let contacts = contacts::list_contacts(app, user)?;
-    let shown = contacts
-        .into_iter()
-        .map(|contact| accepted(app, user, contact));
-    Ok(Reply::json(Status::Ok, &shown.collect::<Vec<_>>()))
+    let contacts = contacts::list_contacts(app, user)?.into_iter();
+    let ties = contacts.map(|contact| (contact.id, Tie::accepted(user, &contact)));
+    listing(app, ties.collect(), Tie::shown)
 }
 
 /// A contact who is online.
@@ -106,28 +157,26 @@ struct Online {
 
 /// secure_im §2.3: those of them who are online, and where.
 #[get("/me/contacts/online")]
-pub(super) fn list_online(app: &AppState, bearer: Bearer) -> Answer {
+pub(super) fn list_online(app: &AppState, bearer: Bearer) -> Result<Listing, Failure> {
     let user = bearer.session(app)?.user;
     let contacts = contacts::list_contacts(app, user)?.into_iter();
-    let online = contacts.filter(|contact| app.presence.is_online(&app.hub, contact.user.id));
-    let shown = online.map(|contact| {
-        // Somebody added one way has not agreed to be found.
-        let may_see = contact.is_mutual || app.config.connection_info == ConnectionInfo::Everyone;
-        Online {
-            username: contact.user.username.clone(),
-            reachable: reachable(app, contact.user, may_see),
-        }
-    });
-    Ok(Reply::json(Status::Ok, &shown.collect::<Vec<_>>()))
+    let online = contacts.filter(|contact| app.presence.is_online(&app.hub, contact.id));
+    // Somebody added one way has not agreed to be found.
+    let is_for_everyone = app.config.connection_info == ConnectionInfo::Everyone;
+    let online = online.map(|contact| (contact.id, contact.is_mutual || is_for_everyone));
+    listing(app, online.collect(), |may_see, app, user| Online {
+        username: user.username.clone(),
+        reachable: reachable(app, user, may_see),
+    })
 }
 
 /// The requests that wait for the caller's answer, oldest first.
 #[get("/me/contacts/pending")]
-pub(super) fn list_pending(app: &AppState, bearer: Bearer) -> Answer {
+pub(super) fn list_pending(app: &AppState, bearer: Bearer) -> Result<Listing, Failure> {
     let user = bearer.session(app)?.user;
-    let asked = contacts::list_requests_to(app, user)?.into_iter();
-    let shown = asked.map(|asked| pending(app, &asked.request, asked.from));
-    Ok(Reply::json(Status::Ok, &shown.collect::<Vec<_>>()))
+    let requests = contacts::list_requests_to(app, user)?.into_iter();
+    let ties = requests.map(|(request, _)| (request.from_id, Tie::pending(&request)));
+    listing(app, ties.collect(), Tie::shown)
 }
 
 /// Accepts the request of the user with this id.
@@ -136,7 +185,7 @@ pub(super) async fn accept(app: &AppState, bearer: Bearer, friend_id: &str) -> A
     let user = bearer.session(app)?.user;
     let friend = UserId(id_in_path("friend_id", friend_id)?);
     let contact = contacts::accept_from(app, user, friend).await?;
-    Ok(Reply::json(Status::Ok, &accepted(app, user, contact)))
+    accepted(app, user, &contact)
 }
 
 /// Ends what there is between the caller and another: contacts both ways, requests either way.

@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::person::{Person, detail, is_instant, problems, register};
-use crate::world::World;
+use crate::world::{Reply, World};
 
 /// The ids in a list, by a field.
 fn ids(list: &[Value], field: &str) -> Vec<i64> {
@@ -172,4 +172,58 @@ fn a_list_of_contacts_keeps_the_order_of_adding() {
         .map(|c| c["username"].clone())
         .collect();
     assert_eq!(names, ["zoe", "bob", "mia"]);
+}
+
+#[test]
+fn a_list_of_any_length_is_sent_in_bounded_memory() {
+    let mut world = World::start();
+    let (id, token) = {
+        let alice = Person::arrive(&world, "alice");
+        (alice.id, alice.token)
+    };
+    let key = "k".repeat(64 << 10);
+    world.bring_contacts(id, 300, &key);
+    let get = |path: &str| {
+        let request = world.request(Method::GET, path).bearer_auth(&token);
+        let mut response = request.send().expect("the server answers");
+        assert_eq!(response.status(), 200, "{path}");
+        let copied = response.copy_to(&mut std::io::sink());
+        copied.expect("a whole answer")
+    };
+    let (grown, bytes) = world.growth(|| get("/me/contacts"));
+    assert!(bytes > 300 * (64 << 10), "{bytes} bytes");
+    assert!(grown < 16 << 10, "{grown} KiB for {bytes} bytes");
+    let (grown, _) = world.growth(|| get("/me/contacts/online"));
+    assert!(grown < 4 << 10, "{grown} KiB for those who are online");
+
+    let request = world.request(Method::GET, "/me/contacts");
+    let list = Reply::to(request.bearer_auth(&token)).json();
+    let list = list.as_array().expect("a list");
+    assert_eq!(list.len(), 300);
+    for (contact, number) in list.iter().zip(1..) {
+        assert_eq!(contact["username"], format!("contact {number}"));
+        assert_eq!(contact["friend_id"], contact["id"]);
+        assert_eq!(contact["public_key"], *key);
+    }
+}
+
+#[test]
+fn a_long_list_of_requests_keeps_their_order() {
+    let mut world = World::start();
+    let (id, token) = {
+        let alice = Person::arrive(&world, "alice");
+        (alice.id, alice.token)
+    };
+    world.bring_askers(id, 1_000);
+    let request = world.request(Method::GET, "/me/contacts/pending");
+    let list = Reply::to(request.bearer_auth(&token)).json();
+    let list = list.as_array().expect("a list");
+    assert_eq!(list.len(), 1_000);
+    for (asked, number) in list.iter().zip(1..) {
+        assert_eq!(asked["username"], format!("asker {number}"));
+        assert_eq!(
+            (&asked["friend_id"], &asked["user_id"]),
+            (&json!(id), &asked["id"])
+        );
+    }
 }

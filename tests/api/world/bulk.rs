@@ -30,6 +30,18 @@ impl World {
         ));
     }
 
+    /// Puts `count` users into the store whose public key is `key` and whom `owner` has added, and
+    /// starts the server again.
+    pub(crate) fn bring_contacts(&mut self, owner: i64, count: i64, key: &str) {
+        self.bring(&format!(
+            "INSERT INTO users (username, username_folded, public_key, verifier, created_at)
+             WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {count})
+             SELECT 'contact ' || n, 'contact ' || n, '{key}', 'none', n FROM numbers;
+             INSERT INTO contacts (user_id, contact_id, created_at)
+             SELECT {owner}, id, created_at FROM users WHERE verifier = 'none';"
+        ));
+    }
+
     fn bring(&mut self, sql: &str) {
         assert!(self.server.stop().success());
         if let Some(database) = self.database() {

@@ -1,5 +1,6 @@
 //! Request bodies: read whole, in bounded memory and time, and parsed.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,6 +46,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a piece of a large body may take beyond that, be the client ever so talkative, once
 /// others wait.
 const PER_PIECE: Duration = Duration::from_secs(1);
+
+/// How much is said of a wrong value, at its beginning and at its end.
+const SHOWN_CHARACTERS: usize = 100;
 
 /// What is wrong with a body.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -209,11 +213,24 @@ pub(crate) fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, BodyPro
             },
             None => BodyProblem::Field {
                 field: if path == "." { String::new() } else { path },
-                problem: format!("has a wrong value: {text}"),
+                problem: format!("has a wrong value: {}", shortened(text)),
                 is_missing: false,
             },
         },
     )
+}
+
+/// What is wrong with a value, without the middle of it if that is long: the value itself is said
+/// back, and what was expected comes behind it.
+fn shortened(text: &str) -> Cow<'_, str> {
+    let head = text.char_indices().nth(SHOWN_CHARACTERS);
+    let tail = text.char_indices().nth_back(SHOWN_CHARACTERS - 1);
+    match (head, tail) {
+        (Some((head, _)), Some((tail, _))) if head < tail => {
+            format!("{}…{}", &text[..head], &text[tail..]).into()
+        }
+        _ => text.into(),
+    }
 }
 
 #[cfg(test)]
@@ -247,5 +264,18 @@ mod tests {
         ));
         assert!(matches!(problem(r#"{"to""#), BodyProblem::Unreadable(_)));
         assert!(matches!(problem("\u{0}"), BodyProblem::Unreadable(_)));
+    }
+
+    #[test]
+    fn a_long_value_is_said_back_without_its_middle() {
+        for (text, shown) in [
+            ("é".repeat(200), "é".repeat(200)),
+            (
+                format!("{}12{}", "é".repeat(99), "中".repeat(100)),
+                format!("{}1…{}", "é".repeat(99), "中".repeat(100)),
+            ),
+        ] {
+            assert_eq!(shortened(&text), shown);
+        }
     }
 }

@@ -66,6 +66,25 @@ fn registrations(tag: &str) -> [(&'static str, Value); 4] {
 }
 
 #[test]
+fn a_long_wrong_value_is_not_said_back_whole() {
+    let world = World::start();
+    let long = json!("长".repeat(20_000));
+    for (path, _) in registrations("nobody") {
+        let reply = world.post(path, &long);
+        assert!([400, 422].contains(&reply.status), "{path}: {reply:?}");
+        assert!(reply.text.len() < 2_000, "{path}: {reply:?}");
+    }
+    let alice = Someone::new(&world, "alice");
+    let reply = alice.put("/user/status", &json!({ "status": long }));
+    assert_eq!(reply.status, 422, "{reply:?}");
+    assert!(reply.text.len() < 2_000, "{reply:?}");
+    assert!(
+        reply.text.contains("none of online, away, offline"),
+        "{reply:?}"
+    );
+}
+
+#[test]
 fn a_name_of_nothing_but_marks_is_refused_as_soon_as_any_other_that_is_too_long() {
     let world = World::start();
     let plain = "x".repeat(22 << 20);

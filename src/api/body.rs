@@ -47,6 +47,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// others wait.
 const PER_PIECE: Duration = Duration::from_secs(1);
 
+/// What UTF-8 text may begin with.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 /// How much is said of a wrong value, at its beginning and at its end.
 const SHOWN_CHARACTERS: usize = 100;
 
@@ -180,8 +182,10 @@ async fn is_known(app: &App, request: &Request<'_>) -> bool {
         || bearer.is_some_and(|bearer| bearer.session(app).is_ok())
 }
 
-/// Reads a JSON object and says which field is wrong.
+/// Reads a JSON object and says which field is wrong. A byte order mark, with which editors and
+/// shells of Windows begin a file, is passed over.
 pub(crate) fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, BodyProblem> {
+    let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
     // The plain way first: finding the field costs a second reading, and few requests need it.
     let cause = match serde_json::from_slice(bytes) {
         Ok(Object(value)) => return Ok(value),

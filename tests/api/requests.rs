@@ -66,6 +66,20 @@ fn registrations(tag: &str) -> [(&'static str, Value); 4] {
 }
 
 #[test]
+fn a_byte_order_mark_before_the_json_is_passed_over() {
+    let world = World::start();
+    for (path, body) in registrations("marked") {
+        let post = |body: String| Reply::to(world.request(Method::POST, path).body(body)).status;
+        assert_eq!(post(format!("\u{feff}{body}")), 200, "{path}");
+        assert!([400, 422].contains(&post("\u{feff}".into())), "{path}");
+        assert!(
+            [400, 422].contains(&post(format!("\u{feff}\u{feff}{body}"))),
+            "{path}"
+        );
+    }
+}
+
+#[test]
 fn a_long_wrong_value_is_not_said_back_whole() {
     let world = World::start();
     let long = json!("长".repeat(20_000));

@@ -16,8 +16,10 @@ use super::reply::Frame;
 use crate::hub::{End, Event, Subscription};
 use crate::model::{MessageId, Room, UserId};
 
-/// How long a peer may take to read anything at all.
+/// How long a peer may take to read a piece.
 const STUCK: Duration = Duration::from_secs(60);
+/// A piece. A list of all users has any length, and a slow peer that reads on may have all of it.
+const PIECE_BYTES: usize = 32 << 10;
 /// How long a peer may take to hear why it is cut off.
 const PARTING: Duration = Duration::from_secs(1);
 /// Lines that wait are written together, up to about this much.
@@ -85,13 +87,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         }
     }
 
-    /// Writes all of it, unless the peer reads nothing for too long.
+    /// Writes all of it, unless the peer reads too little for too long.
     pub(super) async fn write(&mut self, bytes: &[u8]) -> Result<(), Gone> {
-        let written = timeout(STUCK, async {
-            self.stream.write_all(bytes).await?;
-            self.stream.flush().await
-        });
-        Ok(written.await.map_err(|_| Gone::Peer)??)
+        write_within(STUCK, &mut self.stream, bytes).await
     }
 
     pub(super) async fn write_frame(&mut self, frame: &Frame) -> Result<(), Gone> {
@@ -125,6 +123,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         // A peer that goes on sending is simply dropped.
         let _ = timeout(PARTING, parted).await;
     }
+}
+
+/// Writes piece by piece, each of them in time.
+async fn write_within(
+    time: Duration,
+    stream: &mut (impl AsyncWrite + Unpin),
+    bytes: &[u8],
+) -> Result<(), Gone> {
+    for piece in bytes.chunks(PIECE_BYTES) {
+        let written = timeout(time, async {
+            stream.write_all(piece).await?;
+            stream.flush().await
+        });
+        written.await.map_err(|_| Gone::Peer)??;
+    }
+    Ok(())
 }
 
 /// Who is logged in on a connection, and what they hear.
@@ -218,5 +232,34 @@ pub(super) async fn pushes_to(member: &mut Option<Member>) -> Result<Vec<u8>, Go
     match member {
         Some(member) => member.pushes().await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PIECES: usize = 8;
+    const TIME: Duration = Duration::from_secs(1);
+
+    /// What becomes of a long line to a peer that reads so many pieces, each a while after the other.
+    async fn write_to_reader_of(pieces: usize) -> Result<(), Gone> {
+        let (mut ours, mut peer) = tokio::io::duplex(PIECE_BYTES / 2);
+        let reader = async {
+            let mut piece = vec![0; PIECE_BYTES];
+            for _ in 0..pieces {
+                tokio::time::sleep(TIME / 5).await;
+                peer.read_exact(&mut piece).await.expect("a piece");
+            }
+        };
+        let line = vec![0; PIECES * PIECE_BYTES];
+        let (written, ()) = tokio::join!(write_within(TIME, &mut ours, &line), reader);
+        written
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_reads_slowly_gets_all_and_one_that_stops_is_gone() {
+        assert!(write_to_reader_of(PIECES).await.is_ok());
+        assert!(write_to_reader_of(PIECES - 1).await.is_err());
     }
 }

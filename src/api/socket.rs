@@ -70,7 +70,7 @@ pub(crate) fn listen(
     let subscription = app.hub.subscribe(Subscriber {
         user: session.user,
         username,
-        session: Some(session.id),
+        session: Some(*session),
         channel,
         room: None,
     });
@@ -163,12 +163,11 @@ impl IoHandler for Upgrade {
 
 /// Runs one socket to its end: events go out as `encode` has them, frames come in through `react`,
 /// as `None` if they are bytes that are no text. Returns when either side is gone; the
-/// subscription ends with it. `expires_in` is how long the token lives.
+/// subscription ends with it.
 pub(crate) async fn run<E, R, F>(
     mut socket: Socket,
     mut subscription: Subscription,
     codes: CloseCodes,
-    expires_in: Duration,
     mut encode: E,
     mut react: R,
 ) where
@@ -177,8 +176,6 @@ pub(crate) async fn run<E, R, F>(
     F: Future<Output = Answers>,
 {
     let mut ping = interval_at(Instant::now() + PING_EVERY, PING_EVERY);
-    let expiry = tokio::time::sleep(expires_in);
-    tokio::pin!(expiry);
     let mut life = Life::new(Instant::now());
     let farewell = loop {
         let outgoing = tokio::select! {
@@ -201,7 +198,6 @@ pub(crate) async fn run<E, R, F>(
                 }
                 vec![Message::Ping(Vec::new())]
             }
-            () = &mut expiry => break Some(parting(End::Expired, codes)),
         };
         tokio::select! {
             // In this order: the others are only asked while the first makes no progress.
@@ -211,7 +207,6 @@ pub(crate) async fn run<E, R, F>(
             },
             // A stuck reader must not keep what has ended.
             end = subscription.ended() => break Some(parting(end, codes)),
-            () = &mut expiry => break Some(parting(End::Expired, codes)),
         }
     };
     drop(subscription);
@@ -304,12 +299,6 @@ async fn drain(connection: &mut IoStream) -> io::Result<()> {
     let mut rest = connection.take(DRAINED_BYTES);
     tokio::io::copy(&mut rest, &mut tokio::io::sink()).await?;
     Ok(())
-}
-
-/// How long until an instant, zero if it is past.
-pub(crate) fn until(instant: crate::model::Instant) -> Duration {
-    let micros = instant.0 - crate::model::Instant::now().0;
-    Duration::from_micros(u64::try_from(micros).unwrap_or(0))
 }
 
 #[cfg(test)]

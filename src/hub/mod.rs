@@ -4,22 +4,23 @@
 //! bounded in number and bytes: a reader that falls behind is dropped, and nobody waits for it. Of
 //! what tells a whole state, only the newest waits.
 
+mod ending;
 mod event;
 mod subscription;
 mod waiting;
 
+use ending::{Ending, Expiry};
 pub use event::{Channel, End, Event};
 pub use subscription::Subscription;
 use waiting::{Queued, Waiting};
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::{Notify, mpsc};
-use tokio_util::sync::CancellationToken;
 
-use crate::model::{RoomId, SessionId, UserId};
+use crate::model::{RoomId, Session, SessionId, UserId};
 
 /// How many events may wait for a reader who is being written to and does not read.
 const STUCK_EVENTS: usize = 256;
@@ -36,12 +37,18 @@ pub struct Subscriber {
     pub user: UserId,
     /// Their name, for [`Event::Joined`] and [`Event::Left`]; see [`Hub::rename`].
     pub username: String,
-    /// The login it depends on, if there is one.
-    pub session: Option<SessionId>,
+    /// The login it depends on, if there is one: it ends with it, or when its time is up.
+    pub session: Option<Session>,
     /// Which API's.
     pub channel: Channel,
     /// The room whose events it wants, if any (chat_room); see [`Hub::enter`].
     pub room: Option<RoomId>,
+}
+
+impl Subscriber {
+    fn session_id(&self) -> Option<SessionId> {
+        self.session.map(|session| session.id)
+    }
 }
 
 struct Entry {
@@ -49,22 +56,6 @@ struct Entry {
     events: mpsc::Sender<Queued>,
     waiting: Arc<Waiting>,
     ending: Arc<Ending>,
-}
-
-#[derive(Default)]
-struct Ending {
-    /// The reader does not take what is being written to it.
-    is_stuck: AtomicBool,
-    why: OnceLock<End>,
-    signal: CancellationToken,
-}
-
-impl Ending {
-    fn end(&self, why: End) {
-        // The first reason stays.
-        let _ = self.why.set(why);
-        self.signal.cancel();
-    }
 }
 
 /// A set of all who listen. Cheap to clone.
@@ -93,14 +84,15 @@ impl Hub {
     pub fn subscribe(&self, subscriber: Subscriber) -> Subscription {
         let (sender, events) = mpsc::channel(QUEUE_EVENTS);
         let id = self.0.next.fetch_add(1, Ordering::Relaxed);
-        let (waiting, ending) = (Arc::<Waiting>::default(), Arc::<Ending>::default());
         let Subscriber {
             user,
             ref username,
+            session,
             channel,
             room,
-            ..
         } = subscriber;
+        let waiting = Arc::<Waiting>::default();
+        let ending = Arc::new(Ending::new(session));
         let username = username.clone();
         let entry = Entry {
             subscriber,
@@ -133,6 +125,7 @@ impl Hub {
             hub: self.clone(),
             events,
             waiting,
+            expiry: Expiry::new(session, ending.clone()),
             ending,
         }
     }
@@ -233,11 +226,12 @@ impl Hub {
         }
     }
 
-    /// Lets what depends on one login depend on another, which takes its place.
-    pub fn move_session(&self, old: SessionId, new: SessionId) {
+    /// Lets what depends on one login depend on another, which takes its place and lasts longer.
+    pub fn move_session(&self, old: SessionId, new: Session) {
         for entry in self.listeners().entries.values_mut() {
-            if entry.subscriber.session == Some(old) {
+            if entry.subscriber.session_id() == Some(old) {
                 entry.subscriber.session = Some(new);
+                entry.ending.put_off(new.expires_at);
             }
         }
     }
@@ -245,14 +239,14 @@ impl Hub {
     /// Ends what depends on one login.
     pub fn end_session(&self, session: SessionId) {
         self.end_where(End::SessionEnded, |subscriber| {
-            subscriber.session == Some(session)
+            subscriber.session_id() == Some(session)
         });
     }
 
     /// Ends all of a user's subscriptions but those of one login.
     pub fn end_user(&self, user: UserId, except: Option<SessionId>) {
         self.end_where(End::SessionEnded, |subscriber| {
-            subscriber.user == user && (except.is_none() || subscriber.session != except)
+            subscriber.user == user && (except.is_none() || subscriber.session_id() != except)
         });
     }
 

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::mpsc;
 
-use super::{End, Ending, Entry, Event, Hub, Listeners, Queued, Subscriber, Waiting, remove};
+use super::{
+    End, Ending, Entry, Event, Expiry, Hub, Listeners, Queued, Subscriber, Waiting, remove,
+};
 use crate::model::RoomId;
 
 /// A place in the hub; leaves it when dropped.
@@ -15,6 +17,7 @@ pub struct Subscription {
     pub(super) events: mpsc::Receiver<Queued>,
     pub(super) waiting: Arc<Waiting>,
     pub(super) ending: Arc<Ending>,
+    pub(super) expiry: Expiry,
 }
 
 impl Subscription {
@@ -23,6 +26,7 @@ impl Subscription {
         tokio::select! {
             biased;
             () = self.ending.signal.cancelled() => Err(self.end()),
+            () = self.expiry.passed() => Err(End::Expired),
             event = self.events.recv() => {
                 Ok(self.waiting.take(event.ok_or_else(|| self.end())?))
             }
@@ -31,10 +35,17 @@ impl Subscription {
 
     /// Resolves when the subscription is over. To be waited for only while a write to the reader
     /// makes no progress: meanwhile the reader counts as stuck, and fewer events are kept for it.
-    pub async fn ended(&self) -> End {
+    pub async fn ended(&mut self) -> End {
         let _stuck = Stuck::mark(&self.ending.is_stuck);
-        self.ending.signal.cancelled().await;
-        self.end()
+        tokio::select! {
+            () = self.ending.signal.cancelled() => self.end(),
+            () = self.expiry.passed() => End::Expired,
+        }
+    }
+
+    /// Whether it is over, for those who are shown what they did not wait for here.
+    pub fn has_ended(&self) -> bool {
+        self.ending.has_come()
     }
 
     /// Changes which room's events come, if any.

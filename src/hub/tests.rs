@@ -19,12 +19,13 @@ fn listen(hub: &Hub, user: UserId, channel: Channel) -> Subscription {
 fn patience(is_stuck: bool) -> usize {
     let hub = Hub::default();
     let user = UserId(1);
-    let reader = listen(&hub, user, Channel::Chat8);
+    let mut reader = listen(&hub, user, Channel::Chat8);
+    let ending = reader.ending.clone();
     let mut over = Box::pin(reader.ended());
     if is_stuck {
         assert_eq!(over.as_mut().now_or_never(), None);
     }
-    let is_over = || reader.ending.signal.is_cancelled();
+    let is_over = || ending.signal.is_cancelled();
     let mut kept = 0;
     while !is_over() {
         let username = "somebody".into();

@@ -72,8 +72,8 @@ pub(super) fn begin_first(conn: &mut Conn, app: &App, user: UserId) -> Result<Be
 }
 
 /// A new session and its token in place of an old session. The old token ends; sockets and what
-/// presence knows go on as the new session's, sockets until the old one would have expired. Of
-/// several calls for the same one, a single one succeeds.
+/// presence knows go on as the new session's. Of several calls for the same one, a single one
+/// succeeds.
 ///
 /// Errors: [`Error::InvalidToken`] if the old session has been ended meanwhile.
 pub async fn replace(app: &Arc<App>, old: Session) -> Result<Token> {
@@ -92,7 +92,7 @@ pub async fn replace(app: &Arc<App>, old: Session) -> Result<Token> {
         // First of all: who begins to listen meanwhile asks again whether the token is good.
         its_app.caches.sessions.remove(&old.id);
         remember(&its_app.caches, &begun);
-        its_app.hub.move_session(old.id, begun.session.id);
+        its_app.hub.move_session(old.id, begun.session);
         its_app.presence.move_session(old.id, begun.session);
     };
     app.db.write_then(work, after).await?;

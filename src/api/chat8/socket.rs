@@ -24,11 +24,11 @@ use super::{now, timestamp};
 use crate::api::http::{AppState, Bearer, log_if_internal};
 use crate::api::object::Object;
 use crate::api::peer::FromAllowedOrigin;
-use crate::api::socket::{self, CloseCodes, Socket, Upgrade, until};
+use crate::api::socket::{self, CloseCodes, Socket, Upgrade};
 use crate::app::App;
 use crate::error::Error;
 use crate::hub::{Channel, Event, Subscription};
-use crate::model::{self, Kind, Session, UserId};
+use crate::model::{self, Kind, UserId};
 use crate::users;
 
 /// The longest frame that is read.
@@ -69,27 +69,19 @@ pub(super) fn connect(
     let username = users::username_by_id(app, session.user)?;
     let app = (*app).clone();
     let subscription = socket::listen(&app, &session, username, Channel::Chat8)?;
-    let serve = move |socket| run(app, session, subscription, socket);
+    let serve = move |socket| run(app, session.user, subscription, socket);
     Ok(socket::upgrade(&ws, LONGEST_FRAME_BYTES, serve))
 }
 
-async fn run(app: Arc<App>, session: Session, subscription: Subscription, socket: Socket) {
+async fn run(app: Arc<App>, user: UserId, subscription: Subscription, socket: Socket) {
     let react = |text: Option<String>| {
         let answer = text
             .ok_or_else(|| "frames are UTF-8 text".to_owned())
-            .and_then(|text| react(&app, session.user, &text))
+            .and_then(|text| react(&app, user, &text))
             .unwrap_or_else(|problem| Some(error_frame(&problem)));
         std::future::ready(answer.into_iter().collect())
     };
-    socket::run(
-        socket,
-        subscription,
-        CLOSE_CODES,
-        until(session.expires_at),
-        encode,
-        react,
-    )
-    .await;
+    socket::run(socket, subscription, CLOSE_CODES, encode, react).await;
 }
 
 #[derive(Serialize)]

@@ -181,7 +181,7 @@ impl Member {
     }
 
     /// Resolves when there will be no more events.
-    pub(super) async fn ended(&self) {
+    pub(super) async fn ended(&mut self) {
         self.events.ended().await;
     }
 

@@ -72,8 +72,7 @@ pub(super) async fn chat(
         let (app, id) = (sender.app.clone(), sender.id);
         let encode = move |event: &Event| encode(&app, id, with_ids, event);
         let react = move |text| react(sender.clone(), text);
-        let lifetime = socket::until(session.expires_at);
-        socket::run(stream, subscription, CODES, lifetime, encode, react).await;
+        socket::run(stream, subscription, CODES, encode, react).await;
     };
     Ok(socket::upgrade(&handshake, LARGEST_FRAME_BYTES, serve))
 }

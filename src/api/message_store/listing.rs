@@ -14,7 +14,6 @@ use super::caller::{Actor, Caller};
 use super::letters::from_query;
 use crate::api::http::{AppState, put_json};
 use crate::api::listing::{Listing, make_room};
-use crate::api::socket::until;
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::hub::{Channel, End, Event};
@@ -228,10 +227,7 @@ async fn wait_for_more(
             }
         }
     };
-    let wait = who
-        .session
-        .map_or(wait, |session| wait.min(until(session.expires_at)));
-    // At the end of the time or of the server, the answer is what there is.
+    // At the end of the time, of the token or of the server, the answer is what there is.
     tokio::time::timeout(wait, arrival).await.unwrap_or(Ok(()))
 }
 

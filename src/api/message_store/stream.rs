@@ -19,7 +19,6 @@ use super::caller::Caller;
 use super::letters::from_query;
 use super::listing::{InboxItem, ROWS_AT_ONCE};
 use crate::api::http::{AppState, log_if_internal};
-use crate::api::socket::until;
 use crate::app::App;
 use crate::error::Error;
 use crate::hub::{Channel, Event, Subscription};
@@ -63,7 +62,6 @@ pub(super) fn stream(
     };
     let mut subscription = reader.listen(app, Channel::MessageStore)?;
     let app = (*app).clone();
-    let lifetime = reader.session.map(|session| until(session.expires_at));
     let events = stream! {
         // Tells the client at once that it is heard, and proxies to pass things on.
         yield Sse::comment("connected");
@@ -100,7 +98,7 @@ pub(super) fn stream(
             }
         }
     };
-    Ok(EventStream::from(until_expiry(events, lifetime)).heartbeat(HEARTBEAT))
+    Ok(EventStream::from(events).heartbeat(HEARTBEAT))
 }
 
 /// What an event asks for.
@@ -178,15 +176,4 @@ fn heard_meanwhile(
         }
     }
     heard
-}
-
-/// Ends a stream when its token does.
-fn until_expiry<S: Stream>(events: S, lifetime: Option<Duration>) -> impl Stream<Item = S::Item> {
-    let expiry = async move {
-        match lifetime {
-            Some(lifetime) => tokio::time::sleep(lifetime).await,
-            None => std::future::pending().await,
-        }
-    };
-    rocket::futures::StreamExt::take_until(events, Box::pin(expiry))
 }

@@ -7,7 +7,7 @@ use rocket_ws::WebSocket;
 use super::Failure;
 use crate::api::http::{AppState, Bearer, log_if_internal};
 use crate::api::peer::FromAllowedOrigin;
-use crate::api::socket::{self, Answers, CloseCodes, Upgrade, until};
+use crate::api::socket::{self, Answers, CloseCodes, Upgrade};
 use crate::app::App;
 use crate::error::Error;
 use crate::hub::{Channel, Event};
@@ -40,9 +40,8 @@ pub(super) fn open(
     let subscription =
         socket::listen(&app, &session, username, Channel::SecureIm).map_err(refusal)?;
     let serve = move |stream| async move {
-        let expires_in = until(session.expires_at);
         let say = |text| say(&app, &user, text);
-        socket::run(stream, subscription, CLOSE_CODES, expires_in, encode, say).await;
+        socket::run(stream, subscription, CLOSE_CODES, encode, say).await;
     };
     Ok(socket::upgrade(&handshake, LONGEST_FRAME_BYTES, serve))
 }

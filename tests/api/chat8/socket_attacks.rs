@@ -1,9 +1,11 @@
 //! The socket and those who should not have it, or do not behave.
 
+use std::time::{Duration, Instant};
+
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::{Live, Someone, data, done, password_of, text, wait_until};
+use super::{Live, Someone, data, done, password_of, refused, text, wait_until};
 use crate::world::{Setup, World};
 
 #[test]
@@ -129,6 +131,24 @@ fn the_end_of_the_tokens_time_is_the_end_of_its_sockets() {
     assert_eq!(live.closing_code(), Some(1008));
     let path = format!("/ws/{}?token={}", alice.id, alice.token);
     assert_eq!(Live::open(&world, &path, &[]).err(), Some(401));
+}
+
+#[test]
+fn a_socket_goes_on_by_the_tokens_that_replace_its_own_until_the_last_has_expired() {
+    const LIFETIME_SECS: u64 = 2;
+    let world = Setup::new()
+        .env("ROCKET_TOKEN_LIFETIME_SECS", LIFETIME_SECS)
+        .start();
+    let mut alice = Someone::new(&world, "alice");
+    let mut live = alice.connect();
+    let begun = Instant::now();
+    wait_until("the first token's time is long up", || {
+        alice = refreshed(&alice);
+        live.ping();
+        begun.elapsed() > Duration::from_secs(2 * LIFETIME_SECS)
+    });
+    assert_eq!(live.closing_code(), Some(1008));
+    refused(&alice.get("/user/profile"), 401, "AUTH_002");
 }
 
 #[test]

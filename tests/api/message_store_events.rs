@@ -1,6 +1,6 @@
 //! `GET /messages/stream`: server-sent events for what is sent and granted to a user.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _};
 
 use reqwest::Method;
 use reqwest::blocking::Response;
@@ -209,6 +209,32 @@ fn while_four_send_at_once(world: &World, read: impl FnOnce(&Person, usize) -> V
         for person in [&one, &two, &three, &four] {
             scope.spawn(move || {
                 for _ in 0..40 {
+#[test]
+fn a_slow_reader_is_shown_nothing_that_comes_after_the_logout() {
+    let world = World::start();
+    let [alice, bob] = world.people(["alice", "bob"]);
+    // More than what lies between the two takes in.
+    let large = "x".repeat(1 << 20);
+    (0..40).for_each(|_| _ = alice.send(&bob, &large));
+    let request = world.request(Method::GET, "/messages/stream?user_id=bob");
+    let request = request.header("Last-Event-ID", 0).bearer_auth(bob.token());
+    let stream = request.send().expect("the server answers");
+    let mut stream = Stream(BufReader::new(stream));
+    stream.next();
+    let logout = world.request(Method::POST, "/logout");
+    assert_eq!(Reply::to(logout.bearer_auth(bob.token())).status, 200);
+    alice.send(&bob, "after the logout");
+    let mut rest = String::new();
+    let read = stream.0.read_to_string(&mut rest);
+    read.expect("the stream ends in order");
+    assert!(!rest.contains("after the logout"));
+    assert!(
+        rest.len() < 30 << 20,
+        "{} bytes came all the same",
+        rest.len()
+    );
+}
+
                     person.send(bob, "sealed");
                 }
             });

@@ -73,6 +73,10 @@ pub(super) fn stream(
                 while is_behind {
                     let Some(chunk) = read_on(&app, reader.id, last) else { return };
                     for message in &chunk.rows {
+                        // A slow reader is still here long after; what came since is not theirs.
+                        if subscription.has_ended() {
+                            return;
+                        }
                         if message.shared.is_some() {
                             shared.insert(message.id);
                         }
@@ -90,6 +94,9 @@ pub(super) fn stream(
                     Err(_) => break,
                 },
             };
+            if subscription.has_ended() {
+                return;
+            }
             match next_of(&app, reader.id, &mut last, &event) {
                 Next::Nothing => {}
                 Next::ReadInbox => is_behind = true,

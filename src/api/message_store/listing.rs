@@ -38,7 +38,7 @@ struct Ask {
 /// An inbox item, as published; `shared_by` and `permission` on granted ones only.
 #[derive(Serialize)]
 pub(super) struct InboxItem<'a> {
-    id: i64,
+    pub(super) id: i64,
     sender_id: &'a str,
     encrypted_content: &'a str,
     timestamp: String,

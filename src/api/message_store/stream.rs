@@ -2,8 +2,8 @@
 //!
 //! `id:` is the message's id, so a client that reconnects with `Last-Event-ID` misses nothing:
 //! what came meanwhile is read from the inbox first. An id above every message, as after a restore
-//! of the store, stands for the newest. What is granted on an older message comes live only; it
-//! stands in the inbox all the same.
+//! of the store, stands for the newest. What is granted on an older message comes live only, and
+//! without an `id:`, so that the client's place stays; it stands in the inbox all the same.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -119,9 +119,6 @@ enum Next {
 
 /// What to do about an event, of which `last` is the newest message that the client has.
 fn next_of(app: &App, reader: UserId, last: &mut MessageId, event: &Event) -> Next {
-    let item = |message: &Message, sender: &str, shared| {
-        Sse::json(&InboxItem::live(message, sender, shared)).id(message.id.0.to_string())
-    };
     match event {
         Event::Sent { message, .. } if message.id <= *last => Next::Nothing,
         // The inbox has all of it in order, where events have not.
@@ -135,8 +132,7 @@ fn next_of(app: &App, reader: UserId, last: &mut MessageId, event: &Event) -> Ne
             Next::ReadInbox
         }
         Event::Sent { message, sender } => {
-            *last = message.id;
-            Next::Show(item(message, sender, None))
+            Next::Show(item(last, InboxItem::live(message, sender, None)))
         }
         Event::Shared {
             message: id,
@@ -145,7 +141,8 @@ fn next_of(app: &App, reader: UserId, last: &mut MessageId, event: &Event) -> Ne
         } => {
             match lists::message_for(app, reader, *id) {
                 Ok((message, sender)) => {
-                    Next::Show(item(&message, &sender, Some((shared_by, *access))))
+                    let shared = Some((shared_by.as_str(), *access));
+                    Next::Show(item(last, InboxItem::live(&message, &sender, shared)))
                 }
                 // Revoked or deleted since.
                 Err(Error::UnknownMessage | Error::Forbidden) => Next::Nothing,
@@ -157,6 +154,17 @@ fn next_of(app: &App, reader: UserId, last: &mut MessageId, event: &Event) -> Ne
         }
         _ => Next::Nothing,
     }
+}
+
+/// An item as it is shown to whoever has all up to `last`. An older one does not say its id: a
+/// client would go back to it, and be shown all that followed once more.
+fn item(last: &mut MessageId, item: InboxItem<'_>) -> Sse {
+    let event = Sse::json(&item);
+    if item.id <= last.0 {
+        return event;
+    }
+    *last = MessageId(item.id);
+    event.id(item.id.to_string())
 }
 
 /// What came to the inbox after `last`, as much as goes into a piece.

@@ -1,6 +1,7 @@
 //! Lists of any length: complete if they fit into one piece, streamed otherwise. Memory stays
 //! bounded either way, and no database connection is held between two pieces.
 
+use std::future::{Future, ready};
 use std::io::Cursor;
 use std::pin::Pin;
 
@@ -13,6 +14,9 @@ use rocket::response::{self, Responder, Response};
 use super::http::{Reply, WRITE_BYTES, log_if_internal};
 use crate::error::Result;
 use crate::messages::lists::Chunk;
+
+/// A piece, and what is left to be written behind it, if anything is.
+pub(crate) type Piece<R> = (Vec<u8>, Option<R>);
 
 /// A JSON answer, written piece by piece.
 pub(crate) enum Listing {
@@ -30,29 +34,56 @@ impl Listing {
     pub(crate) fn new(
         mut write: impl FnMut(&mut Vec<u8>) -> Result<bool> + Send + 'static,
     ) -> Result<Self> {
-        let mut first = Vec::new();
-        if !write(&mut first)? {
-            return Ok(Listing::Whole(Box::new(Reply::raw(
-                Status::Ok,
-                ContentType::JSON,
-                first,
-            ))));
-        }
-        Ok(Listing::Streamed(Box::pin(stream! {
+        let mut next = move |()| {
+            let mut piece = Vec::new();
+            let has_more = write(&mut piece)?;
+            Ok((piece, has_more.then_some(())))
+        };
+        let first = next(())?;
+        Ok(Listing::behind(first, move |rest| ready(next(rest))))
+    }
+
+    /// The same of pieces that have to be waited for: each is made of what the one before has left,
+    /// once that one is sent.
+    pub(crate) async fn awaited<R: Send + 'static, F>(
+        all: R,
+        mut next: impl FnMut(R) -> F + Send + 'static,
+    ) -> Result<Self>
+    where
+        F: Future<Output = Result<Piece<R>>> + Send + 'static,
+    {
+        let first = next(all).await?;
+        Ok(Listing::behind(first, next))
+    }
+
+    fn behind<R: Send + 'static, F>(
+        (first, rest): Piece<R>,
+        mut next: impl FnMut(R) -> F + Send + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Result<Piece<R>>> + Send + 'static,
+    {
+        let Some(mut rest) = rest else {
+            let reply = Reply::raw(Status::Ok, ContentType::JSON, first);
+            return Listing::Whole(Box::new(reply));
+        };
+        Listing::Streamed(Box::pin(stream! {
             yield Cursor::new(first);
-            let mut has_more = true;
-            while has_more {
-                let mut piece = Vec::new();
-                match write(&mut piece) {
-                    Ok(more) => has_more = more,
+            loop {
+                let (piece, left) = match next(rest).await {
+                    Ok(next) => next,
                     Err(cause) => {
                         log_if_internal(&cause);
                         return;
                     }
-                }
+                };
                 yield Cursor::new(piece);
+                match left {
+                    Some(left) => rest = left,
+                    None => return,
+                }
             }
-        })))
+        }))
     }
 }
 

@@ -12,15 +12,15 @@ use diesel::connection::DefaultLoadingMode;
 use diesel::pg::PgRowByRowLoadingMode;
 use diesel::prelude::*;
 
-use super::lists::{Chunk, cut, newest_for};
+use super::lists::{CHUNK_BYTES, Chunk, cut, newest_for};
 use crate::app::App;
 use crate::db::{Conn, Extent, on_inner};
 use crate::error::Result;
 use crate::model::{Instant, Message, MessageId, UserId};
 use crate::schema::{messages, permissions, read_marks};
 
-/// What is unread is handed out in slices of about this much content, one message at least.
-pub const SLICE_BYTES: usize = 4 << 20;
+/// The most messages of a slice.
+const ROWS_AT_ONCE: i64 = 1_000;
 
 /// So many messages are marked as read in one write; the writes of others come in between.
 const MARKED_AT_ONCE: i64 = 5_000;
@@ -28,21 +28,48 @@ const MARKED_AT_ONCE: i64 = 5_000;
 /// To walk past so many messages again costs less than to move the mark.
 const SHORT_WALK: i64 = 100;
 
-/// Up to `limit` unread direct messages for `reader`, oldest first; leaves them unread. Fewer, if
-/// they hold more than [`SLICE_BYTES`].
-pub async fn list(app: &App, reader: UserId, limit: i64) -> Result<Vec<Message>> {
-    Ok(look(app, reader, limit).await?.0)
+/// Which part of what is unread: from above one message up to another, some at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Part {
+    after: MessageId,
+    up_to: MessageId,
+    limit: i64,
+}
+
+impl Part {
+    /// All that is there for `reader` by now.
+    pub fn all(app: &App, reader: UserId) -> Result<Self> {
+        Ok(Part {
+            after: MessageId(0),
+            up_to: newest_for(app, reader)?,
+            limit: ROWS_AT_ONCE,
+        })
+    }
+}
+
+/// As much of a part as fits into memory that is worth spending on one request.
+#[derive(Debug, Default)]
+pub struct Slice {
+    /// Oldest first; at least one, if there is any.
+    pub messages: Vec<Message>,
+    /// What of the part comes behind them.
+    pub rest: Option<Part>,
+}
+
+/// Unread direct messages for `reader`, which stay unread.
+pub async fn list(app: &App, reader: UserId, part: Part) -> Result<Slice> {
+    Ok(look(app, reader, part).await?.0)
 }
 
 /// Like [`list`], and marks them as read before they are returned; racing callers never get the
 /// same message twice.
-pub async fn take(app: &App, reader: UserId, limit: i64) -> Result<Vec<Message>> {
+pub async fn take(app: &App, reader: UserId, mut part: Part) -> Result<Slice> {
     loop {
-        let (mut found, passed) = look(app, reader, limit).await?;
-        if found.is_empty() {
-            return Ok(found);
+        let (mut slice, passed) = look(app, reader, part).await?;
+        if slice.messages.is_empty() {
+            return Ok(slice);
         }
-        let ids: Vec<MessageId> = found.iter().map(|message| message.id).collect();
+        let ids: Vec<MessageId> = slice.messages.iter().map(|message| message.id).collect();
         let work = move |conn: &mut Conn| {
             move_mark(conn, reader, passed)?;
             let rows = messages::table
@@ -52,10 +79,11 @@ pub async fn take(app: &App, reader: UserId, limit: i64) -> Result<Vec<Message>>
             Ok(on_inner!(conn, inner => update.returning(messages::id).get_results(inner))?)
         };
         let taken: HashSet<MessageId> = app.db.write(work).await?.into_iter().collect();
-        found.retain(|message| taken.contains(&message.id));
-        // If others were quicker in all of it, there may be more behind it.
-        if !found.is_empty() {
-            return Ok(found);
+        slice.messages.retain(|message| taken.contains(&message.id));
+        match slice.rest {
+            // Others were quicker in all of it.
+            Some(rest) if slice.messages.is_empty() => part = rest,
+            _ => return Ok(slice),
         }
     }
 }
@@ -63,8 +91,13 @@ pub async fn take(app: &App, reader: UserId, limit: i64) -> Result<Vec<Message>>
 /// Marks everything unread for `reader` up to and including `last` as read; returns how many. What
 /// comes in meanwhile stays unread. If it fails, a part may be marked.
 pub async fn mark_up_to(app: &App, reader: UserId, last: MessageId) -> Result<usize> {
-    let (found, _) = look(app, reader, 1).await?;
-    let Some(first) = found.first().map(|message| message.id) else {
+    let first = Part {
+        after: MessageId(0),
+        up_to: last,
+        limit: 1,
+    };
+    let (found, _) = look(app, reader, first).await?;
+    let Some(first) = found.messages.first().map(|message| message.id) else {
         return Ok(0);
     };
     let last = newest_for(app, reader)?.min(last);
@@ -119,59 +152,77 @@ fn unread_ids(
     })
 }
 
-/// What is unread, oldest first, and up to where nothing else is. Moves the mark if it was far.
-async fn look(app: &App, reader: UserId, limit: i64) -> Result<(Vec<Message>, MessageId)> {
+/// What of a part is unread, and up to where nothing else is. Moves the mark if it was far.
+async fn look(app: &App, reader: UserId, part: Part) -> Result<(Slice, MessageId)> {
     // Before the walk: what comes in meanwhile is found, or stays above the mark.
     let Some((mark, newest)) = app.db.read(|conn| unwalked(conn, reader))? else {
-        return Ok((Vec::new(), MessageId(0)));
+        return Ok((Slice::default(), MessageId(0)));
     };
-    let (slice, end_of_short) = app.db.scan(Extent::Own, |conn| {
-        let slice = walk(conn, reader, mark, limit)?;
-        Ok((slice, end_of_short_walk(conn, reader, mark)?))
+    let (after, end) = (part.after.max(mark), part.up_to.min(newest));
+    let part = Part { after, ..part };
+    let (found, end_of_short) = app.db.scan(Extent::Own, |conn| {
+        let found = walk(conn, reader, part)?;
+        Ok((found, end_of_short_walk(conn, reader, mark)?))
     })?;
-    let found = slice.rows;
-    let is_all = !slice.is_cut && i64::try_from(found.len()).is_ok_and(|count| count < limit);
-    let passed = match found.last() {
-        Some(last) if is_all => last.id.max(newest),
-        Some(last) => last.id,
-        None => newest,
+    let is_full = i64::try_from(found.rows.len()).is_ok_and(|count| count >= part.limit);
+    let last = found.rows.last().map(|last| last.id);
+    let rest = last.filter(|_| found.is_cut || is_full).map(|last| Part {
+        after: last,
+        limit: found.next_limit(ROWS_AT_ONCE),
+        ..part
+    });
+    let messages = found.rows;
+    let passed = match rest {
+        Some(rest) => rest.after,
+        None => last.map_or(end, |last| last.max(end)),
     };
-    let read = found
-        .first()
-        .map_or(newest, |first| MessageId(first.id.0 - 1));
+    if after > mark {
+        // What lies between the two was not looked at, and may be unread.
+        return Ok((Slice { messages, rest }, mark));
+    }
+    let first = messages.first();
+    let read = first.map_or(end, |first| MessageId(first.id.0 - 1));
     if end_of_short.is_some_and(|end| end < read) {
         let moved = app.db.write(move |conn| move_mark(conn, reader, read));
         // If it failed, the next look walks from the same place again.
         let _ = moved.await;
     }
-    Ok((found, passed))
+    Ok((Slice { messages, rest }, passed))
 }
 
-fn walk(conn: &mut Conn, reader: UserId, mark: MessageId, limit: i64) -> Result<Chunk<Message>> {
+fn walk(conn: &mut Conn, reader: UserId, part: Part) -> Result<Chunk<Message>> {
+    let Part {
+        after,
+        up_to,
+        limit,
+    } = part;
     let bytes = |message: &Message| message.content.len();
     match conn {
         Conn::Postgres(inner) => {
             let query = messages::table
                 .filter(messages::recipient_id.eq(reader))
                 .filter(messages::read_at.is_null())
+                .filter(messages::id.gt(after))
+                .filter(messages::id.le(up_to))
                 .order(messages::id.asc())
                 .limit(limit)
                 .select(Message::as_select());
             let rows = query.load_iter::<Message, PgRowByRowLoadingMode>(inner);
-            cut(rows, SLICE_BYTES, bytes)
+            cut(rows, CHUNK_BYTES, bytes)
         }
         Conn::Sqlite(inner) => {
             let query = permissions::table
                 .inner_join(messages::table.on(messages::id.eq(permissions::message_id)))
                 .filter(permissions::user_id.eq(reader))
-                .filter(permissions::message_id.gt(mark))
+                .filter(permissions::message_id.gt(after))
+                .filter(permissions::message_id.le(up_to))
                 .filter(permissions::received.eq(true))
                 .filter(messages::read_at.is_null())
                 .order(permissions::message_id.asc())
                 .limit(limit)
                 .select(Message::as_select());
             let rows = query.load_iter::<Message, DefaultLoadingMode>(inner);
-            cut(rows, SLICE_BYTES, bytes)
+            cut(rows, CHUNK_BYTES, bytes)
         }
     }
 }

@@ -1,5 +1,7 @@
 //! `/messages`: send, and fetch what is unread, each message once.
 
+use std::sync::Arc;
+
 use rocket::http::Status;
 use rocket::{get, head, post};
 use serde::Serialize;
@@ -7,15 +9,14 @@ use serde_json::json;
 
 use super::fields::Fields;
 use super::{Answer, Failure};
-use crate::api::http::{AppState, Bearer, Body, Reply};
-use crate::error::Error;
-use crate::messages::{self, Draft, unread};
+use crate::api::http::{AppState, Bearer, Body, Reply, log_if_internal, put_json};
+use crate::api::listing::{Listing, Piece};
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::messages::unread::{self, Part, Slice};
+use crate::messages::{self, Draft};
 use crate::model::{Message, MessageId, UserId};
 use crate::users;
-
-/// The most messages that one call hands out; what is left over comes with the next one. Their
-/// content is bounded too, by [`unread::SLICE_BYTES`].
-const MOST_AT_ONCE: i64 = 5_000;
 
 #[derive(Serialize)]
 struct Shown {
@@ -54,10 +55,14 @@ pub(super) async fn send(app: &AppState, bearer: Bearer, body: Body) -> Answer {
     Ok(Reply::json(Status::Ok, &Shown::from(message)))
 }
 
-/// secure_im §3.4: what is unread, oldest first, a slice at a time. It is marked as read before
-/// the reply leaves, unless `ack` is `manual`.
+/// secure_im §3.4: all that is unread when one asks, oldest first, a slice at a time. Each is marked
+/// as read before it leaves, unless `ack` is `manual`, and the next is taken when it has left.
 #[get("/messages?<ack>")]
-pub(super) async fn take(app: &AppState, bearer: Bearer, ack: Option<&str>) -> Answer {
+pub(super) async fn take(
+    app: &AppState,
+    bearer: Bearer,
+    ack: Option<&str>,
+) -> Result<Listing, Failure> {
     let reader = bearer.session(app)?.user;
     let is_manual = match ack {
         None | Some("auto") => false,
@@ -67,13 +72,56 @@ pub(super) async fn take(app: &AppState, bearer: Bearer, ack: Option<&str>) -> A
             return Err(Failure::invalid(vec![problem]));
         }
     };
-    let found = if is_manual {
-        unread::list(app, reader, MOST_AT_ONCE).await?
-    } else {
-        unread::take(app, reader, MOST_AT_ONCE).await?
+    let app = (*app).clone();
+    let all = Unread {
+        part: Part::all(&app, reader)?,
+        separator: b'[',
     };
-    let shown: Vec<Shown> = found.into_iter().map(Shown::from).collect();
-    Ok(Reply::json(Status::Ok, &shown).with_header("Cache-Control", "no-store"))
+    let next = move |rest| slice(app.clone(), reader, is_manual, rest);
+    Ok(Listing::awaited(all, next).await?)
+}
+
+/// What is still to be written.
+struct Unread {
+    part: Part,
+    /// Stands before the next message.
+    separator: u8,
+}
+
+async fn slice(
+    app: Arc<App>,
+    reader: UserId,
+    is_manual: bool,
+    all: Unread,
+) -> Result<Piece<Unread>> {
+    let Unread {
+        part,
+        mut separator,
+    } = all;
+    let found = if is_manual {
+        unread::list(&app, reader, part).await
+    } else {
+        unread::take(&app, reader, part).await
+    };
+    let found = match found {
+        // What has left is marked as read: the list is closed, so that it can be. The rest waits.
+        Err(cause) if separator == b',' => {
+            log_if_internal(&cause);
+            Slice::default()
+        }
+        found => found?,
+    };
+    let mut out = Vec::new();
+    for message in found.messages {
+        out.push(std::mem::replace(&mut separator, b','));
+        put_json(&mut out, &Shown::from(message));
+    }
+    if found.rest.is_none() {
+        let is_empty = separator == b'[';
+        out.extend_from_slice(if is_empty { b"[]" } else { b"]" });
+    }
+    let rest = found.rest.map(|part| Unread { part, separator });
+    Ok((out, rest))
 }
 
 /// Without this a `HEAD` would take the messages and show them to nobody.

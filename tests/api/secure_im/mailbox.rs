@@ -1,6 +1,7 @@
 //! The mailbox: every message is handed out once.
 
 use std::collections::BTreeSet;
+use std::io::Read as _;
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -132,15 +133,30 @@ fn what_is_only_shared_with_somebody_is_neither_theirs_to_fetch_nor_to_acknowled
 }
 
 #[test]
-fn much_that_is_unread_comes_in_slices_without_a_gap() {
+fn however_large_what_is_unread_is_one_call_brings_all_of_it() {
     let world = World::start();
     let [alice, bob] = Person::arrive_all(&world, ["alice", "bob"]);
     let large = "x".repeat(3 << 20);
-    let sent: Vec<i64> = (0..3).map(|_| alice.send(&bob, &large)).collect();
-    let (first, second) = (ids(&bob.list("/messages")), ids(&bob.list("/messages")));
-    assert_eq!([first.as_slice(), &second].concat(), sent);
-    assert_eq!(first.len(), 2);
+    let sent: Vec<i64> = (0..4).map(|_| alice.send(&bob, &large)).collect();
+    for path in ["/messages?ack=manual", "/messages?ack=manual", "/messages"] {
+        assert_eq!(ids(&bob.list(path)), sent, "{path}");
+    }
     assert!(bob.list("/messages").is_empty());
+}
+
+#[test]
+fn of_what_is_fetched_by_a_reader_who_goes_away_the_rest_stays_unread() {
+    let world = World::start();
+    let [alice, bob] = Person::arrive_all(&world, ["alice", "bob"]);
+    let large = "x".repeat(1 << 20);
+    let sent: Vec<i64> = (0..40).map(|_| alice.send(&bob, &large)).collect();
+    let request = bob.request(Method::GET, "/messages");
+    let mut cut_off = request.send().expect("the server answers");
+    let mut begin = [0; 1 << 10];
+    cut_off.read_exact(&mut begin).expect("it begins");
+    drop(cut_off);
+    let rest = ids(&bob.list("/messages"));
+    assert!(!rest.is_empty() && sent.ends_with(&rest), "{rest:?}");
 }
 
 #[test]

@@ -174,19 +174,42 @@ fn what_is_unread_is_found_behind_much_that_was_read_elsewhere() {
     assert_eq!(ids(&bob.list("/messages")), [to_oneself]);
 }
 
+/// Alice, and bob, to whom so many letters of hers have come.
+fn with_letters(world: &mut World, count: i64) -> [Person<'_>; 2] {
+    let people = ["alice", "bob"].map(|name| (name, register(world, name)));
+    world.bring_letters(people[0].1, people[1].1, count);
+    let world = &*world;
+    people.map(|(name, id)| Person {
+        world,
+        name: name.to_owned(),
+        id,
+        token: log_in(world, name),
+    })
+}
+
+#[test]
+fn while_two_fetch_thousands_and_more_comes_each_is_handed_out_once_and_in_order() {
+    let mut world = World::start();
+    let [alice, bob] = with_letters(&mut world, 12_000);
+    let before = ids(&bob.list("/messages?ack=manual"));
+    assert_eq!(before.len(), 12_000);
+    let (sent, fetched) = std::thread::scope(|scope| {
+        let sender = scope.spawn(|| [(); 50].map(|()| alice.send(&bob, "meanwhile")));
+        let readers = [(); 2].map(|()| scope.spawn(|| ids(&bob.list("/messages"))));
+        let fetched = readers.map(|reader| reader.join().expect("a reader"));
+        (sender.join().expect("a sender"), fetched)
+    });
+    assert!(fetched.iter().all(|ids| ids.is_sorted()));
+    let rest = ids(&bob.list("/messages"));
+    let mut all = [&fetched[0][..], &fetched[1], &rest].concat();
+    all.sort_unstable();
+    assert_eq!(all, [&before[..], &sent].concat());
+}
+
 #[test]
 fn however_much_is_acknowledged_at_once_it_is_marked_to_the_last_and_no_further() {
     let mut world = World::start();
-    let (alice, id) = (register(&world, "alice"), register(&world, "bob"));
-    world.bring_letters(alice, id, 12_000);
-    let (name, token) = ("bob".to_owned(), log_in(&world, "bob"));
-    let world = &world;
-    let bob = Person {
-        world,
-        name,
-        id,
-        token,
-    };
+    let [_, bob] = with_letters(&mut world, 12_000);
     let look = || ids(&bob.list("/messages?ack=manual"));
     let acknowledge = |up_to: i64| {
         let reply = bob.post("/messages/ack", &json!({ "up_to": up_to }));

@@ -317,6 +317,13 @@ pub(crate) fn hand_over(conn: &mut Conn, upload: UploadId, message: MessageId) -
     Ok(())
 }
 
+/// Whether a message hands an upload over. It does from when it is sent, or never.
+pub(crate) fn is_handed_over(conn: &mut Conn, message: MessageId) -> Result<bool> {
+    let row = uploads::table.filter(uploads::message_id.eq(message));
+    let slug = row.select(uploads::slug).first::<String>(conn).optional()?;
+    Ok(slug.is_some())
+}
+
 /// Removes the row of the upload that a message hands over, if there is one, inside the write that
 /// deletes the message; returns its slug, for [`remove_bytes`] once that is on disk.
 pub(crate) fn remove_handed_over(conn: &mut Conn, message: MessageId) -> Result<Option<String>> {

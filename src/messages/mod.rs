@@ -218,9 +218,14 @@ pub fn list_correspondents(app: &App, user: UserId) -> Result<Vec<UserId>> {
     })
 }
 
+    if app.db.read(|conn| files::is_handed_over(conn, id))? {
+        let problem = "cannot be replaced: it is the address of a file; send another message";
+        return Err(Error::invalid("content", problem));
+    }
 /// Replaces the content; re-sealed copies of it are dropped, since they are stale. Returns when.
 ///
-/// Errors: [`Error::UnknownMessage`], [`Error::Forbidden`], [`Error::Invalid`], [`Error::TooLarge`].
+/// Errors: [`Error::UnknownMessage`], [`Error::Forbidden`], [`Error::TooLarge`], [`Error::Invalid`],
+/// also where the content is the address of an upload, which is found by it alone.
 pub async fn replace(app: &App, user: UserId, id: MessageId, content: String) -> Result<Instant> {
     check_content(&content, app.config.max_content_bytes)?;
     check_may(app, user, Action::Replace, id)?;

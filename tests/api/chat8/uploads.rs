@@ -59,6 +59,26 @@ fn a_file_goes_to_its_receiver_as_a_message_and_to_nobody_else() {
 }
 
 #[test]
+fn the_message_that_hands_a_file_over_keeps_its_content_through_every_api() {
+    let world = World::start();
+    let [alice, bob] = ["alice", "bob"].map(|name| Someone::new(&world, name));
+    let stored = data(&alice.upload(&bob, "plan.txt", b"Meet at noon."));
+    let message = &bob.history(&alice)[0];
+    let id = message["id"].as_i64().expect("an id");
+    let writer = world.person("alice");
+    writer
+        .replace(id, "https://evil.example/plan.txt")
+        .error(400);
+    world
+        .person("bob")
+        .replace(id, "not his to replace")
+        .error(403);
+    assert_eq!(bob.history(&alice)[0]["content"], stored["file_url"]);
+    let text = alice.send(&bob, "a text");
+    writer.replace(text, "another").ok();
+}
+
+#[test]
 fn a_name_is_shown_without_what_browsers_write_for_quotes_and_line_ends() {
     let world = World::start();
     let [alice, bob] = ["alice", "bob"].map(|name| Someone::new(&world, name));

@@ -58,7 +58,7 @@ pub struct Draft {
     /// The AES key that goes with it (encommunication); empty if the sender's API has such keys
     /// but this message came without one.
     pub sender_key: Option<String>,
-    /// Makes a retry safe: the same key again is the same message again.
+    /// Makes a retry safe: the same key again is the same message again. For direct messages only.
     pub client_key: Option<String>,
     /// The upload that it hands over, and takes along when it is deleted.
     pub upload: Option<UploadId>,

@@ -50,15 +50,13 @@ pub async fn send(app: &Arc<App>, draft: Draft) -> Result<Message> {
     let sender_name = draft.sender_name.clone();
     let room_name = draft.to.room_name().to_owned();
     let (writing, telling) = (app.clone(), app.clone());
-    let racing = draft.client_key.is_some().then(|| draft.clone());
+    let has_key = draft.client_key.is_some();
     // A retry asks nothing of the writer: what was sent before may be large.
-    if let Some(draft) = &racing
-        && let Some(message) = app.db.read(|conn| retries::find(conn, draft))?
-    {
+    if has_key && let Some(message) = app.db.read(|conn| retries::find(conn, &draft))? {
         return Ok(message);
     }
     // As a rule there is nothing but inserts of what was checked before.
-    let undo = if racing.is_some() || draft.upload.is_some() {
+    let undo = if has_key || draft.upload.is_some() {
         Undo::Work
     } else {
         Undo::Batch
@@ -80,13 +78,8 @@ pub async fn send(app: &Arc<App>, draft: Draft) -> Result<Message> {
             announce(&telling, message, sender_name, room_name);
         }
     };
-    match (app.db.write_undoing(undo, work, tell).await, racing) {
-        (Err(cause), Some(draft)) if retries::is_race(&cause) => app
-            .db
-            .read(|conn| retries::find(conn, &draft))?
-            .ok_or(cause),
-        (outcome, _) => outcome.map(|(message, _)| message),
-    }
+    let sent = app.db.write_undoing(undo, work, tell).await;
+    sent.map(|(message, _)| message)
 }
 
 fn insert(app: &App, conn: &mut Conn, draft: Draft) -> Result<Message> {
@@ -218,10 +211,6 @@ pub fn list_correspondents(app: &App, user: UserId) -> Result<Vec<UserId>> {
     })
 }
 
-    if app.db.read(|conn| files::is_handed_over(conn, id))? {
-        let problem = "cannot be replaced: it is the address of a file; send another message";
-        return Err(Error::invalid("content", problem));
-    }
 /// Replaces the content; re-sealed copies of it are dropped, since they are stale. Returns when.
 ///
 /// Errors: [`Error::UnknownMessage`], [`Error::Forbidden`], [`Error::TooLarge`], [`Error::Invalid`],
@@ -229,6 +218,10 @@ pub fn list_correspondents(app: &App, user: UserId) -> Result<Vec<UserId>> {
 pub async fn replace(app: &App, user: UserId, id: MessageId, content: String) -> Result<Instant> {
     check_content(&content, app.config.max_content_bytes)?;
     check_may(app, user, Action::Replace, id)?;
+    if app.db.read(|conn| files::is_handed_over(conn, id))? {
+        let problem = "cannot be replaced: it is the address of a file; send another message";
+        return Err(Error::invalid("content", problem));
+    }
     app.db
         .write(move |conn| {
             may_change(conn, user, Action::Replace, id)?;

@@ -1,9 +1,10 @@
 //! Idempotency keys: how a send that is repeated is known for a repetition.
 //!
-//! Nothing here sends; [`super::send`] asks before it inserts.
+//! Nothing here sends; [`super::send`] asks before it inserts. In between no other send of the same
+//! sender comes: they take turns, as all do that write into their mailbox. What is sent to rooms,
+//! whose senders take no such turns, has no key.
 
 use diesel::prelude::*;
-use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use sha2::{Digest, Sha256};
 
 use super::{Draft, To};
@@ -11,9 +12,6 @@ use crate::db::{Conn, on_inner};
 use crate::error::{Error, Result};
 use crate::model::{Instant, Message, MessageId};
 use crate::schema::{deleted_sends, messages};
-
-/// The index that holds a key once for each sender.
-const KEY_INDEX: &str = "messages_by_client_key";
 
 /// What must be the same for a retry to be a retry.
 pub(super) fn digest(draft: &Draft) -> Vec<u8> {
@@ -81,7 +79,6 @@ pub(super) fn keep(conn: &mut Conn, id: MessageId) -> Result<()> {
             messages::id,
             messages::sent_at,
         ));
-    // On PostgreSQL another deletion of the same message may have been quicker.
     let insert = diesel::insert_into(deleted_sends::table)
         .values(row)
         .into_columns((
@@ -90,18 +87,7 @@ pub(super) fn keep(conn: &mut Conn, id: MessageId) -> Result<()> {
             deleted_sends::client_digest,
             deleted_sends::message_id,
             deleted_sends::sent_at,
-        ))
-        .on_conflict_do_nothing();
+        ));
     on_inner!(conn, inner => insert.execute(inner))?;
     Ok(())
-}
-
-/// Whether an insert failed because the same key was inserted at the same moment. Only
-/// PostgreSQL has several writers, and it names the index.
-pub(super) fn is_race(cause: &Error) -> bool {
-    matches!(
-        cause,
-        Error::Db(DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, info))
-            if info.constraint_name() == Some(KEY_INDEX)
-    )
 }

@@ -226,17 +226,7 @@ fn insert_request(conn: &mut Conn, from: UserId, to: UserId, text: &str) -> Resu
         friend_requests::created_at.eq(Instant::now()),
     );
     let insert = diesel::insert_into(friend_requests::table).values(row);
-    let inserted =
-        on_inner!(conn, inner => insert.returning(FriendRequest::as_returning()).get_result(inner));
-    inserted.map_err(|cause| {
-        let cause = Error::from(cause);
-        // Another node has been quicker with the same request.
-        if cause.broken_uniqueness().is_some() {
-            Error::RequestExists
-        } else {
-            cause
-        }
-    })
+    Ok(on_inner!(conn, inner => insert.returning(FriendRequest::as_returning()).get_result(inner))?)
 }
 
 /// Removes contacts both ways; returns how many there were.

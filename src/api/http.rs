@@ -125,7 +125,7 @@ pub(crate) fn is_origin_allowed(app: &App, request: &Request<'_>) -> bool {
             .any(|allowed| allowed == "*" || allowed == origin)
 }
 
-/// A token as it was sent, not yet checked.
+/// A token as it was sent, not yet checked; empty if it was a credential of another scheme.
 #[derive(Clone, Debug)]
 pub(crate) struct Bearer(pub(crate) Option<String>);
 
@@ -147,9 +147,11 @@ impl<'r> FromRequest<'r> for Bearer {
 }
 
 impl Bearer {
-    /// The session behind the token. Errors: [`Error::NoToken`] and those of [`tokens::check`].
+    /// The session behind the token. Errors: [`Error::NoToken`], also for a credential that is
+    /// none, and those of [`tokens::check`].
     pub(crate) fn session(&self, app: &App) -> Result<Session> {
-        tokens::check(app, self.0.as_deref().ok_or(Error::NoToken)?)
+        let token = self.0.as_deref().filter(|token| !token.is_empty());
+        tokens::check(app, token.ok_or(Error::NoToken)?)
     }
 }
 

@@ -32,10 +32,18 @@ fn every_guarded_route_asks_for_a_token_before_anything_else() {
     let world = World::start();
     register(&world, "alice");
     for (name, path) in GUARDED {
-        let none = Reply::to(world.request(method(name), path));
-        assert_eq!(detail(&none, 401), "Not authenticated", "{name} {path}");
-        let wrong = Reply::to(world.request(method(name), path).bearer_auth("nonsense"));
-        let other_scheme = Reply::to(world.request(method(name), path).basic_auth("a", Some("b")));
+        let request = || world.request(method(name), path);
+        let none = Reply::to(request());
+        let other_scheme = Reply::to(request().basic_auth("a", Some("b")));
+        for reply in [&none, &other_scheme] {
+            assert_eq!(detail(reply, 401), "Not authenticated", "{name} {path}");
+        }
+        let wrong = Reply::to(request().bearer_auth("nonsense"));
+        assert_eq!(
+            detail(&wrong, 401),
+            "登录凭证无效，请重新登录",
+            "{name} {path}"
+        );
         for reply in [&none, &wrong, &other_scheme] {
             detail(reply, 401);
             assert_eq!(

@@ -17,6 +17,8 @@ use crate::error::{Error, Result};
 use crate::model::{Instant, Session, SessionId, UserId};
 use crate::schema::{sessions, users};
 
+const MICROS_PER_SEC: i64 = 1_000_000;
+
 /// A token just issued.
 #[derive(Clone, Debug)]
 pub struct Token {
@@ -176,12 +178,13 @@ pub fn check(app: &App, token: &str) -> Result<Session> {
         .parse()
         .map(SessionId)
         .map_err(|_| Error::InvalidToken)?;
-    // The token counts in seconds, the session exactly: it may be over and gone already.
-    let (user, expires_at) =
-        find(app, id)?.ok_or_else(|| match claims.exp.saturating_mul(1_000_000) {
-            exp if exp <= Instant::now().0 => Error::ExpiredToken,
+    // The token counts in seconds begun, the session exactly: it may be over and gone already.
+    let (user, expires_at) = find(app, id)?.ok_or_else(|| {
+        match claims.exp.saturating_sub(1).saturating_mul(MICROS_PER_SEC) {
+            last_second if last_second < Instant::now().0 => Error::ExpiredToken,
             _ => Error::InvalidToken,
-        })?;
+        }
+    })?;
     if expires_at <= Instant::now() {
         return Err(Error::ExpiredToken);
     }
@@ -276,8 +279,9 @@ fn encode(app: &App, begun: &Begun) -> Result<String> {
     let claims = Claims {
         sub: session.user.0.to_string(),
         jti: session.id.0.to_string(),
-        iat: begun.at.0 / 1_000_000,
-        exp: session.expires_at.0 / 1_000_000,
+        iat: begun.at.0 / MICROS_PER_SEC,
+        // Up, lest a client that looks at it gives the token up before its time.
+        exp: (session.expires_at.0 + MICROS_PER_SEC - 1) / MICROS_PER_SEC,
     };
     let key = EncodingKey::from_secret(&app.secret);
     jsonwebtoken::encode(&Header::default(), &claims, &key)

@@ -24,9 +24,12 @@ fn a_token_says_whose_it_is_and_lasts_half_an_hour() {
         "sub": alice.id.to_string(),
         "jti": claims["jti"],
         "iat": claims["iat"],
-        "exp": claims["iat"].as_i64().expect("an instant") + 1_800,
+        "exp": claims["exp"],
     });
     assert_eq!(claims, expected);
+    let at = |name: &str| claims[name].as_i64().expect("an instant");
+    // In whole seconds: the one in which it begins, and the one behind its end.
+    assert_eq!(at("exp") - at("iat"), 1_801);
     let other = data(&alice.post("/auth/refresh", &json!({})));
     let other = part(&text(&other["access_token"]), 1);
     assert_ne!(text(&other["jti"]), text(&claims["jti"]));

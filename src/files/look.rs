@@ -1,6 +1,7 @@
 //! What a file is, by its first bytes, and what it may be called.
 
 use crate::model::Kind;
+use crate::users::turns_direction;
 
 /// The longest name that common file systems take, in bytes.
 const LONGEST_NAME_BYTES: usize = 255;
@@ -10,10 +11,7 @@ const LONGEST_NAME_BYTES: usize = 255;
 /// take for the end of a drive or the beginning of a stream, becomes `_`.
 pub fn clean_file_name(name: &str) -> String {
     let last = name.rsplit(['/', '\\']).next().unwrap_or_default();
-    let is_harmless = |c: &char| {
-        !c.is_control()
-            && !matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
+    let is_harmless = |c: &char| !c.is_control() && !turns_direction(*c);
     let clean: String = last.chars().filter(is_harmless).collect();
     let clean = clean.replace(':', "_");
     let clean = clean.trim();
@@ -106,6 +104,7 @@ mod tests {
             ("10:30.txt", "10_30.txt"),
             ("a\0b\r\n.txt", "ab.txt"),
             ("invoice\u{202e}fdp.exe", "invoicefdp.exe"),
+            ("\u{61c}a\u{2067}b.txt", "ab.txt"),
             ("报告 1.pdf", "报告 1.pdf"),
             ("", "file"),
             ("..", "file"),

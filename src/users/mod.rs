@@ -97,6 +97,15 @@ fn is_longer(text: &str, most: usize) -> bool {
     text.chars().nth(most).is_some()
 }
 
+/// Whether a character turns the direction in which what follows is written, and so shows a text as
+/// another than it is.
+pub(crate) fn turns_direction(c: char) -> bool {
+    matches!(
+        c,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+    )
+}
+
 /// A text as searches compare it: NFC, each character in lower case by itself, a final sigma as
 /// any other. The same for the names that are stored and for what is looked for in them.
 pub fn folded(text: &str) -> String {

@@ -1,6 +1,8 @@
 //! Files inside the connection: raw bytes between lines, with the pauses that the published
 //! client needs to notice them. Source: chat_room §4.
 
+use std::ffi::OsStr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -216,10 +218,8 @@ async fn accept(app: &App, member: &Member, offer: Offer) -> Result<Accepted, Re
     if size_bytes > limit_bytes {
         return Err(Error::TooLarge { limit_bytes }.into());
     }
-    let extension = name
-        .rsplit_once('.')
-        .map_or("", |(_, extension)| extension)
-        .to_ascii_lowercase();
+    let extension = Path::new(&name).extension().and_then(OsStr::to_str);
+    let extension = extension.unwrap_or_default().to_ascii_lowercase();
     if !EXTENSIONS.contains(&extension.as_str()) {
         return Err(Error::UnsupportedType.into());
     }

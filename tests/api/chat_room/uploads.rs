@@ -150,6 +150,7 @@ fn refused_uploads_are_errors_and_the_connection_goes_on_as_lines() {
         ("a.txt", json!(1e30), 1, 1007),
         ("a.exe", json!(5), 1, 1008),
         ("txt", json!(5), 1, 1008),
+        (".txt", json!(5), 1, 1008),
         ("a.txt", json!(5), team, 1005),
         ("a.txt", json!(5), 9_999, 1005),
     ] {

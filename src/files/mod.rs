@@ -289,9 +289,9 @@ async fn remove_if(
     slug: String,
     is_meant: fn(&Upload) -> bool,
 ) -> Result<()> {
-    let path = app.config.uploads_dir().join(&slug);
+    let wanted = slug.clone();
     let work = move |conn: &mut Conn| {
-        let own = uploads::slug.eq(slug).and(uploads::owner_id.eq(owner));
+        let own = uploads::slug.eq(wanted).and(uploads::owner_id.eq(owner));
         let row = uploads::table.filter(own).select(Upload::as_select());
         let Some(upload) = row.first(conn).optional()?.filter(is_meant) else {
             return Ok(0);
@@ -300,12 +300,9 @@ async fn remove_if(
         let unsent = uploads::table.filter(uploads::message_id.is_null());
         Ok(diesel::delete(unsent.find(upload.id)).execute(conn)?)
     };
-    let after = move |removed: &usize| {
-        if *removed > 0 {
-            remove_file(&path);
-        }
-    };
-    app.db.write_then(work, after).await?;
+    if app.db.write(work).await? > 0 {
+        remove_bytes(app, &slug).await;
+    }
     Ok(())
 }
 
@@ -335,9 +332,13 @@ pub(crate) fn remove_handed_over(conn: &mut Conn, message: MessageId) -> Result<
     Ok(slug)
 }
 
-/// Removes the bytes of an upload that has no row any more, from the directory of uploads.
-pub(crate) fn remove_bytes(directory: &Path, slug: &str) {
-    remove_file(&directory.join(slug));
+/// Removes the bytes of an upload that has no row any more. Never inside a write, nor on the
+/// writer's thread: a large file takes long, and everybody would wait for it. A crash before it
+/// leaves bytes that nobody can ask for.
+pub(crate) async fn remove_bytes(app: &App, slug: &str) {
+    let path = app.config.uploads_dir().join(slug);
+    // It can only fail by a panic, of which there is none, or at the server's end.
+    let _ = tokio::task::spawn_blocking(move || remove_file(&path)).await;
 }
 
 fn is_slug(text: &str) -> bool {

@@ -250,7 +250,6 @@ pub async fn replace(app: &App, user: UserId, id: MessageId, content: String) ->
 /// [`Action::Withdraw`] (owner only). Errors: [`Error::UnknownMessage`], [`Error::Forbidden`].
 pub async fn delete(app: &App, user: UserId, action: Action, id: MessageId) -> Result<()> {
     check_may(app, user, action, id)?;
-    let uploads_dir = app.config.uploads_dir();
     let caches = app.caches.clone();
     let work = move |conn: &mut Conn| {
         let parties = may_change(conn, user, action, id)?;
@@ -259,18 +258,19 @@ pub async fn delete(app: &App, user: UserId, action: Action, id: MessageId) -> R
         diesel::delete(messages::table.find(id)).execute(conn)?;
         Ok((parties, slug))
     };
-    let after = move |(parties, slug): &(Parties, Option<String>)| {
+    let after = move |(parties, _): &(Parties, Option<String>)| {
         let pair = parties
             .recipient_id
             .and_then(|to| pair(parties.sender_id, to));
         if let Some(pair) = pair {
             caches.totals.remove(&pair);
         }
-        if let Some(slug) = slug {
-            files::remove_bytes(&uploads_dir, slug);
-        }
     };
-    app.db.write_then(work, after).await.map(drop)
+    let (_, slug) = app.db.write_then(work, after).await?;
+    if let Some(slug) = slug {
+        files::remove_bytes(app, &slug).await;
+    }
+    Ok(())
 }
 
 /// Marks a message as read by its recipient, in every API; again is no error.

@@ -45,18 +45,26 @@ pub enum Audience {
 }
 
 /// A file on disk that is removed when this is dropped, unless it was kept.
-struct Unkept(PathBuf);
+struct Unkept {
+    path: PathBuf,
+    is_kept: bool,
+}
 
 impl Unkept {
+    fn at(path: PathBuf) -> Self {
+        let is_kept = false;
+        Unkept { path, is_kept }
+    }
+
     fn keep(mut self) {
-        self.0 = PathBuf::new();
+        self.is_kept = true;
     }
 }
 
 impl Drop for Unkept {
     fn drop(&mut self) {
-        if !self.0.as_os_str().is_empty() {
-            remove_file(&self.0);
+        if !self.is_kept {
+            remove_file(&self.path);
         }
     }
 }
@@ -77,10 +85,10 @@ impl Incoming {
         let mut random = [0; 32];
         rand::rngs::OsRng.fill_bytes(&mut random);
         let slug = URL_SAFE_NO_PAD.encode(random);
-        let unkept = Unkept(app.config.uploads_dir().join(format!("{slug}{PARTIAL}")));
+        let unkept = Unkept::at(app.config.uploads_dir().join(format!("{slug}{PARTIAL}")));
         let mut options = File::options();
         options.write(true).create_new(true).mode(0o600);
-        let file = BufWriter::with_capacity(BUFFER_BYTES, options.open(&unkept.0).await?);
+        let file = BufWriter::with_capacity(BUFFER_BYTES, options.open(&unkept.path).await?);
         let head = Vec::with_capacity(HEAD_BYTES);
         Ok(Incoming {
             slug,
@@ -167,8 +175,8 @@ impl Incoming {
 /// Renames a partial file to its slug and syncs the directory.
 async fn put_in_place(partial: Unkept, directory: PathBuf, slug: String) -> Result<Unkept> {
     let renamed = tokio::task::spawn_blocking(move || {
-        let placed = Unkept(directory.join(slug));
-        std::fs::rename(&partial.0, &placed.0)?;
+        let placed = Unkept::at(directory.join(slug));
+        std::fs::rename(&partial.path, &placed.path)?;
         partial.keep();
         std::fs::File::open(directory)?.sync_all()?;
         Ok(placed)

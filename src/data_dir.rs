@@ -130,6 +130,11 @@ fn unusable(path: &Path, cause: &dyn std::fmt::Display) -> Error {
 
 /// Writes a file that only its owner may read, whole or not at all, and syncs it.
 fn write_private_file(path: &Path, bytes: &[u8]) -> Result<()> {
+    replace(path, bytes)
+        .map_err(|cause| Error::Internal(format!("{} cannot be written: {cause}", path.display())))
+}
+
+fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let partial = path.with_extension("partial");
     let mut file = fs::OpenOptions::new()
         .create(true)

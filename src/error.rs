@@ -115,7 +115,7 @@ pub enum Error {
     Db(DieselError),
     /// A file could not be read or written.
     #[error("file: {0}")]
-    Io(#[from] std::io::Error),
+    Io(std::io::Error),
     /// What no peer is told in words: a library that refused what should always work; at the start
     /// and in commands, what the operator reads.
     #[error("{0}")]
@@ -185,6 +185,20 @@ impl From<DieselError> for Error {
                 error
             }
             None => Error::Db(cause),
+        }
+    }
+}
+
+/// A file that has no room is no more our fault than a database that has none.
+impl From<std::io::Error> for Error {
+    fn from(cause: std::io::Error) -> Self {
+        use std::io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+        match cause.kind() {
+            StorageFull | QuotaExceeded | ReadOnlyFilesystem => {
+                tracing::error!(%cause, "a file cannot be written");
+                Error::ReadOnly
+            }
+            _ => Error::Io(cause),
         }
     }
 }

@@ -12,6 +12,7 @@ use reqwest::Method;
 use serde_json::json;
 use tempfile::TempDir;
 
+use crate::chat8::{Someone, data, refused};
 use crate::operations_refused::change_database;
 use crate::world::{Reply, Setup, World, program, skips_sqlite_test};
 
@@ -167,6 +168,27 @@ fn a_full_disk_acknowledges_nothing_and_loses_nothing() {
     world.server.stop();
     mounts.run(&format!("mount -o remount,size=64m none {disk_path}"));
     assert_recovers(&mut world, &acknowledged);
+}
+
+#[test]
+fn an_upload_that_finds_no_room_is_told_to_come_back_and_leaves_nothing_behind() {
+    let home = TempDir::new().expect("a temporary directory");
+    let disk = home.path().join("disk");
+    std::fs::create_dir(&disk).expect("a directory");
+    let mount = format!("mount -t tmpfs -o size=24m none {}", disk.display());
+    let Some(mounts) = OwnMounts::new(&mount) else {
+        return;
+    };
+    let wrapper = mounts.wrapper();
+    let setup = Setup::new().through(&wrapper.each_ref().map(String::as_str));
+    let world = setup.start_on(home, disk.join("data"));
+    let [alice, bob] = ["alice", "bob"].map(|name| Someone::new(&world, name));
+    let reply = alice.upload(&bob, "too large", &vec![b'x'; 32 << 20]);
+    refused(&reply, 503, "INTERNAL");
+    assert!(reply.headers.contains_key("retry-after"), "{reply:?}");
+    let uploads = disk.join("data/uploads");
+    mounts.run(&format!("test -z \"$(ls {})\"", uploads.display()));
+    data(&alice.upload(&bob, "small", b"x"));
 }
 
 /// Has the store refuse every new message and nothing else.

@@ -139,7 +139,7 @@ fn newer_schema(version: &str) -> Finding {
 }
 
 fn database(file: &Path, findings: &mut Vec<Finding>) {
-    if !file.exists() {
+    if matches!(file.try_exists(), Ok(false)) {
         findings.push(ok("no database yet: `serve` will make it"));
         return;
     }

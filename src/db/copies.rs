@@ -4,7 +4,8 @@
 //! was there before stays as it was.
 
 use std::fmt::Display;
-use std::fs::{File, TryLockError};
+use std::fs::{File, Metadata, TryLockError};
+use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -44,7 +45,7 @@ const LOG_SUFFIXES: [&str; 3] = ["-wal", "-shm", "-journal"];
 /// directory's; another backup into it that is under way; no room.
 pub fn backup(data_dir: &Path, target: &Path) -> Result<()> {
     let source = file_in(data_dir);
-    if !source.is_file() {
+    if !is_file(&source)? {
         return Err(Error::Internal(format!(
             "there is no database at {}",
             source.display()
@@ -70,13 +71,12 @@ pub fn backup(data_dir: &Path, target: &Path) -> Result<()> {
 /// Makes no directory: a name with a slip in it, or a disk that is not mounted, would take the
 /// backup where nobody looks for it.
 fn check_directory_is_there(target: &Path) -> Result<()> {
-    match target.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() && !parent.is_dir() => {
-            let problem = format!("there is no directory {}; make it first", parent.display());
-            Err(Error::Internal(problem))
-        }
-        _ => Ok(()),
+    let parent = parent_of(target);
+    if look_at(parent)?.is_some_and(|meta| meta.is_dir()) {
+        return Ok(());
     }
+    let problem = format!("there is no directory {}; make it first", parent.display());
+    Err(Error::Internal(problem))
 }
 
 fn copy(source: &Path, partial: &Path) -> Result<()> {
@@ -95,7 +95,7 @@ fn copy(source: &Path, partial: &Path) -> Result<()> {
 /// Refuses, before anything is changed, what cannot be restored: anything but a whole database of
 /// this version or older.
 pub fn check_is_backup(source: &Path) -> Result<()> {
-    if !source.is_file() {
+    if !is_file(source)? {
         return Err(Error::Internal(format!(
             "there is no backup at {}",
             source.display()
@@ -217,27 +217,29 @@ impl Drop for Claim {
 
 /// Whether a file has not been removed since it was opened, as the one before removes its lock.
 fn is_still_at(file: &File, path: &Path) -> bool {
-    let identity = |meta: std::fs::Metadata| (meta.dev(), meta.ino());
+    let identity = |meta: Metadata| (meta.dev(), meta.ino());
     let (opened, there) = (file.metadata(), std::fs::metadata(path));
     opened.is_ok_and(|opened| there.is_ok_and(|there| identity(opened) == identity(there)))
 }
 
 /// An older backup is replaced, and nothing else: not a key, nor a device.
 fn check_may_be_replaced(target: &Path) -> Result<()> {
-    match std::fs::metadata(target) {
-        Ok(meta) if meta.is_file() && meta.len() == 0 => Ok(()),
-        Ok(meta) if meta.is_file() => check_is_ours(target).map(drop),
-        Ok(_) => Err(Error::Internal(format!(
+    match look_at(target)? {
+        Some(meta) if meta.is_file() && meta.len() == 0 => Ok(()),
+        Some(meta) if meta.is_file() => check_is_ours(target).map(drop),
+        Some(_) => Err(Error::Internal(format!(
             "{} exists and is not a regular file",
             target.display()
         ))),
-        Err(_) => Ok(()),
+        None => Ok(()),
     }
 }
 
 /// Refuses what no sealpost has made; an empty file would pass for a database otherwise.
 /// What is returned is the version of a newer one.
 fn check_is_ours(path: &Path) -> Result<Option<String>> {
+    // SQLite tells a file that may not be read and one that is no database in the same words.
+    File::open(path).map_err(at(path))?;
     match origin(path) {
         Ok(Origin::Sealpost) => Ok(None),
         Ok(Origin::NewerSealpost(version)) => Ok(Some(version)),
@@ -262,6 +264,19 @@ fn put_in_place(partial: &Path, target: &Path) -> Result<()> {
     remove_log_of(target)?;
     std::fs::rename(partial, target).map_err(at(target))?;
     sync(parent_of(target))
+}
+
+/// What is at `path`; `None` if nothing is. Errors: whatever keeps one from looking.
+fn look_at(path: &Path) -> Result<Option<Metadata>> {
+    match std::fs::metadata(path) {
+        Ok(meta) => Ok(Some(meta)),
+        Err(cause) if cause.kind() == ErrorKind::NotFound => Ok(None),
+        Err(cause) => Err(at(path)(cause)),
+    }
+}
+
+fn is_file(path: &Path) -> Result<bool> {
+    Ok(look_at(path)?.is_some_and(|meta| meta.is_file()))
 }
 
 fn parent_of(path: &Path) -> &Path {
@@ -302,7 +317,7 @@ fn partial_beside(target: &Path) -> PathBuf {
 
 fn remove_if_there(path: &Path) -> Result<()> {
     match std::fs::remove_file(path) {
-        Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => Err(at(path)(cause)),
+        Err(cause) if cause.kind() != ErrorKind::NotFound => Err(at(path)(cause)),
         _ => Ok(()),
     }
 }

@@ -44,12 +44,12 @@ struct Row {
 ///
 /// Errors: it cannot be read, is no database, or is damaged where it would say.
 pub fn origin(path: &Path) -> Result<Origin> {
-    if !path.exists() {
+    let is_there = path.try_exists();
+    if !is_there.map_err(|cause| cannot_open(path, &cause))? {
         return Ok(Origin::Empty);
     }
     let mut connection = open_unchanging(path)?;
-    read_origin(&mut connection)
-        .map_err(|cause| cannot_open(path, &ConnectionError::BadConnection(cause.to_string())))
+    read_origin(&mut connection).map_err(|cause| cannot_open(path, &cause))
 }
 
 fn read_origin(connection: &mut SqliteConnection) -> QueryResult<Origin> {

@@ -1,5 +1,6 @@
 //! The SQLite file: how it is opened, checked and closed.
 
+use std::fmt::Display;
 use std::fs::File;
 use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
@@ -128,7 +129,7 @@ pub(super) fn open(name: &str, pragmas: &str) -> ConnectionResult<SqliteConnecti
     Ok(connection)
 }
 
-pub(super) fn cannot_open(path: &Path, cause: &ConnectionError) -> Error {
+pub(super) fn cannot_open(path: &Path, cause: &dyn Display) -> Error {
     Error::Internal(format!(
         "cannot open the database {}: {cause}",
         path.display()

@@ -1,5 +1,6 @@
 //! The commands beside `serve`: backup, restore, check, openapi, completions, help.
 
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Output, Stdio};
 
@@ -145,6 +146,29 @@ fn a_backup_that_cannot_be_written_leaves_nothing_behind() {
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let left: Vec<_> = std::fs::read_dir(home.path()).expect("readable").collect();
     assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn what_cannot_be_looked_at_is_said_so_and_not_called_missing() {
+    if skips_sqlite_test("what_cannot_be_looked_at_is_said_so_and_not_called_missing") {
+        return;
+    }
+    let world = World::start();
+    let home = TempDir::new().expect("a temporary directory");
+    // Another user's directory would do as well, but not for a test that is run by root.
+    let endless = home.path().join("endless");
+    symlink("endless", &endless).expect("made");
+    for (name, data_dir, file) in [
+        ("backup", &*endless, home.path().join("backup.db")),
+        ("backup", world.data_dir(), endless.clone()),
+        ("backup", world.data_dir(), endless.join("backup.db")),
+        ("restore", &home.path().join("restored"), endless.clone()),
+    ] {
+        let output = command(name, data_dir, &file);
+        for word in ["endless", "symbolic links"] {
+            assert_one_line(&output, word);
+        }
+    }
 }
 
 #[test]

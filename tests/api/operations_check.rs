@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
-use crate::world::{OwnDatabase, World, program};
+use crate::world::{OwnDatabase, World, program, skips_sqlite_test};
 
 /// `check` and then `serve` as `prepare` has them run; neither may be content, and `check` says
 /// `word`.
@@ -94,6 +94,18 @@ fn a_data_directory_that_cannot_be_had_is_found() {
         .expect("sh runs");
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert_says("working directory", &output);
+}
+
+#[test]
+fn a_database_that_cannot_be_looked_at_is_found() {
+    if skips_sqlite_test("a_database_that_cannot_be_looked_at_is_found") {
+        return;
+    }
+    let home = TempDir::new().expect("a temporary directory");
+    let data_dir = home.path().join("data");
+    make_private_dir(&data_dir);
+    symlink("sealpost.db", data_dir.join("sealpost.db")).expect("made");
+    assert_neither_is_content("symbolic links", on(&data_dir));
 }
 
 #[test]

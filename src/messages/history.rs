@@ -6,9 +6,10 @@ use diesel::pg::PgRowByRowLoadingMode;
 use diesel::prelude::*;
 
 use super::lists::{CHUNK_BYTES, Chunk, cut, load_chunk};
+use super::numbered::LONG_WALK;
 use super::pair;
 use crate::app::App;
-use crate::db::Conn;
+use crate::db::{Conn, Extent};
 use crate::error::Result;
 use crate::model::{Message, MessageId, UserId};
 use crate::schema::{messages, permissions};
@@ -40,7 +41,7 @@ pub fn nth_newest(
     before: MessageId,
     nth: i64,
 ) -> Result<Option<MessageId>> {
-    app.db.read(|conn| {
+    let walk = |conn: &mut Conn| {
         Ok(messages::table
             .filter(messages::pair.eq(pair(pair_of.0, pair_of.1)))
             .filter(messages::id.lt(before))
@@ -50,7 +51,12 @@ pub fn nth_newest(
             .select(messages::id)
             .first(conn)
             .optional()?)
-    })
+    };
+    if nth > LONG_WALK {
+        app.db.scan(Extent::Own, walk)
+    } else {
+        app.db.read(walk)
+    }
 }
 
 /// What was sent to `reader` directly, with its keys, oldest first, as much as fits into one chunk:

@@ -17,8 +17,8 @@ use crate::schema::messages;
 
 /// From so many messages on, all are counted anew.
 const RECOUNTED_AFTER: i64 = 1_000;
-/// To a page behind so many messages others do not wait.
-const LONG_WALK: i64 = 1_000;
+/// For a walk past so many messages others do not wait.
+pub(super) const LONG_WALK: i64 = 1_000;
 
 /// Direct messages between two users, both ways, newest first: skips `offset`, at most `limit`.
 /// Fewer, if that much does not fit into one chunk. With the exact number of all.

@@ -107,7 +107,7 @@ pub enum Undo {
 pub struct Settings {
     /// Which database.
     pub location: Location,
-    /// How many read connections, at most.
+    /// How many read connections, at most, beside those of the scans that take turns.
     pub readers: u32,
     /// How many writes may wait; more are refused with [`Error::Busy`].
     pub queue_capacity: usize,
@@ -142,9 +142,12 @@ impl Db {
     /// Errors: a database newer than this program or of another one, which stays as it was; one
     /// that cannot be opened.
     pub fn open(settings: &Settings) -> Result<Db> {
-        let readers = |manager| {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let most = processors.div_ceil(2);
+        let scans = || Arc::new(Scans::new(most));
+        let readers = |manager, scanning| {
             r2d2::Pool::builder()
-                .max_size(settings.readers)
+                .max_size(settings.readers + u32::try_from(scanning).unwrap_or(0))
                 .min_idle(Some(1))
                 .test_on_check_out(false)
                 .connection_timeout(Duration::from_secs(5))
@@ -156,12 +159,13 @@ impl Db {
                 let queue = writer::start(connection, path, settings.queue_capacity)?;
                 (
                     Writer::Grouped(queue),
-                    readers(Connector::Reader(path.clone()))?,
+                    // Those of one's own and those of everybody; whoever reads waits for neither.
+                    readers(Connector::Reader(path.clone()), 2 * most)?,
                 )
             }
             Location::Server(url) => {
                 postgres::migrate(url)?;
-                let pool = readers(Connector::Server(url.clone()))?;
+                let pool = readers(Connector::Server(url.clone()), 0)?;
                 let places = Arc::new(Semaphore::new(settings.queue_capacity));
                 let writer = Writer::Pooled {
                     pool: pool.clone(),
@@ -170,8 +174,6 @@ impl Db {
                 (writer, pool)
             }
         };
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        let scans = || Arc::new(Scans::new(processors.div_ceil(2)));
         Ok(Db {
             readers,
             own_scans: scans(),

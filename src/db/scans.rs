@@ -74,7 +74,10 @@ impl Drop for Turn<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{RwLock, mpsc};
+
     use super::*;
+    use crate::db::{Db, Extent, Location, Settings};
 
     #[test]
     fn whoever_waits_has_the_turn_once_it_is_free() {
@@ -97,5 +100,39 @@ mod tests {
         let _first = scans.turn().expect("it is free");
         scans.lock().waiting = MOST_WAITING;
         assert!(matches!(scans.turn(), Err(Error::Busy { .. })));
+    }
+
+    #[test]
+    fn however_many_scan_there_is_a_connection_left_to_read_with() {
+        let home = tempfile::tempdir().expect("a temporary directory");
+        let settings = Settings {
+            location: Location::File(home.path().join("sealpost.db")),
+            readers: 1,
+            queue_capacity: 1,
+        };
+        let db = Db::open(&settings).expect("it opens");
+        let (scanning, scans) = mpsc::channel();
+        let over = RwLock::new(());
+        std::thread::scope(|scope| {
+            let _not_yet = over.write();
+            for extent in [Extent::Own, Extent::All] {
+                for _ in 0..db.own_scans.most {
+                    let (db, over, scanning) = (&db, &over, scanning.clone());
+                    scope.spawn(move || {
+                        db.scan(extent, |_| {
+                            scanning.send(()).expect("somebody listens");
+                            drop(over.read());
+                            Ok(())
+                        })
+                    });
+                }
+            }
+            for _ in 0..2 * db.own_scans.most {
+                let scan = scans.recv_timeout(Duration::from_secs(60));
+                scan.expect("each scan has a connection");
+            }
+            assert!(db.read(|_| Ok(())).is_ok());
+        });
+        db.close();
     }
 }

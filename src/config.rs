@@ -50,8 +50,9 @@ pub enum LogFormat {
     Off,
 }
 
-/// All settings of `serve`, checked by [`Config::load`].
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// All settings of `serve`, checked by [`Config::load`]. Never shown: a secret and a password are
+/// among them.
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Config {
     /// The address that the HTTP ports bind to. Default 127.0.0.1.

@@ -125,8 +125,9 @@ pub(crate) fn is_origin_allowed(app: &App, request: &Request<'_>) -> bool {
             .any(|allowed| allowed == "*" || allowed == origin)
 }
 
-/// A token as it was sent, not yet checked; empty if it was a credential of another scheme.
-#[derive(Clone, Debug)]
+/// A token as it was sent, not yet checked; empty if it was a credential of another scheme. Never
+/// shown.
+#[derive(Clone)]
 pub(crate) struct Bearer(pub(crate) Option<String>);
 
 #[rocket::async_trait]

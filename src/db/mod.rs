@@ -72,7 +72,7 @@ macro_rules! on_inner {
 pub(crate) use on_inner;
 
 /// Where the data is.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum Location {
     /// A SQLite file.
     File(PathBuf),
@@ -103,7 +103,7 @@ pub enum Undo {
 }
 
 /// How the database is to be opened.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Settings {
     /// Which database.
     pub location: Location,

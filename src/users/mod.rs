@@ -32,8 +32,8 @@ const LONGEST_EMAIL: usize = 254;
 /// For how many characters one can stand in NFC: U+1F82 is a letter and three marks.
 const MOST_COMPOSED: usize = 4;
 
-/// What somebody brings who registers.
-#[derive(Clone, Debug)]
+/// What somebody brings who registers; what logs in later is never shown.
+#[derive(Clone)]
 pub struct Registration {
     /// As typed; see [`parse_username`].
     pub username: String,

@@ -19,8 +19,8 @@ use crate::schema::{sessions, users};
 
 const MICROS_PER_SEC: i64 = 1_000_000;
 
-/// A token just issued.
-#[derive(Clone, Debug)]
+/// A token just issued; never shown.
+#[derive(Clone)]
 pub struct Token {
     /// What the client sends back, as `Authorization: Bearer …`.
     pub text: String,

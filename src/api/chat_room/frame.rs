@@ -3,6 +3,8 @@
 //! Pure: nothing here reads a socket, knows who asks or what the store holds. Whatever the bytes
 //! are and however they are cut, the same requests come out. Source: chat_room §1, §3.
 
+use std::fmt;
+
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Number, Value};
@@ -103,11 +105,20 @@ pub(super) enum Request {
     Administer,
 }
 
-#[derive(Debug, Default, Deserialize, PartialEq)]
+#[derive(Default, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Credentials {
     pub(super) username: Option<String>,
     pub(super) password: Option<String>,
+}
+
+/// The password is not shown.
+impl fmt::Debug for Credentials {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.debug_struct("Credentials")
+            .field("username", &self.username)
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, Default, Deserialize, PartialEq)]

@@ -8,8 +8,8 @@ use crate::error::{Error, Result};
 use crate::model::Session;
 use crate::users::tokens;
 
-/// What a request says of its sender; nothing is checked yet.
-#[derive(Clone, Debug)]
+/// What a request says of its sender; nothing is checked yet. Never shown: it holds a token.
+#[derive(Clone)]
 pub(super) struct Caller {
     token: Option<String>,
     is_origin_allowed: bool,

@@ -14,8 +14,8 @@ use crate::model::{Session, UserId};
 use crate::users;
 use crate::users::tokens;
 
-/// What a request says of its sender; nothing is checked yet.
-#[derive(Clone, Debug)]
+/// What a request says of its sender; nothing is checked yet. Never shown: it holds a token.
+#[derive(Clone)]
 pub(super) struct Caller {
     pub(super) peer: Peer,
     pub(super) token: Option<String>,

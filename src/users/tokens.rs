@@ -209,15 +209,15 @@ pub fn check_again(app: &App, session: &Session) -> Result<()> {
 }
 
 /// Ends one session: its token, its sockets, and what presence knows by it. Again is no error.
-pub async fn end(app: &App, session: Session) -> Result<()> {
+pub async fn end(app: &Arc<App>, session: Session) -> Result<()> {
+    let its_app = app.clone();
+    let work = move |conn: &mut Conn| {
+        diesel::delete(sessions::table.find(session.id)).execute(conn)?;
+        Ok(())
+    };
     app.db
-        .write(move |conn| {
-            diesel::delete(sessions::table.find(session.id)).execute(conn)?;
-            Ok(())
-        })
-        .await?;
-    tell_ended(app, session);
-    Ok(())
+        .write_then(work, move |()| tell_ended(&its_app, session))
+        .await
 }
 
 /// Ends what depends on a session, once its end is on disk.

@@ -13,6 +13,8 @@ use crate::users::{self, Registration, tokens};
 
 /// The longest username here, in characters.
 const LONGEST_USERNAME: usize = 64;
+/// Characters that take no room: with them a name looks like another.
+const WITHOUT_WIDTH: [char; 5] = ['\u{200b}', '\u{200c}', '\u{200d}', '\u{2060}', '\u{feff}'];
 /// The shortest password, in characters.
 const SHORTEST_PASSWORD: usize = 8;
 
@@ -130,10 +132,16 @@ pub(super) async fn logout(app: &AppState, bearer: Bearer) -> Answer {
     Ok(done("登出成功"))
 }
 
-/// Refuses usernames that this API finds too long, counted as they are kept.
+/// Refuses usernames that this API finds too long, counted as they are kept, and those that look
+/// like another's or like none.
 pub(super) fn check_username(username: &str) -> Result<(), Failure> {
     if users::composed(username, LONGEST_USERNAME).is_none() {
         let problem = format!("must have at most {LONGEST_USERNAME} characters");
+        return Err(Failure::invalid("username", problem));
+    }
+    let is_unseen = |c| users::turns_direction(c) || WITHOUT_WIDTH.contains(&c);
+    if username != username.trim() || username.contains(is_unseen) {
+        let problem = "must not begin or end with a space, nor have characters that are not seen";
         return Err(Failure::invalid("username", problem));
     }
     Ok(())

@@ -58,6 +58,13 @@ fn a_registration_that_breaks_a_rule_names_the_field() {
         ("username", json!("")),
         ("username", json!("x".repeat(65))),
         ("username", json!("a\u{7}b")),
+        ("username", json!("   ")),
+        ("username", json!(" bob")),
+        ("username", json!("bob\u{3000}")),
+        ("username", json!("bo\u{200b}b")),
+        ("username", json!("\u{feff}bob")),
+        ("username", json!("\u{202e}bob")),
+        ("username", json!("bob\u{61c}")),
         ("username", json!(7)),
         ("email", json!("nobody")),
         ("email", json!("a@b")),
@@ -167,8 +174,11 @@ fn a_profile_changes_only_in_what_is_named() {
         );
         assert!(details["avatar"].is_string(), "{details}");
     }
-    let too_long = json!({"username": "x".repeat(65)});
-    refused(&alice.put("/user/profile", &too_long), 422, "VALIDATION");
+    for username in ["x".repeat(65), "alicia ".into(), "\u{202e}alicia".into()] {
+        let body = json!({"username": username});
+        let details = refused(&alice.put("/user/profile", &body), 422, "VALIDATION");
+        assert!(details["username"].is_string(), "{details}");
+    }
     log_in(&world, "alice", &password_of("alice"));
     refused(
         &log_in(&world, "alice", &password_of("alice")),

@@ -6,7 +6,7 @@ use rocket::{delete, get, post, put};
 use serde::{Deserialize, Serialize};
 
 use super::wording::Failure;
-use super::{Answer, done, id_in_path, success, timestamp};
+use super::{Answer, done, id_in_path, success, timestamp, user_id};
 use crate::api::http::{AppState, Bearer, Body};
 use crate::contacts;
 use crate::model::{Profile, RequestId, Status, UserId};
@@ -97,7 +97,8 @@ pub(super) fn requests(app: &AppState, bearer: Bearer) -> Answer {
 
 #[derive(Deserialize)]
 struct Ask {
-    user_id: i64,
+    #[serde(deserialize_with = "user_id")]
+    user_id: UserId,
     message: Option<String>,
 }
 
@@ -106,13 +107,7 @@ struct Ask {
 pub(super) async fn ask(app: &AppState, bearer: Bearer, body: Body) -> Answer {
     let session = bearer.session(app)?;
     let Ask { user_id, message } = body.json()?;
-    contacts::ask(
-        app,
-        session.user,
-        UserId(user_id),
-        message.unwrap_or_default(),
-    )
-    .await?;
+    contacts::ask(app, session.user, user_id, message.unwrap_or_default()).await?;
     Ok(done("好友请求已发送"))
 }
 

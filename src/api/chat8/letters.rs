@@ -4,7 +4,7 @@ use rocket::{delete, post, put};
 use serde::{Deserialize, Serialize};
 
 use super::wording::Failure;
-use super::{Answer, done, id_in_path, success, timestamp};
+use super::{Answer, done, id_in_path, success, timestamp, user_id};
 use crate::api::http::{AppState, Bearer, Body};
 use crate::error::Error;
 use crate::messages::permissions::Action;
@@ -51,7 +51,8 @@ impl<'a> Letter<'a> {
 
 #[derive(Deserialize)]
 struct Send {
-    receiver_id: i64,
+    #[serde(deserialize_with = "user_id")]
+    receiver_id: UserId,
     content: String,
     message_type: Option<Kind>,
     is_encrypted: Option<bool>,
@@ -67,13 +68,12 @@ pub(super) async fn send(app: &AppState, bearer: Bearer, body: Body) -> Answer {
         message_type,
         is_encrypted,
     } = body.json()?;
-    let receiver = UserId(receiver_id);
-    users::username_by_id(app, receiver)?;
+    users::username_by_id(app, receiver_id)?;
     let sender_name = users::username_by_id(app, session.user)?;
     let draft = Draft {
         kind: message_type.unwrap_or(Kind::Text),
         is_encrypted: is_encrypted.unwrap_or(false),
-        ..Draft::direct(app, session.user, sender_name, receiver, content)
+        ..Draft::direct(app, session.user, sender_name, receiver_id, content)
     };
     let message = messages::send(app, draft)
         .await

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::wording::{Failure, wording};
-use super::{now, timestamp};
+use super::{now, timestamp, user_id};
 use crate::api::http::{AppState, Bearer, log_if_internal};
 use crate::api::object::Object;
 use crate::api::peer::FromAllowedOrigin;
@@ -216,7 +216,8 @@ struct Incoming<'a> {
 #[derive(Deserialize)]
 struct Invitation {
     call_id: String,
-    to_user_id: i64,
+    #[serde(deserialize_with = "user_id")]
+    to_user_id: UserId,
 }
 
 #[derive(Serialize)]
@@ -277,11 +278,10 @@ fn invite(app: &App, from: UserId, is_video: bool, invitation: Invitation) -> Re
         log_if_internal(&error);
         wording(&error).2.to_owned()
     };
-    let callee = UserId(to_user_id);
-    users::username_by_id(app, callee).map_err(in_words)?;
+    users::username_by_id(app, to_user_id).map_err(in_words)?;
     let username = users::username_by_id(app, from).map_err(in_words)?;
     app.hub.to_user(
-        callee,
+        to_user_id,
         Event::CallOffered {
             is_video,
             call_id,

@@ -38,7 +38,7 @@ fn a_message_that_breaks_a_rule_names_the_field() {
     let alice = Someone::new(&world, "alice");
     for (field, body) in [
         ("receiver_id", json!({"content": "x"})),
-        ("receiver_id", json!({"receiver_id": "2", "content": "x"})),
+        ("receiver_id", json!({"receiver_id": "two", "content": "x"})),
         ("content", json!({"receiver_id": alice.id})),
         ("content", json!({"receiver_id": alice.id, "content": ""})),
         (
@@ -66,6 +66,22 @@ fn a_message_that_breaks_a_rule_names_the_field() {
         404,
         "USER_001",
     );
+}
+
+#[test]
+fn the_id_of_a_user_may_be_text_as_in_a_form() {
+    let world = World::start();
+    let [alice, bob] = ["alice", "bob"].map(|name| Someone::new(&world, name));
+    let id = bob.id.to_string();
+    let sent = data(&alice.post("/messages", &json!({"receiver_id": id, "content": "x"})));
+    assert_eq!(sent["receiver_id"], bob.id);
+    let asked = alice.post("/friends/request", &json!({"user_id": id}));
+    done(&asked, "好友请求已发送");
+    let (mut calling, mut called) = (alice.connect(), bob.connect());
+    called.ping();
+    let call = json!({"call_id": "c-1", "to_user_id": id});
+    calling.say(&json!({"type": "voice_call_invite", "data": call}));
+    assert_eq!(called.next_of("voice_call_invite")["call_id"], "c-1");
 }
 
 #[test]

@@ -2,9 +2,11 @@
 //!
 //! Content is opaque: nothing here can open it. Who may do what is decided in [`permissions`];
 //! how lists are read from the tables is in [`lists`], [`history`], [`numbered`] and [`unread`]; the
-//! AES keys that go with messages are in [`pair_keys`]. Room messages are sent here too, but belong
+//! AES keys that go with messages are in [`pair_keys`], who has written to whom in
+//! [`correspondents`]. Room messages are sent here too, but belong
 //! to `rooms`: nothing below hands one out as a direct message.
 
+pub mod correspondents;
 mod draft;
 pub mod history;
 pub mod lists;
@@ -24,7 +26,7 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::hub::{Channel, Event};
 use crate::model::{Access, Instant, Message, MessageId, UserId};
-use crate::schema::{correspondents, messages, permissions as grants};
+use crate::schema::{messages, permissions as grants};
 pub use draft::{Draft, LONGEST_CLIENT_KEY, To};
 use permissions::{Action, Parties, check_may, may, may_change};
 
@@ -116,7 +118,7 @@ fn insert(app: &App, conn: &mut Conn, draft: Draft) -> Result<Message> {
     }
     if let Some(recipient) = recipient_id {
         receive(conn, id, recipient, sent_at)?;
-        note_correspondents(app, conn, draft.sender, recipient)?;
+        correspondents::note(app, conn, draft.sender, recipient)?;
         if let Some(key) = &draft.sender_key {
             pair_keys::remember(conn, draft.sender, recipient, key)?;
         }
@@ -135,28 +137,6 @@ fn receive(conn: &mut Conn, message: MessageId, recipient: UserId, at: Instant) 
     );
     let insert = diesel::insert_into(grants::table).values(row);
     on_inner!(conn, inner => insert.execute(inner))?;
-    Ok(())
-}
-
-fn note_correspondents(app: &App, conn: &mut Conn, one: UserId, other: UserId) -> Result<()> {
-    let (low, high) = ordered(one, other);
-    if app.caches.correspondents.get(&(low, high)).is_some() {
-        return Ok(());
-    }
-    // In one order: two who write to each other for the first time at once would, on PostgreSQL,
-    // each hold the row that the other waits for.
-    let rows = [(low, high), (high, low)].map(|(user, peer)| {
-        (
-            correspondents::user_id.eq(user),
-            correspondents::peer_id.eq(peer),
-        )
-    });
-    for row in rows {
-        let insert = diesel::insert_into(correspondents::table)
-            .values(row)
-            .on_conflict_do_nothing();
-        on_inner!(conn, inner => insert.execute(inner))?;
-    }
     Ok(())
 }
 
@@ -190,25 +170,6 @@ fn announce(app: &App, message: &Message, sender: String, room: String) {
             },
         );
     }
-}
-
-/// How many other people a user has exchanged direct messages with.
-pub fn count_correspondents(app: &App, user: UserId) -> Result<i64> {
-    app.db.read(|conn| {
-        Ok(correspondents::table
-            .filter(correspondents::user_id.eq(user))
-            .filter(correspondents::peer_id.ne(user))
-            .count()
-            .get_result(conn)?)
-    })
-}
-
-/// Those with whom a user has exchanged direct messages.
-pub fn list_correspondents(app: &App, user: UserId) -> Result<Vec<UserId>> {
-    app.db.read(|conn| {
-        let rows = correspondents::table.filter(correspondents::user_id.eq(user));
-        Ok(rows.select(correspondents::peer_id).load(conn)?)
-    })
 }
 
 /// Replaces the content; re-sealed copies of it are dropped, since they are stale. Returns when.

@@ -8,7 +8,7 @@ use super::reply::{Counts, Frame, Person, Refusal};
 use super::session::Answer;
 use crate::app::App;
 use crate::files;
-use crate::messages::{self, Draft, To};
+use crate::messages::{Draft, To, correspondents};
 use crate::model::{Kind, Room, RoomId, UserId};
 use crate::rooms::{self, Which};
 use crate::users;
@@ -23,7 +23,7 @@ const MOST_FILES: i64 = 1_000;
 
 pub(super) fn user_info(app: &App, member: &Member) -> Answer {
     let joined = rooms::count(app, Which::JoinedBy(member.id))?;
-    let private = messages::count_correspondents(app, member.id)?;
+    let private = correspondents::count(app, member.id)?;
     Ok(Frame::UserInfo {
         user_info: Person {
             user_id: member.id,

@@ -21,7 +21,7 @@ use crate::app::App;
 use crate::contacts;
 use crate::error::{Error, Result};
 use crate::hub::{Channel, Event};
-use crate::messages;
+use crate::messages::correspondents;
 use crate::model::{User, UserId};
 use crate::users;
 
@@ -174,9 +174,7 @@ fn close_to(app: &App, receiver: UserId) -> Result<Closeness> {
         contacts: contacts::list_contact_ids(app, receiver)?
             .into_iter()
             .collect(),
-        peers: messages::list_correspondents(app, receiver)?
-            .into_iter()
-            .collect(),
+        peers: correspondents::list(app, receiver)?.into_iter().collect(),
     })
 }
 

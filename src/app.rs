@@ -5,16 +5,16 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use quick_cache::sync::Cache;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use crate::caches::Caches;
 use crate::config::Config;
 use crate::data_dir;
 use crate::db::{self, Db, Location};
 use crate::error::Result;
 use crate::hub::Hub;
-use crate::model::{Clock, Instant, MessageId, Name, SessionId, UserId};
+use crate::model::Clock;
 use crate::presence::Presence;
 use crate::signer::Signer;
 use crate::throttle::Throttle;
@@ -72,47 +72,6 @@ pub(crate) struct Hashing {
     pub(crate) memory: Mutex<Vec<Vec<argon2::Block>>>,
 }
 
-/// Small memories of rows that hardly ever change. Writers forget what they change.
-pub(crate) struct Caches {
-    /// Ids by username.
-    pub(crate) ids: Cache<String, UserId>,
-    /// Usernames by id.
-    pub(crate) names: Cache<UserId, Name>,
-    /// Live sessions.
-    pub(crate) sessions: Cache<SessionId, (UserId, Instant)>,
-    /// Pairs known to be in `correspondents`.
-    pub(crate) correspondents: Cache<(UserId, UserId), ()>,
-    /// How many messages a pair has exchanged, up to and including one; a deletion forgets it.
-    pub(crate) totals: Cache<i64, (i64, MessageId)>,
-    /// Messages known to be read; none becomes unread again.
-    pub(crate) read: Cache<MessageId, ()>,
-}
-
-/// Looks something up and remembers it in `cache`, unless nothing is remembered here.
-///
-/// A change that was made between look-up and remembering would be missed, so it is looked up once
-/// more after it has been remembered.
-pub(crate) fn remembered<K, V>(
-    cache: &Cache<K, V>,
-    key: K,
-    look_up: impl Fn() -> Result<Option<V>>,
-) -> Result<Option<V>>
-where
-    K: Clone + Eq + std::hash::Hash,
-    V: Clone + PartialEq,
-{
-    let found = look_up()?;
-    let Some(value) = found.clone().filter(|_| cache.capacity() > 0) else {
-        return Ok(found);
-    };
-    cache.insert(key.clone(), value);
-    let found_again = look_up()?;
-    if found_again != found {
-        cache.remove(&key);
-    }
-    Ok(found_again)
-}
-
 impl App {
     /// Opens everything that `config` names, making what is missing.
     ///
@@ -126,10 +85,9 @@ impl App {
             Some(url) => Location::Server(url.clone()),
             None => Location::File(db::file_in(&config.data_dir)),
         };
-        let entries = if config.database_url.is_some() {
-            0
-        } else {
-            CACHE_ENTRIES
+        let caches = match config.database_url {
+            Some(_) => Caches::of(0),
+            None => Caches::of(CACHE_ENTRIES),
         };
         let settings = db::Settings {
             location,
@@ -165,14 +123,7 @@ impl App {
             ),
             body_allowance: allowance(BODY_PIECES),
             strangers_allowance: allowance(STRANGERS_PIECES),
-            caches: Arc::new(Caches {
-                ids: Cache::new(entries),
-                names: Cache::new(entries),
-                sessions: Cache::new(entries),
-                correspondents: Cache::new(entries),
-                totals: Cache::new(entries),
-                read: Cache::new(entries),
-            }),
+            caches: Arc::new(caches),
             shutdown: CancellationToken::new(),
             config,
             _lock: lock,

@@ -9,7 +9,8 @@ use diesel::prelude::*;
 
 use super::lists::{Chunk, load_chunk};
 use super::pair;
-use crate::app::{App, remembered};
+use crate::app::App;
+use crate::caches::remembered;
 use crate::db::{Conn, Extent, on_inner};
 use crate::error::Result;
 use crate::model::{Message, MessageId, UserId};

@@ -8,7 +8,8 @@ use std::collections::hash_map::Entry;
 
 use diesel::prelude::*;
 
-use crate::app::{App, remembered};
+use crate::app::App;
+use crate::caches::remembered;
 use crate::db::Conn;
 use crate::error::{Error, Result};
 use crate::model::{Name, UserId};

@@ -11,7 +11,8 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use super::user_to_change;
-use crate::app::{App, Caches, remembered};
+use crate::app::App;
+use crate::caches::{Caches, remembered};
 use crate::db::Conn;
 use crate::error::{Error, Result};
 use crate::model::{Instant, Session, SessionId, UserId};

@@ -156,7 +156,9 @@ fn libraries_are_used_only_where_they_belong() {
 const LAYERS: &[&[&str]] = &[
     &["schema", "error"],
     &["model"],
-    &["data_dir", "db", "hub", "presence", "signer", "throttle"],
+    &[
+        "caches", "data_dir", "db", "hub", "presence", "signer", "throttle",
+    ],
     &["app"],
     &["users"],
     &["contacts", "rooms", "files"],

@@ -294,30 +294,21 @@ pub async fn change_profile(
     let its_app = app.clone();
     let work = move |conn: &mut Conn| {
         let before = user_to_change(conn, id)?;
-        let user = users::table.find(id);
-        if let Some(username) = username {
-            let folded = users::username_folded.eq(folded(&username));
-            diesel::update(user)
-                .set((users::username.eq(username), folded))
-                .execute(conn)
-                .map_err(taken)?;
-        }
-        if let Some(email) = email {
-            diesel::update(user)
-                .set(users::email.eq(email))
-                .execute(conn)
-                .map_err(taken)?;
-        }
-        if let Some(avatar) = change.avatar {
-            diesel::update(user)
-                .set(users::avatar.eq(avatar))
-                .execute(conn)?;
-        }
-        if let Some(status) = change.status {
-            diesel::update(user)
-                .set(users::status.eq(status.as_str()))
-                .execute(conn)?;
-        }
+        let folded = username.as_deref().map(folded);
+        let changed = (
+            username.map(|username| users::username.eq(username)),
+            folded.map(|folded| users::username_folded.eq(folded)),
+            email.map(|email| users::email.eq(email)),
+            change.avatar.map(|avatar| users::avatar.eq(avatar)),
+            change
+                .status
+                .map(|status| users::status.eq(status.as_str())),
+        );
+        diesel::update(users::table.find(id))
+            .set(changed)
+            .execute(conn)
+            .optional_empty_changeset()
+            .map_err(taken)?;
         Ok((before, user_in(conn, id)?))
     };
     app.db

@@ -256,9 +256,8 @@ fn listing<T>(
 /// How far a list has been written.
 struct Progress {
     page: Page,
-    /// How many are still wanted; `None` for all.
+    /// How many are still wanted; `None` for all, which is no page.
     wanted: Option<i64>,
-    is_paged: bool,
     is_done: bool,
     is_first: bool,
     last: Option<MessageId>,
@@ -269,7 +268,6 @@ impl Progress {
         Progress {
             page: ask.page,
             wanted: ask.limit,
-            is_paged: ask.limit.is_some(),
             is_done: false,
             is_first: true,
             last: None,
@@ -310,7 +308,7 @@ impl Progress {
     /// end; for `after`, where to go on asking, even if nothing came this time.
     fn finish(&self, out: &mut Vec<u8>) {
         out.push(b']');
-        if self.is_paged {
+        if self.wanted.is_some() {
             let next = match self.page {
                 Page::Before(..) => self.last,
                 Page::After(after, _) => Some(self.last.unwrap_or(after)),

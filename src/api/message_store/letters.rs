@@ -100,14 +100,14 @@ pub(super) fn show(
     let id = parse_message_id(message_id)?;
     let reader = caller.acting_as(app, from_query(user_id)?)?;
     let (message, sender_id) = lists::message_for(app, reader.id, id)?;
-    let receiver = message
+    let receiver_id = message
         .recipient_id
-        .map(|recipient| users::user_by_id(app, recipient))
+        .map(|recipient| users::username_by_id(app, recipient))
         .transpose()?;
     let shown = Shown {
         id: message.id.0,
         sender_id,
-        receiver_id: receiver.map(|user| user.username),
+        receiver_id,
         encrypted_content: message.content,
         timestamp: message.sent_at.to_seconds_text(),
         edited_at: message

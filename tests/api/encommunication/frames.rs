@@ -114,12 +114,12 @@ fn a_new_socket_begins_when_what_came_on_an_older_one_is_stored() {
     let (alice, mut of_alice, bob, _of_bob) = pair(&world);
     let held = world.hold_mailbox("bob");
     of_alice.send(&alice.frame(&bob, "hi", "k"));
+    world.wait_for_held_write();
     let released = std::thread::spawn(move || {
-        std::thread::sleep(Duration::from_secs(1));
+        // A socket that did not wait would have begun by then.
+        std::thread::sleep(Duration::from_millis(500));
         drop(held);
     });
-    // The server is to read the frame first.
-    std::thread::sleep(Duration::from_millis(300));
     drop(of_alice);
     let _of_alice = alice.dial();
     assert_eq!(alice.records(bob.id).len(), 1);

@@ -8,12 +8,14 @@
 //!     <digest of a name>/   one user's keys: see `keyring`
 //! ```
 //!
+//! Of two spellings of one server's URL each has a part; `lost_keys` finds what is in the other.
+//!
 //! Directories are 0700, files 0600 and replaced as a whole. Names of files are digests: no
 //! username reaches the file system. Before the first answer of the server a user has no id, so a
 //! directory is made by the name. From then on the id finds it: names change, and others take them.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -23,7 +25,7 @@ use unicode_normalization::UnicodeNormalization;
 
 use super::crypto;
 use super::error::{Error, Result};
-use super::files::{make_dir, read_json, write_json};
+use super::files::{make_dir, read_json, sync_dir_of, write_json};
 use super::wire::UserId;
 
 /// One server's part of the data directory, held for this agent as long as this lives.
@@ -70,6 +72,37 @@ impl Home {
         })
     }
 
+    /// The parts of the same data directory that have pinned `server_key` for another URL. One that
+    /// another agent holds, or that cannot be read, is left out; the log has it.
+    pub(super) fn others_of(&self, server_key: &str) -> Result<Vec<Self>> {
+        let data_dir = self.dir.parent().expect("it is below the data directory");
+        let mut others = Vec::new();
+        for entry in fs::read_dir(data_dir)? {
+            let dir = entry?.path();
+            let file: Option<ServerFile> = match read_json(&dir.join("server.json")) {
+                _ if dir == self.dir => continue,
+                Ok(file) => file,
+                Err(error) => {
+                    tracing::warn!(dir = %dir.display(), ?error, "no keys were looked for in it");
+                    continue;
+                }
+            };
+            let Some(file) = file.filter(|file| file.public_key == server_key) else {
+                continue;
+            };
+            match Self::open(data_dir, &file.url) {
+                Ok(other) => others.push(other),
+                Err(error) => tracing::warn!(%error, "no keys were looked for there"),
+            }
+        }
+        Ok(others)
+    }
+
+    /// The URL of the server.
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
     /// The server's public key as pinned at first contact.
     pub(super) fn server_key(&self) -> Result<Option<String>> {
         let file: Option<ServerFile> = read_json(&self.dir.join("server.json"))?;
@@ -111,10 +144,29 @@ impl Home {
     /// The directory of the user `id`; if there is none yet, the one they registered with by the
     /// name `username`.
     pub(super) fn user(&self, id: UserId, username: &str) -> Result<PathBuf> {
-        match self.users()?.get(&id) {
-            Some(name) => Ok(self.dir.join(name)),
+        match self.claimed(id)? {
+            Some(dir) => Ok(dir),
             None => self.unclaimed(username),
         }
+    }
+
+    /// The directory that is known to be of the user `id`, be it there or not.
+    pub(super) fn claimed(&self, id: UserId) -> Result<Option<PathBuf>> {
+        Ok(self.users()?.get(&id).map(|name| self.dir.join(name)))
+    }
+
+    /// Moves `found`, a directory of another part, to where the user `id` is looked for here, and
+    /// says where that is. What is there already is put aside, never deleted.
+    pub(super) fn take_over(&self, found: &Path, id: UserId, username: &str) -> Result<PathBuf> {
+        let dir = self.user(id, username)?;
+        if dir.exists() {
+            let aside = chrono::Utc::now().timestamp_micros();
+            fs::rename(&dir, dir.with_extension(format!("{aside}.old")))?;
+        }
+        fs::rename(found, &dir)?;
+        sync_dir_of(&dir)?;
+        sync_dir_of(found)?;
+        Ok(dir)
     }
 
     /// The keys in `dir` are those of the user `id` from now on, whatever their name.

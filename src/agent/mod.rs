@@ -13,7 +13,7 @@
 //! opening    sealed texts to clear ones                crypto   pure functions
 //! link       the socket to the server                  relay    its HTTP API, wire its words
 //! server     the server's pinned key                   keyring  keys at rest, files whole ones
-//! home       whose keys are where
+//! home       whose keys are where                  lost_keys  looks for them elsewhere
 //! ```
 //!
 //! Source: encommunication. It is no server: one person's machine, a few users at once.
@@ -29,6 +29,7 @@ mod home;
 mod journal;
 mod keyring;
 mod link;
+mod lost_keys;
 mod opening;
 mod outbox;
 mod relay;
@@ -48,7 +49,6 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crypto::PublicKey;
 pub use error::{Error, Result};
 use events::Events;
 use home::Home;
@@ -195,7 +195,10 @@ impl Agent {
         };
         let keyring = match found? {
             Some(keyring) => keyring,
-            None => keys_elsewhere(&dir, password).await?,
+            None => match self.keys_of_other_url(&login, username, password).await? {
+                Some(keyring) => keyring,
+                None => keys_elsewhere(&dir, password).await?,
+            },
         };
         home.claim(keyring.dir(), login.id)?;
         let session = Arc::new(Session::new(
@@ -235,43 +238,6 @@ impl Agent {
         let mut sessions = self.sessions();
         sessions.retain(|_, session| !session.stop.is_cancelled());
         sessions.values().cloned().collect()
-    }
-
-    /// Keys of a registration whose answer was lost, in place of others that the password does not
-    /// open: if they are those that the server shows for the user. Without that they would displace
-    /// good keys as soon as the account's password becomes the one of a failed registration.
-    async fn confirmed_keys(
-        &self,
-        login: &Login,
-        username: &str,
-        password: &str,
-    ) -> Result<Option<Keyring>> {
-        let dir = self.server.home.unclaimed(username)?;
-        // A second try to register has taken them over where there were no others.
-        let settled = match open_keys(&dir, password).await {
-            Err(Error::LockedKeys) => None,
-            found => found?,
-        };
-        let is_settled = settled.is_some();
-        let unconfirmed = match settled {
-            Some(keyring) => Some(keyring),
-            None => unconfirmed_keys(&dir, password).await?,
-        };
-        let Some(keyring) = unconfirmed else {
-            return Ok(None);
-        };
-        let listed = match self.server.relay.listed(&login.token, login.id).await {
-            Err(Error::NotReady) => return Ok(None),
-            answer => answer?,
-        };
-        let shown = listed.public_key.as_deref().and_then(PublicKey::from_pem);
-        if shown.as_ref() != Some(&keyring.private().public()) {
-            return Ok(None);
-        }
-        if !is_settled {
-            keyring.settle()?;
-        }
-        Ok(Some(keyring))
     }
 
     /// Ends every link, letting what waits go out first.

@@ -76,6 +76,17 @@ impl Server {
         Ok(news)
     }
 
+    /// The homes of other URLs that have pinned this server's key: it is the same server.
+    ///
+    /// Errors: [`Error::Unreachable`] if its key is not known here yet and cannot be asked for.
+    pub(super) async fn other_homes(&self) -> Result<Vec<Home>> {
+        if self.keys().pinned.is_none() {
+            self.look().await?;
+        }
+        let pinned = self.keys().pinned.clone();
+        pinned.map_or(Ok(Vec::new()), |key| self.home.others_of(&key))
+    }
+
     /// Whether the pinned server key signed `pem`.
     ///
     /// With no key pinned (the server shows none) every user's key counts as vouched for; it is

@@ -144,6 +144,37 @@ fn after_a_password_was_changed_elsewhere_the_old_one_opens_the_keys_once_more()
 }
 
 #[test]
+fn another_spelling_of_the_servers_url_makes_nobody_another_person() {
+    let world = World::start();
+    let mut agent = Agent::start(&world.url(""));
+    let alice = agent.person("alice");
+    alice.send(alice.id, "note to self");
+    wait_for(|| (alice.texts(alice.id) == ["note to self"]).then_some(()));
+    let localhost = world.url("").replace("127.0.0.1", "localhost");
+    for url in [localhost, world.url("")] {
+        agent.move_to(url);
+        let alice = agent.login("alice");
+        assert_eq!(alice.texts(alice.id), ["note to self"]);
+    }
+}
+
+#[test]
+fn the_keys_of_another_server_stay_where_they_are() {
+    let (first, second) = (World::start(), World::start());
+    let mut agent = Agent::start(&first.url(""));
+    let alice = agent.person("alice");
+    alice.send(alice.id, "note to self");
+    wait_for(|| (alice.texts(alice.id) == ["note to self"]).then_some(()));
+    // The same name, id and password, but keys of another machine.
+    Agent::start(&second.url("")).person("alice");
+    agent.move_to(second.url(""));
+    agent.login("alice");
+    agent.move_to(first.url(""));
+    let alice = agent.login("alice");
+    assert_eq!(alice.texts(alice.id), ["note to self"]);
+}
+
+#[test]
 fn keys_of_a_registration_that_failed_never_displace_the_users_own() {
     let free = TcpListener::bind("127.0.0.1:0").and_then(|taken| taken.local_addr());
     let port = free.expect("a free port").port().to_string();

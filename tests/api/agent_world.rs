@@ -56,6 +56,13 @@ impl Agent {
         self.start_again();
     }
 
+    /// Stops the agent and starts it with the same key store for the server at `url`.
+    pub(crate) fn move_to(&mut self, url: String) {
+        self.stop();
+        self.server = url;
+        self.start_again();
+    }
+
     /// Starts an agent that was stopped, with the same key store.
     pub(crate) fn start_again(&mut self) {
         let (process, url) = launch(self.home.path(), &self.server);

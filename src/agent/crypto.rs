@@ -205,21 +205,21 @@ impl KdfCost {
     };
 }
 
-/// The key that `password` gives by Argon2id with this salt and cost.
-pub(super) fn derive(password: &str, salt: &[u8], cost: KdfCost) -> Result<AesKey> {
+/// The key that `password` gives by Argon2id with this salt and cost; nothing if no such cost or
+/// salt can be.
+pub(super) fn derive(password: &str, salt: &[u8], cost: KdfCost) -> Option<AesKey> {
     let KdfCost {
         memory_kib,
         passes,
         lanes,
     } = cost;
-    let params = argon2::Params::new(memory_kib, passes, lanes, Some(KEY_BYTES))
-        .map_err(|_| Error::Corrupt("kdf"))?;
+    let params = argon2::Params::new(memory_kib, passes, lanes, Some(KEY_BYTES)).ok()?;
     let argon = argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, params);
     let mut key = [0; KEY_BYTES];
     argon
         .hash_password_into(password.as_bytes(), salt, &mut key)
-        .map_err(|_| Error::Corrupt("kdf"))?;
-    Ok(AesKey(key))
+        .ok()?;
+    Some(AesKey(key))
 }
 
 /// Sixteen random bytes.

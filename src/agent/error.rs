@@ -2,6 +2,8 @@
 //!
 //! It does not choose HTTP statuses: `routes` does, in one exhaustive match.
 
+use std::path::PathBuf;
+
 /// The agent's result.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -29,8 +31,8 @@ pub enum Error {
     #[error("本地密钥无法用此密码打开；若密码已在别处更改，请同时提供旧密码 (old_password)")]
     LockedKeys,
     /// A file of the key store is not what the agent wrote.
-    #[error("本地密钥库已损坏：{0}")]
-    Corrupt(&'static str),
+    #[error("本地密钥库已损坏：{}", .0.display())]
+    Corrupt(PathBuf),
     /// There is no link, or no key the message could be sealed with.
     #[error("发送失败: 客户端未就绪")]
     NotReady,

@@ -10,15 +10,30 @@ use serde::de::DeserializeOwned;
 
 use super::error::{Error, Result};
 
-/// The JSON in the file at `path`, or nothing if there is no file.
-pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+/// The bytes of the file at `path`, or nothing if there is no file.
+pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>> {
     match fs::read(path) {
-        Ok(bytes) => serde_json::from_slice(&bytes)
-            .map(Some)
-            .map_err(|_| Error::Corrupt("JSON")),
+        Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error.into()),
     }
+}
+
+/// The JSON in the file at `path`, or nothing if there is no file.
+pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+    let value = read(path)?.map(|bytes| serde_json::from_slice(&bytes));
+    value
+        .transpose()
+        .map_err(|_| Error::Corrupt(path.to_owned()))
+}
+
+/// Renames a damaged file, so that another can take its place and nothing is lost of it.
+pub(super) fn put_aside(path: &Path) -> Result<()> {
+    let aside = chrono::Utc::now().timestamp_micros();
+    let aside = path.with_extension(format!("{aside}.damaged"));
+    fs::rename(path, &aside)?;
+    tracing::warn!(file = %path.display(), kept = %aside.display(), "a damaged file is begun anew");
+    Ok(())
 }
 
 /// [`write_whole`] of `value` as JSON.

@@ -14,7 +14,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
@@ -25,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use super::arrivals;
 use super::crypto::{self, AesKey, KdfCost, PrivateKey};
 use super::error::{Error, Result};
-use super::files::{found, make_dir, read_json, sync_dir, write_json, write_whole};
+use super::files::{self, found, make_dir, read_json, sync_dir, write_json, write_whole};
 use super::wire::UserId;
 
 /// AES keys kept per peer: enough for years of restarts, and a bound for a peer who floods. Where
@@ -168,7 +167,7 @@ impl Keyring {
 
     fn write_keys(&self, name: &str, password: &str) -> Result<()> {
         let (salt, cost) = (crypto::salt(), KdfCost::NEW);
-        let derived = crypto::derive(password, &salt, cost)?;
+        let derived = crypto::derive(password, &salt, cost).expect("the cost of ours can be paid");
         let file = KeyFile {
             kdf: "argon2id".into(),
             cost,
@@ -206,23 +205,24 @@ impl Keyring {
     }
 
     fn read(dir: &Path, name: &str, password: &str) -> Result<Option<Self>> {
-        let Some(file) = read_json::<KeyFile>(&dir.join(name))? else {
+        let path = dir.join(name);
+        let Some(file) = read_json::<KeyFile>(&path)? else {
             return Ok(None);
         };
-        let salt = BASE64_STANDARD.decode(&file.salt);
-        let salt = salt.map_err(|_| Error::Corrupt("salt"))?;
-        let derived = crypto::derive(password, &salt, file.cost)?;
+        let corrupt = || Error::Corrupt(path.clone());
+        let salt = BASE64_STANDARD.decode(&file.salt).map_err(|_| corrupt())?;
+        let derived = crypto::derive(password, &salt, file.cost).ok_or_else(corrupt)?;
         let vault = match &file.vault {
             Some(sealed) => {
                 let vault = crypto::open(&derived, sealed).ok_or(Error::LockedKeys)?;
                 let vault = String::from_utf8(vault).ok();
                 let vault = vault.and_then(|vault| AesKey::from_base64(&vault));
-                vault.ok_or(Error::Corrupt("vault"))?
+                vault.ok_or_else(corrupt)?
             }
             None => derived,
         };
         let der = crypto::open(&vault, &file.sealed).ok_or(Error::LockedKeys)?;
-        let private = PrivateKey::from_der(&der).ok_or(Error::Corrupt("key"))?;
+        let private = PrivateKey::from_der(&der).ok_or_else(corrupt)?;
         let peers = match name {
             "key.json" => read_peers(dir, &vault)?,
             _ => BTreeMap::new(),
@@ -341,9 +341,14 @@ impl Keyring {
         self.write_sealed("arrivals.sealed", arrivals)
     }
 
-    /// What [`Keyring::save_arrivals`] wrote last.
+    /// What [`Keyring::save_arrivals`] wrote last. What cannot be read is put aside: nobody is to
+    /// be kept from their messages by the count of those.
     pub(super) fn arrivals(&self) -> Result<arrivals::Kept> {
-        read_sealed(&self.dir.join("arrivals.sealed"), &self.vault)
+        let path = self.dir.join("arrivals.sealed");
+        match read_sealed(&path, &self.vault) {
+            Err(Error::Corrupt(_)) => files::put_aside(&path).map(|()| arrivals::Kept::default()),
+            kept => kept,
+        }
     }
 
     fn write_sealed(&self, name: &str, value: &impl Serialize) -> Result<()> {
@@ -360,17 +365,18 @@ fn unused(keys: &[Kept]) -> impl Iterator<Item = usize> {
 
 /// The JSON that is sealed in the file at `path`; its default if there is no file.
 fn read_sealed<T: DeserializeOwned + Default>(path: &Path, vault: &AesKey) -> Result<T> {
-    let sealed = match fs::read_to_string(path) {
-        Ok(sealed) => sealed,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(T::default()),
-        Err(error) => return Err(error.into()),
+    let Some(sealed) = files::read(path)? else {
+        return Ok(T::default());
     };
-    let plain = crypto::open(vault, &sealed).ok_or(Error::Corrupt("seal"))?;
-    serde_json::from_slice(&plain).map_err(|_| Error::Corrupt("JSON"))
+    let sealed = String::from_utf8(sealed).ok();
+    let plain = sealed.and_then(|sealed| crypto::open(vault, &sealed));
+    let value = plain.and_then(|plain| serde_json::from_slice(&plain).ok());
+    value.ok_or_else(|| Error::Corrupt(path.to_owned()))
 }
 
 fn read_peers(dir: &Path, vault: &AesKey) -> Result<BTreeMap<UserId, Peer>> {
-    let files: BTreeMap<UserId, PeerFile> = read_sealed(&dir.join("peers.sealed"), vault)?;
+    let path = dir.join("peers.sealed");
+    let files: BTreeMap<UserId, PeerFile> = read_sealed(&path, vault)?;
     let peer = |file: PeerFile| {
         let kept = |(at, key): (usize, &String)| {
             let is_used = !file.unused.contains(&at);
@@ -386,7 +392,7 @@ fn read_peers(dir: &Path, vault: &AesKey) -> Result<BTreeMap<UserId, Peer>> {
         })
     };
     let peers = files.into_iter().map(|(id, file)| Some((id, peer(file)?)));
-    peers.collect::<Option<_>>().ok_or(Error::Corrupt("peers"))
+    peers.collect::<Option<_>>().ok_or(Error::Corrupt(path))
 }
 
 #[cfg(test)]

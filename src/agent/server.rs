@@ -45,8 +45,17 @@ impl Change {
 
 impl Server {
     /// The server behind `relay`, with the key pinned in `home`.
+    ///
+    /// Errors: [`Error::Start`] if that cannot be read.
     pub(super) fn new(relay: Relay, home: Home) -> Result<Self> {
-        let pinned = home.server_key()?;
+        let pinned = home.server_key().map_err(|error| match error {
+            Error::Corrupt(path) => Error::Start(format!(
+                "{} is damaged; bring it back from a copy, or move it away: the server's key is \
+                 then pinned anew, so compare its fingerprint",
+                path.display()
+            )),
+            other => Error::Start(format!("cannot read the key store: {other:?}")),
+        })?;
         let keys = Mutex::new(Keys {
             pinned,
             changed: None,

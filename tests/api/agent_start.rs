@@ -2,15 +2,16 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
+use serde_json::json;
 use tempfile::TempDir;
 
-use crate::agent_world::Agent;
+use crate::agent_world::{Agent, refused};
 use crate::operations_start::assert_one_line;
-use crate::relay_stub::SOON;
+use crate::relay_stub::{Relay, SOON};
 use crate::world::program;
 
 /// An agent that keeps its keys in `data_dir`; its server is away.
@@ -70,6 +71,62 @@ fn a_place_where_the_agent_can_keep_no_keys_is_said_in_one_line() {
     let output = output.expect("the program runs");
     assert_one_line(&output, &data_dir.display().to_string());
     assert_one_line(&output, "Not a directory");
+}
+
+#[test]
+fn a_damaged_pinned_key_is_told_by_its_path_and_in_english() {
+    let home = TempDir::new().expect("a temporary directory");
+    let data_dir = home.path().join("keys");
+    let mut first = agent(&data_dir);
+    let mut first = first.stdout(Stdio::piped()).spawn().expect("it starts");
+    let mut lines = BufReader::new(first.stdout.take().expect("piped")).lines();
+    lines.next().expect("it announces itself").expect("text");
+    first.kill().expect("a child can be killed");
+    first.wait().expect("a killed child ends");
+    let place = std::fs::read_dir(&data_dir).expect("readable").next();
+    let file = place.expect("one").expect("one").path().join("server.json");
+    std::fs::write(&file, "{").expect("written");
+    let output = agent(&data_dir).output().expect("the program runs");
+    assert_one_line(&output, &format!("{} is damaged", file.display()));
+    assert!(output.stderr.is_ascii(), "{output:?}");
+}
+
+/// The one file of this name below `dir`.
+fn found(dir: &Path, name: &str) -> Option<PathBuf> {
+    let entries = std::fs::read_dir(dir).expect("readable");
+    entries
+        .map(|entry| entry.expect("one").path())
+        .find_map(|path| {
+            let inside = path.is_dir().then(|| found(&path, name)).flatten();
+            inside.or_else(|| path.ends_with(name).then_some(path))
+        })
+}
+
+#[test]
+fn who_cannot_be_told_what_is_unread_logs_in_all_the_same() {
+    let relay = Relay::start();
+    let mut agent = Agent::start(&relay.url);
+    agent.person("alice");
+    agent.stop();
+    let path = found(agent.home(), "arrivals.sealed").expect("it is there");
+    for damaged in [&b"damaged"[..], &[0xff; 100]] {
+        std::fs::write(&path, damaged).expect("written");
+        agent.start_again();
+        agent.login("alice");
+        agent.stop();
+    }
+    let dir = path.parent().expect("a parent");
+    let names = std::fs::read_dir(dir).expect("readable");
+    let names = names.map(|entry| entry.expect("one").file_name());
+    let kept = names.filter(|name| name.to_string_lossy().ends_with(".damaged"));
+    assert_eq!(kept.count(), 2);
+
+    let path = found(agent.home(), "users.json").expect("it is there");
+    std::fs::write(&path, "{").expect("written");
+    agent.start_again();
+    let body = json!({"username": "alice", "password": "p"});
+    let words = refused(agent.post("/api/login", &body), 500);
+    assert!(words.ends_with(&path.display().to_string()), "{words}");
 }
 
 #[test]

@@ -19,8 +19,6 @@ use rsa::traits::PublicKeyParts;
 use rsa::{Pkcs1v15Encrypt, Pkcs1v15Sign, RsaPrivateKey, RsaPublicKey};
 use sha2::{Digest, Sha256};
 
-use super::error::{Error, Result};
-
 /// The size of new RSA keys, and the least that is accepted of others.
 const RSA_BITS: usize = 2048;
 const IV_BYTES: usize = 12;

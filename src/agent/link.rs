@@ -98,7 +98,7 @@ async fn overtime(session: &Session) {
 
 async fn open(session: &Session) -> Result<Socket> {
     let socket = timeout(DIAL_TIMEOUT, dial(session)).await;
-    let socket = socket.map_err(|_| Error::Unreachable)??;
+    let socket = socket.map_err(|late| session.server.relay.socket.lost(&late))??;
     // Not before: a server that stood still answers the dial before it reads what came earlier.
     let dialled = Instant::now();
     if session.server.look().await? {
@@ -132,12 +132,16 @@ async fn handshake(session: &Session, token: &str) -> Result<Socket> {
     let mut request = url.into_client_request().map_err(|_| Error::Unreachable)?;
     let token = HeaderValue::from_str(token).map_err(|_| Error::TokenRefused)?;
     request.headers_mut().insert("token", token);
+    let reach = &session.server.relay.socket;
     match connect_async_with_config(request, None, true).await {
-        Ok((socket, _)) => Ok(socket),
+        Ok((socket, _)) => {
+            reach.found();
+            Ok(socket)
+        }
         Err(tungstenite::Error::Http(answer)) if answer.status() == StatusCode::UNAUTHORIZED => {
             Err(Error::TokenRefused)
         }
-        Err(_) => Err(Error::Unreachable),
+        Err(cause) => Err(reach.lost(&cause)),
     }
 }
 

@@ -53,7 +53,7 @@ pub use error::{Error, Result};
 use events::Events;
 use home::Home;
 use keyring::Keyring;
-use relay::{Login, Relay};
+use relay::Relay;
 use server::Server;
 use session::Session;
 use wire::UserId;

@@ -2,6 +2,7 @@
 //!
 //! It keeps no state but the connection pool, and retries nothing.
 
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use reqwest::{RequestBuilder, StatusCode};
@@ -23,6 +24,40 @@ const HISTORY_TIMEOUT: Duration = Duration::from_secs(3_600);
 pub(super) struct Relay {
     base: String,
     http: reqwest::Client,
+    calls: Reach,
+    /// Of the socket: what lies between may let calls pass and no socket.
+    pub(super) socket: Reach,
+}
+
+/// Whether the server was reached when it was tried last. Only a change of that goes to the log:
+/// links are dialled again every few seconds.
+#[derive(Debug, Default)]
+pub(super) struct Reach(Mutex<Option<String>>);
+
+impl Reach {
+    /// It could not be reached, and `cause` with all that is behind it says why.
+    pub(super) fn lost(&self, cause: &dyn std::error::Error) -> Error {
+        let causes = std::iter::successors(Some(cause), |cause| cause.source());
+        let causes: Vec<String> = causes.map(ToString::to_string).collect();
+        let cause = causes.join(": ");
+        let mut last = self.last();
+        if last.as_ref() != Some(&cause) {
+            tracing::warn!(cause, "the server cannot be reached");
+            *last = Some(cause);
+        }
+        Error::Unreachable
+    }
+
+    /// It answers.
+    pub(super) fn found(&self) {
+        if self.last().take().is_some() {
+            tracing::info!("the server is reached again");
+        }
+    }
+
+    fn last(&self) -> MutexGuard<'_, Option<String>> {
+        self.0.lock().expect("nobody panics with the lock held")
+    }
 }
 
 /// A successful login.
@@ -79,6 +114,8 @@ impl Relay {
         Ok(Self {
             base: base.to_owned(),
             http,
+            calls: Reach::default(),
+            socket: Reach::default(),
         })
     }
 
@@ -132,7 +169,7 @@ impl Relay {
         query.extend(window.before.map(|before| ("before", before)));
         let url = format!("{}/chatRecords", self.base);
         let request = self.http.get(url).query(&query).header("token", token);
-        let answer = send(request.timeout(HISTORY_TIMEOUT)).await?;
+        let answer = self.send(request.timeout(HISTORY_TIMEOUT)).await?;
         match answer.status() {
             StatusCode::OK => answer.json().await.map_err(|_| Error::Unreachable),
             StatusCode::UNAUTHORIZED => Err(Error::TokenRefused),
@@ -152,7 +189,7 @@ impl Relay {
         let after = after.map(|after| ("after", after));
         let request = self.http.get(url).query(after.as_slice());
         let request = request.header("token", token).timeout(HISTORY_TIMEOUT);
-        let answer = send(request).await?;
+        let answer = self.send(request).await?;
         match answer.status() {
             StatusCode::OK => {
                 let envelope: Envelope = answer.json().await.map_err(|_| Error::Unreachable)?;
@@ -170,7 +207,7 @@ impl Relay {
     pub(super) async fn listed(&self, token: &str, id: UserId) -> Result<Listed> {
         let url = format!("{}/publicKey", self.base);
         let request = self.http.get(url).query(&[("userId", id)]);
-        let answer = send(request.header("token", token)).await?;
+        let answer = self.send(request.header("token", token)).await?;
         match answer.status() {
             StatusCode::OK => {
                 let envelope: Envelope = answer.json().await.map_err(|_| Error::Unreachable)?;
@@ -187,7 +224,7 @@ impl Relay {
     /// The server's public key in PEM, or nothing if it shows none.
     pub(super) async fn server_key(&self) -> Result<Option<String>> {
         let url = format!("{}/server_public.pem", self.base);
-        let answer = send(self.http.get(url)).await?;
+        let answer = self.send(self.http.get(url)).await?;
         if answer.status() != StatusCode::OK {
             return Ok(None);
         }
@@ -198,11 +235,23 @@ impl Relay {
             .map_err(|_| Error::Unreachable)
     }
 
+    async fn send(&self, request: RequestBuilder) -> Result<reqwest::Response> {
+        // The same cause is to read the same whatever was asked.
+        let answer = request.send().await.map_err(reqwest::Error::without_url);
+        let answer = answer.map_err(|cause| self.calls.lost(&cause))?;
+        self.calls.found();
+        Ok(answer)
+    }
+
     async fn call(&self, path: &str, body: &Value) -> Result<Value> {
         let request = self.http.post(format!("{}/{path}", self.base)).json(body);
-        let answer = send(request).await?;
+        let answer = self.send(request).await?;
         let status = answer.status();
-        let envelope: Envelope = answer.json().await.map_err(|_| Error::Unreachable)?;
+        let envelope: Envelope = answer.json().await.map_err(|cause| {
+            let cause = cause.without_url();
+            tracing::warn!(%status, %cause, "the server does not answer as a relay does");
+            Error::Unreachable
+        })?;
         let words = envelope.msg.unwrap_or_default();
         match envelope.code {
             1 => Ok(envelope.data),
@@ -212,8 +261,4 @@ impl Relay {
             _ => Err(Error::Refused(words)),
         }
     }
-}
-
-async fn send(request: RequestBuilder) -> Result<reqwest::Response> {
-    request.send().await.map_err(|_| Error::Unreachable)
 }

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use crate::agent_world::{Agent, refused};
 use crate::operations_start::assert_one_line;
 use crate::relay_stub::{Relay, SOON};
-use crate::world::program;
+use crate::world::{Reply, program};
 
 /// An agent that keeps its keys in `data_dir`; its server is away.
 fn agent(data_dir: &Path) -> Command {
@@ -50,6 +50,29 @@ fn a_server_that_does_not_answer_keeps_no_agent_from_its_start() {
     let mut agent = Agent::start(&url);
     agent.stop();
     assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
+}
+
+#[test]
+fn why_the_server_cannot_be_reached_is_in_the_log_once() {
+    let home = TempDir::new().expect("a temporary directory");
+    let mut process = agent(&home.path().join("keys"))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut lines = BufReader::new(process.stdout.take().expect("piped")).lines();
+    let line = lines.next().expect("it announces itself").expect("text");
+    let url = line.strip_prefix("sealpost agent: open ").expect("its URL");
+    let body = json!({"username": "alice", "password": "p"});
+    for _ in 0..2 {
+        let request = crate::world::client().post(format!("{url}/api/login"));
+        assert_eq!(Reply::to(request.json(&body)).status, 500);
+    }
+    let pid = rustix::process::Pid::from_child(&process);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it runs");
+    let output = process.wait_with_output().expect("it ends");
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(log.matches("Connection refused").count(), 1, "{log}");
 }
 
 #[test]

@@ -34,6 +34,8 @@ pub(super) struct Conversations {
     server: Arc<Server>,
     events: Events,
     keyring: Keyring,
+    /// A key that came with a message is not on disk yet.
+    is_unsaved: bool,
     roster: BTreeMap<UserId, Listed>,
     doubts: HashMap<UserId, Doubt>,
     exchanges: HashMap<UserId, Exchange>,
@@ -83,6 +85,7 @@ impl Conversations {
             server,
             events,
             keyring,
+            is_unsaved: false,
             roster: BTreeMap::new(),
             doubts: HashMap::new(),
             exchanges: HashMap::new(),
@@ -164,6 +167,7 @@ impl Conversations {
 
     /// The link is gone: nothing of its offers can be relied on, nor who is online.
     pub(super) fn link_lost(&mut self) {
+        self.save_news();
         self.awaits_roster = true;
         self.asked.clear();
     }
@@ -236,9 +240,8 @@ impl Conversations {
         match &opened {
             Opened::Text(_, key) => {
                 self.step(from, |exchange| exchange.opened(key));
-                if self.keyring.keep_key(from, key, true) {
-                    self.save();
-                }
+                // Until the next tick it stands in the message alone: hundreds may come at once.
+                self.is_unsaved |= self.keyring.keep_key(from, key, true);
             }
             Opened::NoKey if self.roster.contains_key(&from) => {
                 self.step(from, |exchange| exchange.unopened(now));
@@ -260,6 +263,7 @@ impl Conversations {
         for peer in peers {
             self.step(peer, |exchange| exchange.tick(now));
         }
+        self.save_news();
         if self.arrivals.due().is_some_and(|due| due <= now) {
             self.save_arrivals();
         }
@@ -287,6 +291,7 @@ impl Conversations {
     /// The user logs out: what waits on disk is left to their next login, which may come before
     /// the link has ended.
     pub(super) fn leave(&mut self) {
+        self.save_news();
         self.has_left = true;
         self.exchanges.clear();
         self.kept.clear();
@@ -361,6 +366,12 @@ impl Conversations {
     fn pinned(&self, peer: UserId) -> Option<&str> {
         let known = self.keyring.peers().get(&peer)?;
         known.public_key.as_deref()
+    }
+
+    fn save_news(&mut self) {
+        if std::mem::take(&mut self.is_unsaved) {
+            self.save();
+        }
     }
 
     /// Keys that cannot be kept still serve until the agent stops. Of a user who has left the file

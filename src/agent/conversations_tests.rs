@@ -52,6 +52,27 @@ fn on_disk(conversations: &Conversations) -> Vec<String> {
 }
 
 #[test]
+fn keys_that_come_with_many_messages_go_to_the_disk_together() {
+    let data = tempfile::tempdir().expect("a directory");
+    let (mut conversations, now) = (conversations(data.path()), Instant::now());
+    let file = conversations.keyring.dir().join("peers.sealed");
+    conversations.save();
+    let before = std::fs::read(&file).expect("readable");
+    for from in PEER..PEER + 3 {
+        let opened = Opened::Text("hi".into(), AesKey::generate());
+        conversations.message(from, None, opened, now);
+    }
+    assert!(std::fs::read(&file).expect("readable") == before);
+    conversations.tick(now);
+    let dir = conversations.keyring.dir();
+    let kept = Keyring::open(dir, "p").expect("readable").expect("keys");
+    for from in PEER..PEER + 3 {
+        assert_eq!(kept.keys_with(from), conversations.keys_with(from));
+        assert_eq!(kept.keys_with(from).len(), 1);
+    }
+}
+
+#[test]
 fn a_text_is_on_disk_while_it_waits_for_an_answer_and_nothing_is_written_where_none_waits() {
     let data = tempfile::tempdir().expect("a directory");
     let (mut conversations, now) = (conversations(data.path()), Instant::now());

@@ -104,17 +104,21 @@ impl Conversations {
         self.kept.keys().filter(is_unvouched).copied().collect()
     }
 
-    /// Takes the key of somebody who is not on the roster, or doubts it. If it is in order, what
-    /// waited for that goes to the outbox.
+    /// Takes the keys of those who are not on the roster, or doubts them. Where one is in order,
+    /// what waited for that goes to the outbox.
     ///
-    /// Errors: [`Error::NoKey`] if they have none that is of use.
-    pub(in crate::agent) fn meet(&mut self, listed: &Listed, now: Instant) -> Result<()> {
-        if self.judge(listed) {
-            self.save();
+    /// Errors: [`Error::NoKey`] if one of them has none that is of use; all are known then all the
+    /// same.
+    pub(in crate::agent) fn meet(&mut self, list: &[Listed], now: Instant) -> Result<()> {
+        self.judge_all(list);
+        for listed in list {
+            self.settle_doubt(listed.id, now);
         }
-        self.settle_doubt(listed.id, now);
-        let has_key = listed.public_key.as_deref().and_then(PublicKey::from_pem);
-        has_key.map(|_| ()).ok_or(Error::NoKey)
+        let has_key = |listed: &Listed| {
+            let shown = listed.public_key.as_deref();
+            shown.and_then(PublicKey::from_pem).is_some()
+        };
+        list.iter().all(has_key).then_some(()).ok_or(Error::NoKey)
     }
 
     fn rename(&mut self, listed: &Listed) -> bool {

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::Session;
 use crate::agent::error::{Error, Result};
-use crate::agent::wire::UserId;
+use crate::agent::wire::{Listed, UserId};
 
 /// How long a text waits for what the server says of its receiver's key.
 const ASKED_WITHIN: Duration = Duration::from_secs(5);
@@ -37,10 +37,14 @@ impl Session {
 
     /// Learns the key of `peer`, whom no roster shows.
     async fn meet(&self, peer: UserId) -> Result<()> {
+        let listed = self.ask_for(peer).await?;
+        self.conversations().meet(&[listed], Instant::now())
+    }
+
+    async fn ask_for(&self, peer: UserId) -> Result<Listed> {
         let relay = &self.server.relay;
         let ask = move |token: String| async move { relay.listed(&token, peer).await };
-        let listed = self.with_token(ask).await?;
-        self.conversations().meet(&listed, Instant::now())
+        self.with_token(ask).await
     }
 
     /// Asks again for whom the server vouches now: no roster tells that of those who are away.
@@ -59,11 +63,18 @@ impl Session {
         if peers.is_empty() {
             return;
         }
+        let mut met = Vec::new();
         for peer in peers {
-            if let Err(error) = self.meet(peer).await {
-                tracing::debug!(user = self.id, peer, %error, "nothing new of a peer");
+            match self.ask_for(peer).await {
+                Ok(listed) => met.push(listed),
+                Err(error) => {
+                    tracing::debug!(user = self.id, peer, %error, "nothing new of a peer");
+                }
             }
         }
+        // All at once: hundreds may have written in an absence, and what is known of everybody is
+        // written to the disk as a whole. Whether they have keys matters when they are written to.
+        let _ = self.conversations().meet(&met, Instant::now());
         self.outgoing.notify_one();
         self.events
             .publish(&json!({"type": "online", "user": self.id}));

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 pub(crate) use unusable::postgres_place;
-use unusable::{is_postgres_url, unreadable, unusable};
+use unusable::{is_origin, is_postgres_url, unreadable, unusable};
 
 /// Who may call message_store without a token (contract §Who may call).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -284,6 +284,12 @@ impl Config {
                 database_url.is_none_or(is_postgres_url),
                 "database_url must be like postgres://user:password@host:port/database; \
                  write %, /, @ and : in the password as %25, %2F, %40 and %3A",
+            ),
+            (
+                self.allowed_origins.iter().all(|origin| is_origin(origin)),
+                "allowed_origins must hold \"*\" or origins as browsers send them, like \
+                 \"https://chat.example\" or \"http://localhost:3000\": in small letters, without \
+                 a path, a final slash or the usual port",
             ),
             (
                 !self.data_dir.as_os_str().is_empty(),

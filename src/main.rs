@@ -166,10 +166,14 @@ fn settings(flags: &Serve) -> Result<Config> {
         sources = sources.merge(("chat_room.enabled", false));
     }
     let config = Config::load(&sources)?;
+    warn_of_settings();
+    Ok(config)
+}
+
+fn warn_of_settings() {
     for warning in sources::warnings() {
         say_error(&format!("sealpost: warning: {warning}"));
     }
-    Ok(config)
 }
 
 /// [`settings`] for the commands that only ask where the data is.
@@ -202,6 +206,7 @@ fn serve(flags: &Serve) -> Result<()> {
 
 fn agent(flags: Agent) -> Result<()> {
     let logging = Logging::load(&sources::merged())?;
+    warn_of_settings();
     let _log = log::start(logging.log_format, &logging.log_filter)?;
     let config = AgentConfig {
         server: flags.server,

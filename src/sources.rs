@@ -63,7 +63,17 @@ impl<P: Provider> Provider for OnePort<P> {
     }
 }
 
-const NO_SETTING: &str = "there is no such setting";
+/// Not settings of ours: the first is read as `ports`, the others nobody can miss.
+const TAKEN: [&str; 3] = ["port", "cli_colors", "ident"];
+
+/// Why the setting `name` has no effect.
+fn reason(name: &str) -> &'static str {
+    if rocket::Config::PARAMETERS.contains(&name) {
+        "of Rocket's own settings only address, port and workers are read"
+    } else {
+        "there is no such setting"
+    }
+}
 
 /// A line for each setting, and for the profile, that has no effect since nothing has that name.
 /// Of names below one another, as `chat_room.port` is, two are looked at.
@@ -74,12 +84,14 @@ pub fn warnings() -> Vec<String> {
     let variables = environment().data().unwrap_or_default();
     for setting in unknown(&variables) {
         let variable = format!("ROCKET_{}", setting.to_uppercase().replace('.', "__"));
-        warnings.push(format!("{variable} has no effect: {NO_SETTING}"));
+        let reason = reason(&setting);
+        warnings.push(format!("{variable} has no effect: {reason}"));
     }
     let name = file_name();
     let sections = file().and_then(|file| file.data().ok());
     for setting in sections.iter().flat_map(unknown) {
-        warnings.push(format!("{setting} in {name} has no effect: {NO_SETTING}"));
+        let reason = reason(&setting);
+        warnings.push(format!("{setting} in {name} has no effect: {reason}"));
     }
     warnings.extend(profile_warning(&name, sections.as_ref()));
     warnings
@@ -100,22 +112,19 @@ fn profile_warning(file: &str, sections: Option<&Map<Profile, Dict>>) -> Option<
     is_unused.then(|| format!("{file} has no effect: there is no [{profile}] in it"))
 }
 
-/// The names in any profile that are settings neither of ours nor of Rocket's; one below another as
-/// `chat_room.<name>`.
+/// The names in any profile that nobody reads; one below another as `chat_room.<name>`.
 fn unknown(profiles: &Map<Profile, Dict>) -> Vec<String> {
     let ours = Serialized::defaults(Config::default()).data();
     let ours = ours.expect("the defaults are plain data");
     let mut names = Vec::new();
     for (name, value) in profiles.values().flatten() {
         let known = ours.values().find_map(|settings| settings.get(name));
-        // This Rocket is built without TLS; nobody should think that it is on.
-        let is_rockets = rocket::Config::PARAMETERS.contains(&name.as_str()) && name != "tls";
         match (known.map(Value::as_dict), value.as_dict()) {
             (Some(Some(below)), Some(found)) => {
                 let strange = found.keys().filter(|inner| !below.contains_key(*inner));
                 names.extend(strange.map(|inner| format!("{name}.{inner}")));
             }
-            (None, _) if !is_rockets => names.push(name.clone()),
+            (None, _) if !TAKEN.contains(&name.as_str()) => names.push(name.clone()),
             _ => {}
         }
     }

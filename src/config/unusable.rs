@@ -101,6 +101,27 @@ pub(crate) fn postgres_place(url: &str) -> &str {
     }
 }
 
+/// Whether a browser could send `text` as an `Origin`, to which it is compared; or it means any.
+///
+/// Source: <https://www.rfc-editor.org/rfc/rfc6454#section-6.2>
+pub(super) fn is_origin(text: &str) -> bool {
+    let Some((scheme, host)) = text.split_once("://") else {
+        return text == "*";
+    };
+    let usual_port = match scheme {
+        "http" => ":80",
+        "https" => ":443",
+        _ => "/",
+    };
+    let is_of_host = |c: char| c.is_ascii_graphic() && !"/?#@,".contains(c);
+    scheme.starts_with(|c: char| c.is_ascii_lowercase())
+        && !text.contains(|c: char| c.is_ascii_uppercase())
+        && !host.is_empty()
+        && host.chars().all(is_of_host)
+        && is_host(host)
+        && !host.ends_with(usual_port)
+}
+
 /// Whether each `%` begins a byte that may stand in a text.
 fn is_percent_encoded(text: &str) -> bool {
     let is_byte = |digits: &str| digits != "00" && digits.bytes().all(|b| b.is_ascii_hexdigit());
@@ -138,6 +159,36 @@ mod tests {
             "postgres://%2Frun%2Fpostgresql/db",
         ] {
             assert!(is_postgres_url(url), "{url}");
+        }
+    }
+
+    #[test]
+    fn only_what_a_browser_could_send_is_an_origin() {
+        for origin in [
+            "*",
+            "https://chat.example",
+            "http://localhost:3000",
+            "http://[::1]:8080",
+            "http://a:8080",
+            "moz-extension://0a1b",
+        ] {
+            assert!(is_origin(origin), "{origin}");
+        }
+        for other in [
+            "",
+            "null",
+            "chat.example",
+            "https://",
+            "https://chat.example/",
+            "https://chat.example/app",
+            "https://Chat.example",
+            "https://chat.example:443",
+            "http://chat.example:80",
+            "https://me@chat.example",
+            "https://*.example,https://b",
+            "https://chat.example:port",
+        ] {
+            assert!(!is_origin(other), "{other}");
         }
     }
 

@@ -79,6 +79,43 @@ fn a_setting_that_nobody_reads_is_named_in_one_line() {
 }
 
 #[test]
+fn settings_of_rocket_that_nobody_reads_are_named_in_one_line() {
+    for (name, value) in [
+        ("ROCKET_LOG_LEVEL", "loud"),
+        ("ROCKET_LIMITS", "5"),
+        ("ROCKET_KEEP_ALIVE", "abc"),
+    ] {
+        let said = warning("", &[(name, value)]);
+        let expected = format!("{name} has no effect: of Rocket's own settings");
+        assert!(said.contains(&expected), "{said}");
+    }
+    let said = warning("[default.limits]\njson = \"1MiB\"", &[]);
+    assert!(said.contains("limits in Rocket.toml"), "{said}");
+}
+
+#[test]
+fn the_agent_warns_of_settings_that_nobody_reads() {
+    let home = TempDir::new().expect("a temporary directory");
+    let mut agent = program();
+    // An address that it refuses, so that it ends.
+    agent.args(["agent", "--port", "0", "--address", "10.0.0.1"]);
+    let agent = agent.current_dir(home.path());
+    let output = agent.env("ROCKET_LOG_FILTR", "debug").output();
+    let said = String::from_utf8(output.expect("the program runs").stderr).expect("UTF-8");
+    let warning = "sealpost: warning: ROCKET_LOG_FILTR has no effect";
+    assert!(said.starts_with(warning), "{said}");
+}
+
+#[test]
+fn an_origin_that_no_browser_sends_is_refused_in_words() {
+    for origin in ["https://x.example/", "x.example"] {
+        let file = format!("[default]\nallowed_origins = [\"{origin}\"]");
+        let output = check(&file, &[], &["--port", "0"]);
+        assert_one_line(&output, "allowed_origins must hold");
+    }
+}
+
+#[test]
 fn a_secret_that_cannot_be_read_is_not_shown() {
     let url = |password: &str| format!("postgres://me:{password}@localhost/db");
     for (file, variables) in [
@@ -168,16 +205,14 @@ fn a_profile_that_is_not_there_is_named_in_one_line() {
 }
 
 #[test]
-fn settings_of_ours_and_of_rocket_are_not_warned_of() {
+fn settings_that_are_read_or_that_nobody_misses_are_not_warned_of() {
     let published = include_str!("../../Rocket.toml");
-    let rockets = "[default]\nport = 6001\nkeep_alive = 5\nident = \"x\"\ncli_colors = false\n\
-                   log_level = \"off\"\n[default.limits]\njson = \"1MiB\"\n\
-                   [default.shutdown]\ngrace = 1\n[prod]\nauth = \"token\"";
+    let rockets = "[default]\nport = 6001\nident = \"x\"\ncli_colors = false\n\
+                   [prod]\nauth = \"token\"";
     let variables = [
         ("ROCKET_CHAT_ROOM__PORT", "6002"),
         ("ROCKET_PROFILE", "prod"),
         ("ROCKET_SECRET_KEY", "a secret of thirty-two characters"),
-        ("ROCKET_LOG_LEVEL", "off"),
     ];
     for (file, variables) in [(published, &[][..]), (rockets, &variables)] {
         let output = check(file, variables, &["--port", "0"]);

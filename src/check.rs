@@ -7,6 +7,7 @@ use std::path::Path;
 use rustix::fs::Access;
 
 use crate::api;
+use crate::bind;
 use crate::config::Config;
 use crate::data_dir;
 use crate::db::{self, Origin};
@@ -267,18 +268,18 @@ fn disk(data_dir: &Path, findings: &mut Vec<Finding>) {
 }
 
 fn ports(config: &Config, findings: &mut Vec<Finding>) {
+    const HTTP: [&str; 2] = ["--address", "--port"];
+    const ROOM: [&str; 2] = ["chat_room.address", "--chat-room-port"];
     // Held until all are: one that is named twice can be had once.
     let mut held = Vec::new();
-    let room = config
-        .chat_room
-        .enabled
-        .then_some((config.chat_room.address, config.chat_room.port));
-    for (address, port) in config
-        .ports
-        .iter()
-        .map(|port| (config.address, *port))
-        .chain(room)
-    {
+    let room =
+        config
+            .chat_room
+            .enabled
+            .then_some((config.chat_room.address, config.chat_room.port, ROOM));
+    let http = config.ports.iter();
+    let http = http.map(|port| (config.address, *port, HTTP));
+    for (address, port, names) in http.chain(room) {
         findings.push(match TcpListener::bind((address, port)) {
             Ok(listener) => {
                 held.push(listener);
@@ -286,7 +287,7 @@ fn ports(config: &Config, findings: &mut Vec<Finding>) {
             }
             Err(cause) => problem(
                 format!("{address}:{port}: {cause}"),
-                "stop what uses it, or choose another port",
+                bind::advice(&cause, names),
             ),
         });
     }

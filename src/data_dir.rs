@@ -2,8 +2,8 @@
 //! database in it is [`crate::db`]'s, the uploads are [`crate::files`]'.
 
 use std::fs;
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use rand::RngCore;
@@ -19,11 +19,25 @@ pub fn make(path: &Path) -> Result<()> {
         .mode(0o700)
         .create(path);
     made.map_err(|cause| {
-        Error::Internal(format!(
-            "cannot make the directory {}: {cause}",
-            path.display()
-        ))
+        let path = path.display();
+        Error::Internal(match cause.kind() {
+            ErrorKind::AlreadyExists => {
+                format!("{path} is not a directory; move it away, or name another --data-dir")
+            }
+            _ => format!("cannot make the directory {path}: {cause}"),
+        })
     })
+}
+
+/// Says why `path` cannot be used, and whether that is since it is another user's: after commands
+/// that root has run, some files are.
+pub(crate) fn refused(path: &Path, cause: &std::io::Error) -> String {
+    let own = rustix::process::geteuid().as_raw();
+    let owner = fs::metadata(path).map_or(own, |meta| meta.uid());
+    if cause.kind() == ErrorKind::PermissionDenied && owner != own {
+        return format!("{cause}; it belongs to another user (id {owner})");
+    }
+    cause.to_string()
 }
 
 /// Holds a data directory for this process, until the file is dropped.
@@ -38,10 +52,9 @@ pub fn lock(data_dir: &Path) -> Result<fs::File> {
         .mode(0o600)
         .open(&path);
     let file = file.map_err(|cause| {
-        Error::Internal(format!(
-            "cannot write to the data directory {}: {cause}",
-            data_dir.display()
-        ))
+        let place = if path.exists() { &path } else { data_dir };
+        let cause = refused(place, &cause);
+        Error::Internal(format!("cannot write to {}: {cause}", place.display()))
     })?;
     match file.try_lock() {
         Ok(()) => Ok(file),
@@ -57,11 +70,11 @@ pub fn lock(data_dir: &Path) -> Result<fs::File> {
 pub fn is_in_use(data_dir: &Path) -> std::io::Result<bool> {
     let lock = match fs::File::open(data_dir.join("lock")) {
         Ok(lock) => lock,
-        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(false),
         Err(cause) => return Err(cause),
     };
     if !lock.metadata()?.is_file() {
-        return Err(std::io::ErrorKind::IsADirectory.into());
+        return Err(ErrorKind::IsADirectory.into());
     }
     match lock.try_lock_shared() {
         Ok(()) => Ok(false),
@@ -78,8 +91,8 @@ pub fn find_secret(config: &Config) -> Result<Option<Vec<u8>>> {
     match fs::read(&path) {
         Ok(secret) if secret.len() >= 32 => Ok(Some(secret)),
         Ok(_) => Err(unusable(&path, &"it has fewer than 32 bytes")),
-        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(cause) => Err(unusable(&path, &cause)),
+        Err(cause) if cause.kind() == ErrorKind::NotFound => Ok(None),
+        Err(cause) => Err(unusable(&path, &refused(&path, &cause))),
     }
 }
 
@@ -116,8 +129,8 @@ pub fn find_signer(config: &Config) -> Result<Option<Signer>> {
     let path = config.key_file("server.key");
     let pem = match fs::read_to_string(&path) {
         Ok(pem) => pem,
-        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(cause) => return Err(unusable(&path, &cause)),
+        Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(cause) => return Err(unusable(&path, &refused(&path, &cause))),
     };
     let signer = Signer::from_pem(&pem).map_err(|cause| unusable(&path, &cause))?;
     Ok(Some(signer))

@@ -8,8 +8,8 @@
 //! [`presence`], [`signer`]); and the words for it all ([`model`], [`error`], [`config`] and its
 //! [`sources`]).
 //!
-//! The local client ([`agent`]) shares nothing with the server but the wire and how both read a
-//! request's method.
+//! The local client ([`agent`]) shares nothing with the server but the wire, how both read a
+//! request's method, and what they say of an address that cannot be had.
 
 pub mod agent;
 pub mod api;
@@ -31,6 +31,7 @@ pub mod presence;
 pub mod signer;
 mod throttle;
 
+mod bind;
 pub mod config;
 pub mod error;
 mod method;

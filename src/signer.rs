@@ -42,7 +42,10 @@ impl Signer {
 
     /// Takes a private key, PKCS#8 PEM. Errors: text that is none, or a key that is too short.
     pub(crate) fn from_pem(pem: &str) -> Result<Signer> {
-        let key = RsaPrivateKey::from_pkcs8_pem(pem).map_err(|cause| failed(&cause))?;
+        let key = RsaPrivateKey::from_pkcs8_pem(pem);
+        let key = key.map_err(|cause| {
+            Error::Internal(format!("it holds no RSA key in PKCS#8 PEM ({cause})"))
+        })?;
         if key.n().bits() < BITS {
             return Err(failed(&"the key has less than 2048 bits"));
         }

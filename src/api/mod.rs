@@ -32,6 +32,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::app::App;
+use crate::bind;
 use crate::error::{Error, Result};
 use crate::method::AsSent;
 pub use chat_room::check_tls;
@@ -277,9 +278,8 @@ async fn launch(rocket: Rocket<Ignite>, app: Arc<App>, port: u16) -> Result<()> 
         // The time of grace is over and some connection is still there: it goes with the process.
         rocket::error::ErrorKind::Shutdown(_, None) => return Ok(()),
         rocket::error::ErrorKind::Bind(cause) => {
-            format!(
-                "cannot listen on {address}:{port}: {cause}; stop what uses it, or choose another --port"
-            )
+            let advice = bind::advice(cause, ["--address", "--port"]);
+            format!("cannot listen on {address}:{port}: {cause}; {advice}")
         }
         other => format!("the server on port {port} failed: {other}"),
     };

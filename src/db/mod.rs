@@ -155,8 +155,9 @@ impl Db {
         };
         let (writer, readers) = match &settings.location {
             Location::File(path) => {
-                let connection = sqlite::open_for_writing(path)?;
-                let queue = writer::start(connection, path, settings.queue_capacity)?;
+                let queue = sqlite::open_for_writing(path)
+                    .and_then(|first| writer::start(first, path, settings.queue_capacity))
+                    .map_err(|cause| sqlite::if_damaged(path, cause))?;
                 (
                     Writer::Grouped(queue),
                     // Those of one's own and those of everybody; whoever reads waits for neither.

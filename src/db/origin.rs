@@ -12,6 +12,7 @@ use rustix::fs::Access;
 
 use super::migrations::known_versions;
 use super::sqlite::{MIGRATIONS, READER_PRAGMAS, cannot_open, open, uri, with_suffix};
+use crate::data_dir;
 use crate::error::{Error, Result};
 
 /// Our first migration. Every sealpost database has it; another program that uses Diesel has
@@ -81,6 +82,7 @@ fn read_origin(connection: &mut SqliteConnection) -> QueryResult<Origin> {
 
 /// A connection that leaves the file, its log and the directory as they are.
 pub(super) fn open_unchanging(path: &Path) -> Result<SqliteConnection> {
+    check_is(path, "read", Access::READ_OK)?;
     // Even a reader would make a log beside the file, and fold one that was left into it when it
     // goes. Without a log the file is all there is; a log that is there has to be read with it.
     let log = with_suffix(path, "-wal");
@@ -97,10 +99,16 @@ pub(super) fn open_unchanging(path: &Path) -> Result<SqliteConnection> {
 /// Refuses a database that this user may only read, with its log: SQLite would open it all the
 /// same, and then take no write. A disk that is full is no reason.
 pub fn check_is_writable(path: &Path) -> Result<()> {
+    check_is(path, "write to", Access::WRITE_OK)
+}
+
+/// Whether this user may `access` the database and its log. SQLite would not say whose they are.
+fn check_is(path: &Path, verb: &str, access: Access) -> Result<()> {
     let files = ["", "-wal", "-shm"].map(|suffix| with_suffix(path, suffix));
     for file in files.iter().filter(|file| file.exists()) {
-        rustix::fs::access(file, Access::WRITE_OK).map_err(|cause| {
-            Error::Internal(format!("cannot write to {}: {cause}", file.display()))
+        rustix::fs::access(file, access).map_err(|cause| {
+            let cause = data_dir::refused(file, &cause.into());
+            Error::Internal(format!("cannot {verb} {}: {cause}", file.display()))
         })?;
     }
     Ok(())

@@ -136,6 +136,21 @@ pub(super) fn cannot_open(path: &Path, cause: &dyn Display) -> Error {
     ))
 }
 
+/// Says of what kept the file at `path` from being opened that it is damaged, if that is so, and
+/// what to do. A file whose beginning is damaged is none to SQLite.
+pub(super) fn if_damaged(path: &Path, error: Error) -> Error {
+    let cause = error.to_string();
+    let words = ["database disk image is malformed", "file is not a database"];
+    if !words.iter().any(|words| cause.contains(words)) {
+        return error;
+    }
+    Error::Internal(format!(
+        "the database is damaged: {cause}; keep {} and what is beside it, and `sealpost restore` \
+         the last backup",
+        path.display()
+    ))
+}
+
 /// The last things before the writer's connection goes: one file holds everything again.
 pub(super) fn close(mut connection: Conn) -> Result<()> {
     let outcome = connection.batch_execute("PRAGMA wal_checkpoint(TRUNCATE);");

@@ -43,6 +43,7 @@ mod permission_matrix;
 mod durability;
 mod full_disk;
 mod operations;
+mod operations_advice;
 mod operations_backup;
 mod operations_check;
 mod operations_refused;

@@ -77,6 +77,25 @@ fn a_file_that_is_no_database_is_refused_and_left_as_it_was() {
     assert_eq!(std::fs::read_to_string(&path).expect("still there"), text);
 }
 
+#[test]
+fn a_damaged_database_is_said_in_one_line_with_what_to_do() {
+    if skips_sqlite_test("a_damaged_database_is_said_in_one_line_with_what_to_do") {
+        return;
+    }
+    let mut world = World::start();
+    assert!(world.server.stop().success());
+    let path = sqlite_file(world.data_dir());
+    let sound = std::fs::read(&path).expect("readable");
+    for damaged in [100..2_048, 2_048..sound.len(), 0..100] {
+        let mut bytes = sound.clone();
+        bytes[damaged].fill(0xa5);
+        std::fs::write(&path, bytes).expect("written");
+        let output = serve(world.data_dir(), "0", None);
+        assert_one_line(&output, "the database is damaged");
+        assert_one_line(&output, "`sealpost restore` the last backup");
+    }
+}
+
 /// Every file in a directory with its bytes.
 fn files_in(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let entries = std::fs::read_dir(directory).expect("readable");

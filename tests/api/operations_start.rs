@@ -177,7 +177,7 @@ fn in_a_directory_that_others_enter_each_file_is_for_its_user_alone() {
 
 #[test]
 fn the_orderly_end_keeps_everything_and_exits_with_0() {
-    for signal in ["TERM", "INT"] {
+    for signal in ["TERM", "INT", "HUP"] {
         let mut world = World::start();
         world.people(["alice", "bob"]);
         world.person("alice").try_send("bob", "sealed").ok();
@@ -191,6 +191,14 @@ fn the_orderly_end_keeps_everything_and_exits_with_0() {
         world.restart();
         assert_eq!(world.person("bob").inbox().len(), 1);
     }
+}
+
+#[test]
+fn a_server_that_is_to_outlive_its_terminal_does() {
+    let mut world = Setup::new().through(&["nohup"]).start();
+    world.server.signal("HUP");
+    world.register("alice");
+    assert!(world.server.stop().success());
 }
 
 #[test]

@@ -168,7 +168,9 @@ const LAYERS: &[&[&str]] = &[
 
 /// Modules without a layer: what starts the server and looks at it from outside, and what belongs to
 /// anyone.
-const UNLAYERED: &[&str] = &["main", "lib", "log", "check", "config", "sources", "method"];
+const UNLAYERED: &[&str] = &[
+    "main", "lib", "log", "signals", "check", "config", "sources", "method", "bind",
+];
 
 fn layer_of(module: &str) -> Option<usize> {
     LAYERS.iter().position(|modules| modules.contains(&module))

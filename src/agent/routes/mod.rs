@@ -36,6 +36,7 @@ use super::error::{Error, Result};
 use super::session::Session;
 use super::wire::{self, UserId};
 use super::{Agent, AgentConfig};
+use crate::bind;
 use crate::method::AsSent;
 
 /// The largest body: a message at its limit, escaped.
@@ -64,9 +65,10 @@ pub(super) async fn serve(
         .mount("/api", talk::routes())
         .register("/", rocket::catchers![unanswered]);
     let started = |error: rocket::Error| match error.kind() {
-        rocket::error::ErrorKind::Bind(cause) => Error::Start(format!(
-            "cannot listen on {listens_on}: {cause}; stop what uses it, or choose another --port"
-        )),
+        rocket::error::ErrorKind::Bind(cause) => {
+            let advice = bind::advice(cause, ["--address", "--port"]);
+            Error::Start(format!("cannot listen on {listens_on}: {cause}; {advice}"))
+        }
         _ => Error::Start(error.to_string()),
     };
     let rocket = rocket.ignite().await.map_err(started)?;

@@ -21,6 +21,7 @@ use super::reply::{Frame, Refusal};
 use super::session::Session;
 use crate::api::observe::Metrics;
 use crate::app::App;
+use crate::bind;
 use crate::config::{ChatRoom, Tls};
 use crate::error::{Error, Result};
 
@@ -50,9 +51,9 @@ pub(in crate::api) fn bind(config: &ChatRoom) -> Result<Bound> {
     let tls = config.tls.as_ref().map(acceptor).transpose()?;
     let address = SocketAddr::new(config.address, config.port);
     let listener = listen(address).map_err(|cause| {
-        let advice = "stop what uses it, or choose another --chat-room-port, or --no-chat-room";
+        let advice = bind::advice(&cause, ["chat_room.address", "--chat-room-port"]);
         Error::Internal(format!(
-            "chat_room cannot listen on {address}: {cause}; {advice}"
+            "chat_room cannot listen on {address}: {cause}; {advice}, or --no-chat-room"
         ))
     })?;
     Ok(Bound { listener, tls })

@@ -1,6 +1,7 @@
 //! The command line: one call, one exit code.
 
 mod log;
+mod signals;
 
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -199,7 +200,7 @@ fn serve(flags: &Serve) -> Result<()> {
         .build()?;
     runtime.block_on(async {
         let app = App::open(config)?;
-        stop_on_signal(app.shutdown.clone());
+        signals::stop_on(app.shutdown.clone());
         api::serve(app.clone(), |listening| greet(&app, listening)).await
     })
 }
@@ -217,7 +218,7 @@ fn agent(flags: Agent) -> Result<()> {
     let runtime = tokio::runtime::Runtime::new()?;
     let served = runtime.block_on(async {
         let shutdown = CancellationToken::new();
-        stop_on_signal(shutdown.clone());
+        signals::stop_on(shutdown.clone());
         let served = agent::serve(config, shutdown).await;
         served.map_err(|cause| Error::Internal(cause.to_string()))
     });
@@ -247,21 +248,6 @@ fn greet(app: &App, listening: &Listening) {
         Auth::Protected => "protected: calls without a token are served to this machine only\n",
         Auth::Token => "every call needs its user's token\n",
         Auth::Open => "WARNING: open, everybody may act as anybody\n",
-    });
-}
-
-fn stop_on_signal(shutdown: CancellationToken) {
-    use tokio::signal::unix::{SignalKind, signal};
-    tokio::spawn(async move {
-        let (Ok(mut terminate), Ok(mut interrupt)) = (
-            signal(SignalKind::terminate()),
-            signal(SignalKind::interrupt()),
-        ) else {
-            tracing::error!("signals cannot be handled");
-            return;
-        };
-        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-        shutdown.cancel();
     });
 }
 

@@ -146,7 +146,7 @@ impl Default for Config {
             trusted_proxies: Vec::new(),
             allowed_origins: Vec::new(),
             connection_info: ConnectionInfo::Everyone,
-            max_content_bytes: 8 << 20,
+            max_content_bytes: USUAL_CONTENT_BYTES,
             max_upload_bytes: 50 << 20,
             max_avatar_bytes: 5 << 20,
             token_lifetime_secs: 1_800,
@@ -175,6 +175,8 @@ impl Default for ChatRoom {
     }
 }
 
+/// The default of [`Config::max_content_bytes`].
+pub(crate) const USUAL_CONTENT_BYTES: u64 = 8 << 20;
 /// Of writes in a queue and of connections: far more than any machine takes.
 const MOST_WAITING: usize = 1_000_000;
 /// Of threads: more than processors take turns.

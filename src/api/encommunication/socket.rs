@@ -23,6 +23,7 @@ use super::wording::{Failure, wording};
 use crate::api::http::{AppState, log_if_internal, parse_json};
 use crate::api::socket::{self, Answers, CloseCodes, Upgrade};
 use crate::app::App;
+use crate::config::USUAL_CONTENT_BYTES;
 use crate::error::Result;
 use crate::hub::{Channel, Event};
 use crate::messages::{self, Draft, pair_keys};
@@ -191,6 +192,15 @@ async fn take(sender: &Sender, text: Option<String>) -> Result<(), String> {
     })
 }
 
+/// The relay's own limit is above the usual one for contents. One that was lowered binds it too.
+fn largest_message_bytes(max_content_bytes: u64) -> u64 {
+    if max_content_bytes < USUAL_CONTENT_BYTES {
+        max_content_bytes
+    } else {
+        LARGEST_MESSAGE_BYTES
+    }
+}
+
 /// An empty message makes it a key frame, which is no record; everything else is stored.
 async fn pass_on(sender: &Sender, frame: Frame) -> Result<()> {
     let (app, to) = (&sender.app, frame.to_id);
@@ -204,7 +214,7 @@ async fn pass_on(sender: &Sender, frame: Frame) -> Result<()> {
     let sender_name = users::username_by_id(app, sender.id)?;
     let draft = Draft {
         sender_key: Some(aes_key),
-        limit_bytes: LARGEST_MESSAGE_BYTES,
+        limit_bytes: largest_message_bytes(app.config.max_content_bytes),
         ..Draft::direct(app, sender.id, sender_name, to, frame.message)
     };
     messages::send(app, draft).await.map(drop)

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
 use super::people::{Socket, User, join};
-use crate::world::World;
+use crate::world::{Setup, World};
 
 const LARGEST_MESSAGE: usize = 12 << 20;
 
@@ -258,4 +258,17 @@ fn a_long_list_in_place_of_an_id_takes_little_more_than_its_bytes() {
     assert!(peak < 250 << 10, "{peak} KiB for 14 MiB");
     of_alice.send(&alice.frame(&bob, "and on", "k"));
     assert_eq!(of_bob.frame()["message"], "and on");
+}
+
+#[test]
+fn a_limit_that_was_lowered_binds_the_socket_too() {
+    let world = Setup::new().env("ROCKET_MAX_CONTENT_BYTES", 1_000).start();
+    let (alice, mut of_alice, bob, mut of_bob) = pair(&world);
+    of_alice.send(&alice.frame(&bob, &"x".repeat(1_001), "k"));
+    assert_eq!(of_alice.error(), "消息超过 1000 字节的上限");
+    of_alice.send(&alice.frame(&bob, &"x".repeat(1_000), "k"));
+    assert_eq!(
+        of_bob.frame()["message"].as_str().map(str::len),
+        Some(1_000)
+    );
 }

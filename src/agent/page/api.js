@@ -2,6 +2,7 @@
 // It keeps no state but the acting user of this tab.
 
 import { language, t } from "./i18n.js";
+import { meaning } from "./refusals.js";
 
 /** Under this and two ids a tab keeps what is written and not sent. */
 export const DRAFT = "sealpost.draft.";
@@ -77,22 +78,9 @@ export function sendMessage(from, to, message, onProgress = () => {}) {
   });
 }
 
-// The agent speaks Chinese, as its published interface does. Known texts are shown in English too.
-const keysLocked = /密钥无法用此密码/;
-const known = [
-  [/密钥库已损坏/, "errKeysDamaged"],
-  [/登录已过期|用户未登录/, "loginAgain"],
-  [/密码.*(错误|不正确)|用户名或密码/, "errCredentials"],
-  [/(已存在|已被|已注册)/, "errNameTaken"],
-  [/不一致/, "passwordsDiffer"],
-  [/未就绪/, "errNotReady"],
-  [/没有可用的公钥/, "errNoKey"],
-  [/(过大|太大|过长|字节的上限)/, "textTooLong"],
-  [/(无法连接|连接失败|不可用)/, "errServer"],
-];
-
 /** Whether the keys on this computer are sealed with another password than the one given. */
-export const keysAreLocked = (error) => error instanceof ApiError && keysLocked.test(error.message);
+export const keysAreLocked = (error) =>
+  error instanceof ApiError && meaning(error.message)?.key === "errKeysLocked";
 
 /** What went wrong, in the reader's language where the text is known. */
 export function explain(error) {
@@ -100,8 +88,8 @@ export function explain(error) {
   if (error.status === 0) return t("errOffline");
   if (keysAreLocked(error)) return t("errKeysLocked");
   if (language() === "zh" && error.message) return error.message;
-  const match = known.find(([pattern]) => pattern.test(error.message));
-  return match ? t(match[1]) : error.message || t("errOther");
+  const known = meaning(error.message);
+  return known ? t(known.key, known.fill) : error.message || t("errOther");
 }
 
 /** The acting user of this tab, `{ id, username }`, or null. */

@@ -32,6 +32,7 @@ const FILES: &[(&str, &str)] = page_files![
     "login.css",
     "login.js",
     "people.js",
+    "refusals.js",
     "shell.js",
     "sound.js",
     "stream.js",

@@ -34,7 +34,7 @@ pub(super) struct Conversations {
     server: Arc<Server>,
     events: Events,
     keyring: Keyring,
-    /// A key that came with a message is not on disk yet.
+    /// A key that came with a message, or in an exchange, is not on disk yet.
     is_unsaved: bool,
     roster: BTreeMap<UserId, Listed>,
     doubts: HashMap<UserId, Doubt>,
@@ -286,6 +286,7 @@ impl Conversations {
         for peer in peers {
             self.step(peer, Exchange::finish);
         }
+        self.save_news();
     }
 
     /// The user logs out: what waits on disk is left to their next login, which may come before
@@ -342,12 +343,11 @@ impl Conversations {
         let key = exchange.key().map(|(key, agreed)| (key.clone(), agreed));
         if let Some((key, agreed)) = key {
             let newest = if agreed { Use::Agreed } else { Use::Chosen };
-            let mut news = self.keyring.use_key(peer, &key, newest);
+            self.is_unsaved |= self.keyring.use_key(peer, &key, newest);
             if steps.iter().any(|step| matches!(step, Step::Send(..))) {
-                news |= self.keyring.mark_used(peer, &key);
-            }
-            if news {
-                self.save();
+                self.is_unsaved |= self.keyring.mark_used(peer, &key);
+                // First: what the user writes must stay readable to them.
+                self.save_news();
             }
         }
         self.perform(peer, steps)?;

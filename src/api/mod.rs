@@ -18,6 +18,7 @@ mod observe;
 mod peer;
 mod secure_im;
 pub(crate) mod socket;
+mod user_id;
 
 use std::collections::HashSet;
 use std::net::SocketAddr;

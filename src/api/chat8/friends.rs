@@ -6,8 +6,9 @@ use rocket::{delete, get, post, put};
 use serde::{Deserialize, Serialize};
 
 use super::wording::Failure;
-use super::{Answer, done, id_in_path, success, timestamp, user_id};
+use super::{Answer, done, id_in_path, success, timestamp};
 use crate::api::http::{AppState, Bearer, Body};
+use crate::api::user_id::user_id;
 use crate::contacts;
 use crate::model::{Profile, RequestId, Status, UserId};
 use crate::users::{self, By};

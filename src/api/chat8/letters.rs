@@ -4,8 +4,9 @@ use rocket::{delete, post, put};
 use serde::{Deserialize, Serialize};
 
 use super::wording::Failure;
-use super::{Answer, done, id_in_path, success, timestamp, user_id};
+use super::{Answer, done, id_in_path, success, timestamp};
 use crate::api::http::{AppState, Bearer, Body};
+use crate::api::user_id::user_id;
 use crate::error::Error;
 use crate::messages::permissions::Action;
 use crate::messages::{self, Draft};

@@ -26,11 +26,10 @@ mod wording;
 
 use rocket::http::Status;
 use rocket::{Catcher, Request, Route, catch, catchers, routes};
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::Serialize;
 
 use super::http::{self, Reply};
-use crate::model::{Instant, UserId};
+use crate::model::Instant;
 use wording::Failure;
 
 /// Where everything but the socket is mounted.
@@ -138,24 +137,6 @@ fn id_in_path(field: &'static str, text: &str) -> Result<i64, Failure> {
         return Err(Failure::invalid(field, "must be an integer"));
     }
     Ok(text.parse().unwrap_or(-1))
-}
-
-/// The id of a user in JSON: an integer, or one as text, which is all that a form can send.
-fn user_id<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<UserId, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged, expecting = "expected an integer")]
-    enum Id {
-        Number(i64),
-        Text(String),
-    }
-
-    let id = match Id::deserialize(deserializer)? {
-        Id::Number(id) => Some(id),
-        Id::Text(text) if http::is_integer(&text) => text.parse().ok(),
-        Id::Text(_) => None,
-    };
-    id.map(UserId)
-        .ok_or_else(|| D::Error::custom("expected an integer"))
 }
 
 #[catch(404)]

@@ -20,11 +20,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::wording::{Failure, wording};
-use super::{now, timestamp, user_id};
+use super::{now, timestamp};
 use crate::api::http::{AppState, Bearer, log_if_internal};
 use crate::api::object::Object;
 use crate::api::peer::FromAllowedOrigin;
 use crate::api::socket::{self, CloseCodes, Socket, Upgrade};
+use crate::api::user_id::user_id;
 use crate::app::App;
 use crate::error::Error;
 use crate::hub::{Channel, Event, Subscription};

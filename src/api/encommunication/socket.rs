@@ -7,14 +7,12 @@
 //! cannot be read at all, 1011 when the client shows no sign of life, 1013 when the reader fell
 //! behind or the server stops.
 
-use std::fmt;
 use std::sync::Arc;
 
 use rocket::http::Status;
 use rocket::{State, get};
 use rocket_ws::WebSocket;
-use serde::de::{self, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 use super::caller::Caller;
 use super::roster;
@@ -22,6 +20,7 @@ use super::turns::Turns;
 use super::wording::{Failure, wording};
 use crate::api::http::{AppState, log_if_internal, parse_json};
 use crate::api::socket::{self, Answers, CloseCodes, Upgrade};
+use crate::api::user_id::user_id;
 use crate::app::App;
 use crate::config::USUAL_CONTENT_BYTES;
 use crate::error::Result;
@@ -139,34 +138,6 @@ struct Frame {
     to_id: UserId,
     message: String,
     aes_key: Option<String>,
-}
-
-/// An id may also be a number in a string, as pages take them from addresses. Whatever else stands
-/// in its place is refused where it begins: a list takes many times its length in memory.
-fn user_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<UserId, D::Error> {
-    deserializer.deserialize_any(IdVisitor)
-}
-
-struct IdVisitor;
-
-impl Visitor<'_> for IdVisitor {
-    type Value = UserId;
-
-    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("an id")
-    }
-
-    fn visit_i64<E: de::Error>(self, number: i64) -> Result<UserId, E> {
-        Ok(UserId(number))
-    }
-
-    fn visit_u64<E: de::Error>(self, number: u64) -> Result<UserId, E> {
-        i64::try_from(number).map(UserId).map_err(E::custom)
-    }
-
-    fn visit_str<E: de::Error>(self, digits: &str) -> Result<UserId, E> {
-        digits.parse().map(UserId).map_err(E::custom)
-    }
 }
 
 async fn react(sender: Sender, text: Option<String>) -> Answers {

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::fields::{Fields, id_in_path};
 use super::whereabouts::{Reachable, reachable};
 use super::{Answer, Failure};
-use crate::api::http::{AppState, Bearer, Body, Reply, WRITE_BYTES};
+use crate::api::http::{AppState, Bearer, Body, Reply, WRITE_BYTES, put_json};
 use crate::api::listing::Listing;
 use crate::app::App;
 use crate::config::ConnectionInfo;
@@ -98,8 +98,7 @@ fn listing<T: Send + 'static, S: Serialize>(
                 };
                 out.push(before);
                 before = b',';
-                serde_json::to_writer(&mut *out, &show(known, &app, row))
-                    .expect("lists are made of plain data");
+                put_json(out, &show(known, &app, row));
             }
         }
         let has_more = others.len() > 0;

@@ -3,6 +3,8 @@
 //!
 //! Neither is taken unless the server shows its public half for the user.
 
+use std::path::Path;
+
 use super::crypto::PublicKey;
 use super::error::{Error, Result};
 use super::keyring::Keyring;
@@ -21,10 +23,7 @@ impl Agent {
     ) -> Result<Option<Keyring>> {
         let dir = self.server.home.unclaimed(username)?;
         // A second try to register has taken them over where there were no others.
-        let settled = match open_keys(&dir, password).await {
-            Err(Error::LockedKeys) => None,
-            found => found?,
-        };
+        let settled = keys_it_opens(&dir, password).await?;
         let is_settled = settled.is_some();
         let unconfirmed = match settled {
             Some(keyring) => Some(keyring),
@@ -61,10 +60,7 @@ impl Agent {
             let Some(dir) = other.claimed(login.id)? else {
                 continue;
             };
-            let keyring = match open_keys(&dir, password).await {
-                Err(Error::LockedKeys) => None,
-                found => found?,
-            };
+            let keyring = keys_it_opens(&dir, password).await?;
             if keyring.is_some_and(|keyring| keyring.private().public() == shown) {
                 let moved = self.server.home.take_over(&dir, login.id, username)?;
                 tracing::info!(
@@ -90,5 +86,13 @@ impl Agent {
             answer => answer?,
         };
         Ok(listed.public_key.as_deref().and_then(PublicKey::from_pem))
+    }
+}
+
+/// The keys in `dir`, if there are any and the password opens them.
+async fn keys_it_opens(dir: &Path, password: &str) -> Result<Option<Keyring>> {
+    match open_keys(dir, password).await {
+        Err(Error::LockedKeys) => Ok(None),
+        found => found,
     }
 }

@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Instant;
 
 use serde_json::json;
@@ -23,6 +23,17 @@ fn agent(data_dir: &Path) -> Command {
         .arg(data_dir)
         .current_dir(data_dir.parent().expect("a parent"));
     command
+}
+
+/// The same, once it has announced itself, and what else it may say.
+fn started(data_dir: &Path) -> (Child, BufReader<ChildStdout>) {
+    let process = agent(data_dir).stdout(Stdio::piped()).spawn();
+    let mut process = process.expect("it starts");
+    let mut stdout = BufReader::new(process.stdout.take().expect("piped"));
+    let mut line = String::new();
+    let read = stdout.read_line(&mut line).expect("text");
+    assert!(read > 0, "it announces itself");
+    (process, stdout)
 }
 
 #[test]
@@ -100,10 +111,7 @@ fn a_place_where_the_agent_can_keep_no_keys_is_said_in_one_line() {
 fn a_damaged_pinned_key_is_told_by_its_path_and_in_english() {
     let home = TempDir::new().expect("a temporary directory");
     let data_dir = home.path().join("keys");
-    let mut first = agent(&data_dir);
-    let mut first = first.stdout(Stdio::piped()).spawn().expect("it starts");
-    let mut lines = BufReader::new(first.stdout.take().expect("piped")).lines();
-    lines.next().expect("it announces itself").expect("text");
+    let (mut first, _stdout) = started(&data_dir);
     first.kill().expect("a child can be killed");
     first.wait().expect("a killed child ends");
     let place = std::fs::read_dir(&data_dir).expect("readable").next();
@@ -156,10 +164,7 @@ fn who_cannot_be_told_what_is_unread_logs_in_all_the_same() {
 fn of_two_agents_on_one_directory_the_second_is_refused_in_one_line() {
     let home = TempDir::new().expect("a temporary directory");
     let data_dir = home.path().join("keys");
-    let mut first = agent(&data_dir);
-    let mut first = first.stdout(Stdio::piped()).spawn().expect("it starts");
-    let mut lines = BufReader::new(first.stdout.take().expect("piped")).lines();
-    lines.next().expect("it announces itself").expect("text");
+    let (mut first, _stdout) = started(&data_dir);
     let mut second = agent(&data_dir);
     let second = second.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let mut second = second.expect("it starts");

@@ -10,8 +10,9 @@ use rocket::http::{ContentType, Header, Status};
 use rocket::request::Request;
 use rocket::response::stream::{ReaderStream, stream};
 use rocket::response::{self, Responder, Response};
+use serde::Serialize;
 
-use super::http::{Reply, WRITE_BYTES, log_if_internal};
+use super::http::{Reply, WRITE_BYTES, log_if_internal, put_json};
 use crate::error::Result;
 use crate::messages::lists::Chunk;
 
@@ -98,6 +99,27 @@ impl<'r> Responder<'r, 'static> for Listing {
                 .max_chunk_size(WRITE_BYTES)
                 .ok(),
         }
+    }
+}
+
+/// A JSON array, written item by item over any number of pieces.
+#[derive(Default)]
+pub(crate) struct Array {
+    /// It has an item.
+    pub(crate) is_begun: bool,
+}
+
+impl Array {
+    /// Writes one more item.
+    pub(crate) fn put(&mut self, out: &mut Vec<u8>, item: &impl Serialize) {
+        out.push(if self.is_begun { b',' } else { b'[' });
+        self.is_begun = true;
+        put_json(out, item);
+    }
+
+    /// Writes the end.
+    pub(crate) fn end(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(if self.is_begun { b"]" } else { b"[]" });
     }
 }
 

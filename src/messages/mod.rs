@@ -3,8 +3,8 @@
 //! Content is opaque: nothing here can open it. Who may do what is decided in [`permissions`];
 //! how lists are read from the tables is in [`lists`], [`history`], [`numbered`] and [`unread`]; the
 //! AES keys that go with messages are in [`pair_keys`], who has written to whom in
-//! [`correspondents`]. Room messages are sent here too, but belong
-//! to `rooms`: nothing below hands one out as a direct message.
+//! [`correspondents`]. Room messages are sent here too, but belong to `rooms`: nothing below hands
+//! one out as a direct message.
 
 pub mod correspondents;
 mod draft;

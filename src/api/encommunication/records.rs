@@ -10,8 +10,8 @@ use serde::Serialize;
 use super::caller::Caller;
 use super::wording::Failure;
 use super::{Answer, success};
-use crate::api::http::{AppState, put_json};
-use crate::api::listing::Listing;
+use crate::api::http::AppState;
+use crate::api::listing::{Array, Listing};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::messages::{history, lists};
@@ -124,12 +124,11 @@ fn list(
     let mut wanted = limit.unwrap_or(i64::MAX);
     let mut asked = wanted.min(ROWS_AT_ONCE);
     let app = app.clone();
-    let mut separator = b'[';
+    let mut list = Array::default();
     Listing::new(move |out| {
         let chunk = history::history_between(&app, pair, after, before, asked)?;
         for message in &chunk.rows {
-            out.push(std::mem::replace(&mut separator, b','));
-            put_json(out, &Record::new(message));
+            list.put(out, &Record::new(message));
             after = message.id;
             wanted -= 1;
         }
@@ -137,8 +136,7 @@ fn list(
         let has_more = is_full && wanted > 0;
         asked = chunk.next_limit(wanted.min(ROWS_AT_ONCE));
         if !has_more {
-            let is_empty = separator == b'[';
-            out.extend_from_slice(if is_empty { b"[]" } else { b"]" });
+            list.end(out);
         }
         Ok(has_more)
     })

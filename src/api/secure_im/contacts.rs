@@ -9,8 +9,8 @@ use serde::Serialize;
 use super::fields::{Fields, id_in_path};
 use super::whereabouts::{Reachable, reachable};
 use super::{Answer, Failure};
-use crate::api::http::{AppState, Bearer, Body, Reply, WRITE_BYTES, put_json};
-use crate::api::listing::Listing;
+use crate::api::http::{AppState, Bearer, Body, Reply, WRITE_BYTES};
+use crate::api::listing::{Array, Listing};
 use crate::app::App;
 use crate::config::ConnectionInfo;
 use crate::contacts::{self, Contact};
@@ -85,8 +85,8 @@ fn listing<T: Send + 'static, S: Serialize>(
 ) -> Result<Listing, Failure> {
     let app = (*app).clone();
     let mut others = others.into_iter();
-    let mut before = b'[';
-    let list = Listing::new(move |out| {
+    let mut list = Array::default();
+    let listing = Listing::new(move |out| {
         while out.len() < WRITE_BYTES && others.len() > 0 {
             let some: Vec<(UserId, T)> = others.by_ref().take(ROWS_AT_ONCE).collect();
             let ids: Vec<UserId> = some.iter().map(|(id, _)| *id).collect();
@@ -96,18 +96,16 @@ fn listing<T: Send + 'static, S: Serialize>(
                 let Some(row) = rows.remove(&id) else {
                     continue;
                 };
-                out.push(before);
-                before = b',';
-                put_json(out, &show(known, &app, row));
+                list.put(out, &show(known, &app, row));
             }
         }
         let has_more = others.len() > 0;
         if !has_more {
-            out.extend_from_slice(if before == b'[' { b"[]" } else { b"]" });
+            list.end(out);
         }
         Ok(has_more)
     });
-    Ok(list?)
+    Ok(listing?)
 }
 
 /// secure_im §2.1: by name, at once and one way. By id, a request that waits for its answer.

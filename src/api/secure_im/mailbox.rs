@@ -9,8 +9,8 @@ use serde_json::json;
 
 use super::fields::Fields;
 use super::{Answer, Failure};
-use crate::api::http::{AppState, Bearer, Body, Reply, log_if_internal, put_json};
-use crate::api::listing::{Listing, Piece};
+use crate::api::http::{AppState, Bearer, Body, Reply, log_if_internal};
+use crate::api::listing::{Array, Listing, Piece};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::messages::unread::{self, Part, Slice};
@@ -75,7 +75,7 @@ pub(super) async fn take(
     let app = (*app).clone();
     let all = Unread {
         part: Part::all(&app, reader)?,
-        separator: b'[',
+        list: Array::default(),
     };
     let next = move |rest| slice(app.clone(), reader, is_manual, rest);
     Ok(Listing::awaited(all, next).await?)
@@ -84,8 +84,7 @@ pub(super) async fn take(
 /// What is still to be written.
 struct Unread {
     part: Part,
-    /// Stands before the next message.
-    separator: u8,
+    list: Array,
 }
 
 async fn slice(
@@ -94,10 +93,7 @@ async fn slice(
     is_manual: bool,
     all: Unread,
 ) -> Result<Piece<Unread>> {
-    let Unread {
-        part,
-        mut separator,
-    } = all;
+    let Unread { part, mut list } = all;
     let found = if is_manual {
         unread::list(&app, reader, part).await
     } else {
@@ -105,7 +101,7 @@ async fn slice(
     };
     let found = match found {
         // What has left is marked as read: the list is closed, so that it can be. The rest waits.
-        Err(cause) if separator == b',' => {
+        Err(cause) if list.is_begun => {
             log_if_internal(&cause);
             Slice::default()
         }
@@ -113,14 +109,12 @@ async fn slice(
     };
     let mut out = Vec::new();
     for message in found.messages {
-        out.push(std::mem::replace(&mut separator, b','));
-        put_json(&mut out, &Shown::from(message));
+        list.put(&mut out, &Shown::from(message));
     }
     if found.rest.is_none() {
-        let is_empty = separator == b'[';
-        out.extend_from_slice(if is_empty { b"[]" } else { b"]" });
+        list.end(&mut out);
     }
-    let rest = found.rest.map(|part| Unread { part, separator });
+    let rest = found.rest.map(|part| Unread { part, list });
     Ok((out, rest))
 }
 

@@ -56,7 +56,7 @@ pub async fn serve(app: Arc<App>, on_ready: impl FnOnce(&Listening)) -> Result<(
     raise_file_limit();
     crate::messages::resume_clock(&app)?;
     crate::files::remove_partial(&app)?;
-    let metrics = observe::Metrics::new().map_err(|cause| Error::Internal(cause.to_string()))?;
+    let shared = Shared::new()?;
     let (lifted, mut bound) = mpsc::unbounded_channel();
     let mut servers = JoinSet::new();
     let mut listening = Listening::default();
@@ -66,7 +66,7 @@ pub async fn serve(app: Arc<App>, on_ready: impl FnOnce(&Listening)) -> Result<(
         .then(|| chat_room::bind(chat_room))
         .transpose()?;
     for port in app.config.ports.clone() {
-        let rocket = http_server(app.clone(), metrics.clone(), port, lifted.clone())
+        let rocket = http_server(app.clone(), shared.clone(), port, lifted.clone())
             .ignite()
             .await;
         let rocket =
@@ -82,7 +82,7 @@ pub async fn serve(app: Arc<App>, on_ready: impl FnOnce(&Listening)) -> Result<(
     }
     if let Some(bound) = chat_room {
         listening.chat_room = Some(bound.address()?);
-        servers.spawn(chat_room::serve(bound, app.clone(), metrics.clone()));
+        servers.spawn(chat_room::serve(bound, app.clone(), shared.metrics));
     }
     let announcer = tokio::spawn(crate::contacts::announce_changes(app.clone()));
     tokio::spawn(encommunication::keep_roster(app.clone()));
@@ -135,9 +135,28 @@ pub fn routes() -> Vec<Route> {
     .concat()
 }
 
+/// What the servers of all ports have in common, beside the [`App`].
+#[derive(Clone)]
+struct Shared {
+    metrics: observe::Metrics,
+    allowance: socket::Allowance,
+    turns: encommunication::Turns,
+}
+
+impl Shared {
+    fn new() -> Result<Self> {
+        let metrics = observe::Metrics::new();
+        Ok(Shared {
+            metrics: metrics.map_err(|cause| Error::Internal(cause.to_string()))?,
+            allowance: socket::Allowance::default(),
+            turns: encommunication::Turns::default(),
+        })
+    }
+}
+
 fn http_server(
     app: Arc<App>,
-    metrics: observe::Metrics,
+    shared: Shared,
     port: u16,
     lifted: mpsc::UnboundedSender<SocketAddr>,
 ) -> Rocket<Build> {
@@ -162,17 +181,16 @@ fn http_server(
     let cors = cors::Cors(app.clone());
     let rocket = rocket::custom(config)
         .manage(app)
-        .manage(metrics.clone())
-        .manage(socket::Allowance::default())
-        .manage(encommunication::Turns::default())
+        .manage(shared.metrics.clone())
+        .manage(shared.allowance)
+        .manage(shared.turns)
         .manage(docs::Document::new())
         .mount("/", routes())
         .register(chat8::BASE, chat8::catchers())
-        .register("/", catchers![unserved])
-        .register("/users", secure_im::catchers())
-        .register("/token", secure_im::catchers())
-        .register("/logout", secure_im::catchers())
-        .register("/me", secure_im::catchers());
+        .register("/", catchers![unserved]);
+    let rocket = secure_im::BASES.iter().fold(rocket, |rocket, base| {
+        rocket.register(*base, secure_im::catchers())
+    });
     let rocket = encommunication::BASES.iter().fold(rocket, |rocket, base| {
         rocket.register(*base, encommunication::catchers())
     });
@@ -188,7 +206,7 @@ fn http_server(
             Box::pin(async move { drop_what_is_for_get(request) })
         }))
         .attach(cors)
-        .attach(observe::Observer(metrics))
+        .attach(observe::Observer(shared.metrics))
         .attach(AdHoc::on_liftoff("tell where we listen", move |rocket| {
             let config = rocket.config();
             // Nobody waits for it any more if another port could not be bound.

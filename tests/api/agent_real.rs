@@ -1,13 +1,11 @@
 //! Two agents through the real server: what one seals the other opens, and the server never does.
 
-use std::net::TcpListener;
-
 use reqwest::Method;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::agent_world::{Agent, Person, good, refused};
-use crate::world::{Reply, Setup, World, wait_for};
+use crate::world::{Reply, Setup, World, free_port, wait_for};
 
 /// Changes the password of `name` elsewhere than at the agent.
 fn change_password(world: &World, name: &str, [from, to]: [&str; 2]) {
@@ -43,8 +41,7 @@ fn two_people_with_nothing_but_the_program_write_to_each_other() {
 #[test]
 fn a_server_that_is_killed_and_returns_loses_and_doubles_nothing() {
     // The agents look for it where it was, so it needs a port that stays.
-    let free = TcpListener::bind("127.0.0.1:0").and_then(|taken| taken.local_addr());
-    let port = free.expect("a free port").port().to_string();
+    let port = free_port().to_string();
     let mut world = Setup::new().arg("--port").arg(&port).start();
     let server = format!("http://127.0.0.1:{port}");
     let (here, there) = (Agent::start(&server), Agent::start(&server));
@@ -65,8 +62,7 @@ fn a_server_that_is_killed_and_returns_loses_and_doubles_nothing() {
 
 #[test]
 fn what_came_before_the_agent_was_back_at_its_server_is_delivered_once() {
-    let free = TcpListener::bind("127.0.0.1:0").and_then(|taken| taken.local_addr());
-    let port = free.expect("a free port").port().to_string();
+    let port = free_port().to_string();
     let mut world = Setup::new().arg("--port").arg(&port).start();
     let server = format!("http://127.0.0.1:{port}");
     let (here, there) = (Agent::start(&server), Agent::start(&server));
@@ -176,8 +172,7 @@ fn the_keys_of_another_server_stay_where_they_are() {
 
 #[test]
 fn keys_of_a_registration_that_failed_never_displace_the_users_own() {
-    let free = TcpListener::bind("127.0.0.1:0").and_then(|taken| taken.local_addr());
-    let port = free.expect("a free port").port().to_string();
+    let port = free_port().to_string();
     let mut world = Setup::new().arg("--port").arg(&port).start();
     let agent = Agent::start(&format!("http://127.0.0.1:{port}"));
     let alice = agent.person("alice");

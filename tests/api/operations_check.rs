@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
-use crate::world::{OwnDatabase, World, program, skips_sqlite_test};
+use crate::world::{OwnDatabase, World, free_port, program, skips_sqlite_test};
 
 /// `check` and then `serve` as `prepare` has them run; neither may be content, and `check` says
 /// `word`.
@@ -126,9 +126,7 @@ fn a_certificate_that_cannot_be_used_is_found() {
 
 #[test]
 fn a_port_that_is_named_twice_is_found() {
-    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let port = free.local_addr().expect("an address").port().to_string();
-    drop(free);
+    let port = free_port().to_string();
     let home = TempDir::new().expect("a temporary directory");
     for flag in ["--port", "--chat-room-port"] {
         assert_neither_is_content(&port, |command| {

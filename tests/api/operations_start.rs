@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 use reqwest::Method;
 use tempfile::TempDir;
 
-use crate::world::{Reply, Setup, World, program};
+use crate::world::{Reply, Setup, World, free_port, program};
 
 /// Runs `serve` to its end, which must come by itself.
 pub(crate) fn serve(data_dir: &Path, port: &str, database_url: Option<&str>) -> Output {
@@ -322,9 +322,7 @@ fn the_settings_of_rocket_toml_are_read() {
 
 #[test]
 fn several_ports_serve_the_same() {
-    let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let port = free.local_addr().expect("an address").port();
-    drop(free);
+    let port = free_port();
     let world = Setup::new().arg("--port").arg(port.to_string()).start();
     world.register("alice");
     let url = format!("http://127.0.0.1:{port}/messages/inbox?user_id=alice");

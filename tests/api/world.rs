@@ -22,7 +22,7 @@ use tempfile::TempDir;
 
 pub(crate) use postgres::{OwnDatabase, skips_sqlite_test};
 pub(crate) use reply::{Reply, redacted};
-pub(crate) use server::{Server, program};
+pub(crate) use server::{Server, free_port, program};
 pub(crate) use waiting::{poll, wait_for};
 
 /// The public key every person registers with, unless the test is about keys.

@@ -52,7 +52,10 @@ pub(super) fn routes() -> Vec<Route> {
     ]
 }
 
-/// For the paths below which everything is this API's.
+/// The paths below which everything is this API's.
+pub(super) const BASES: [&str; 4] = ["/users", "/token", "/logout", "/me"];
+
+/// For what is below [`BASES`].
 pub(super) fn catchers() -> Vec<Catcher> {
     catchers![unserved]
 }

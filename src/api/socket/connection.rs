@@ -16,7 +16,7 @@ const ALWAYS_TAKEN_BYTES: usize = 64 << 10;
 /// What all of them may, as large bodies may.
 const ALLOWANCE_BYTES: usize = 256 << 20;
 
-/// How many bytes of messages that have not ended the sockets of a port hold.
+/// How many bytes of messages that have not ended all sockets hold.
 #[derive(Clone, Default)]
 pub(crate) struct Allowance(Arc<AtomicUsize>);
 

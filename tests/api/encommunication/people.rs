@@ -115,14 +115,23 @@ impl Socket {
         path: &str,
         headers: &[(&str, &str)],
     ) -> Result<Self, Box<Response<Option<Vec<u8>>>>> {
-        let url = world.url(path).replacen("http", "ws", 1);
+        Self::open_on(world.server.port(), path, headers)
+    }
+
+    /// The same on another port.
+    pub(crate) fn open_on(
+        port: u16,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> Result<Self, Box<Response<Option<Vec<u8>>>>> {
+        let url = format!("ws://127.0.0.1:{port}{path}");
         let mut request = url.into_client_request().expect("a URL");
         for (name, value) in headers {
             let name: HeaderName = name.parse().expect("a header name");
             let value = HeaderValue::from_str(value).expect("a header value");
             request.headers_mut().insert(name, value);
         }
-        let stream = TcpStream::connect(("127.0.0.1", world.server.port())).expect("it listens");
+        let stream = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
         let patience = Some(Duration::from_secs(20));
         stream.set_read_timeout(patience).expect("a timeout");
         let config = WebSocketConfig {

@@ -1,6 +1,7 @@
 //! The server's process: started, watched through its output, signalled and ended.
 
 use std::io::{BufRead as _, BufReader, Read};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -195,6 +196,12 @@ impl Drop for Server {
             assert!(!log.contains("panicked at"), "the server panicked:\n{log}");
         }
     }
+}
+
+/// A port of 127.0.0.1 that nobody has.
+pub(crate) fn free_port() -> u16 {
+    let taken = TcpListener::bind("127.0.0.1:0").and_then(|taken| taken.local_addr());
+    taken.expect("a free port").port()
 }
 
 /// The port in a line that holds `http://127.0.0.1:PORT`.

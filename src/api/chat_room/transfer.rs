@@ -2,6 +2,7 @@
 //! client needs to notice them. Source: chat_room §4.
 
 use std::ffi::OsStr;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -274,10 +275,15 @@ where
         let most = usize::try_from(left)
             .unwrap_or(PIECE_BYTES)
             .min(PIECE_BYTES);
-        let count = file.read(&mut buffer[..most]).await?;
-        if count == 0 {
-            return Err(Gone::Peer);
-        }
+        let count = match file.read(&mut buffer[..most]).await {
+            Ok(0) => Err(ErrorKind::UnexpectedEof.into()),
+            read => read,
+        };
+        // What was announced cannot be kept, and nothing else can be said in the middle of it.
+        let count = count.map_err(|cause| {
+            tracing::error!(%cause, upload = upload.id.0, "a file could not be read to its end");
+            Gone::Peer
+        })?;
         link.write(&buffer[..count]).await?;
         left -= count as u64;
     }

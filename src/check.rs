@@ -124,7 +124,11 @@ fn is_served(config: &Config, findings: &mut Vec<Finding>) -> bool {
 fn postgres(url: &str) -> Finding {
     match db::server_origin(url) {
         Ok(Origin::NewerSealpost(version)) => newer_schema(&version),
-        Ok(Origin::Empty | Origin::Sealpost | Origin::Foreign) => ok("PostgreSQL answers"),
+        Ok(Origin::Empty | Origin::Sealpost) => ok("PostgreSQL answers"),
+        Ok(Origin::Foreign) => problem(
+            "the database is that of another program",
+            "name another --database-url",
+        ),
         Err(cause) => problem(
             format!("PostgreSQL: {cause}"),
             "check database_url and that the server runs",

@@ -19,7 +19,7 @@ where
 }
 
 /// Says what kept the schema from being brought up to date.
-pub(super) fn not_brought_up(cause: Box<dyn std::error::Error + Send + Sync>) -> Error {
+fn not_brought_up(cause: Box<dyn std::error::Error + Send + Sync>) -> Error {
     Error::Internal(format!(
         "the database could not be brought up to date: {cause}"
     ))

@@ -1,10 +1,11 @@
-//! Whose database a file is, found out without changing it or anything beside it.
+//! Whose a database is; of a file found out without changing it or anything beside it.
 //!
 //! Asked before a file is opened for writing: the first thing that would do is switch it to a
 //! write-ahead log, and a file that is refused must stay as it was.
 
 use std::path::Path;
 
+use diesel::migration::MigrationVersion;
 use diesel::prelude::*;
 use diesel::sql_types::Text;
 use diesel::sqlite::Sqlite;
@@ -22,7 +23,7 @@ const FIRST_VERSION: &str = "00000000000001";
 /// Where Diesel keeps which migrations have run.
 const VERSIONS_TABLE: &str = "__diesel_schema_migrations";
 
-/// Whose database a file is.
+/// Whose a database is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// Nobody's: there is no file, or nothing in it.
@@ -65,19 +66,28 @@ fn read_origin(connection: &mut SqliteConnection) -> QueryResult<Origin> {
     } else {
         Vec::new()
     };
-    let known = known_versions::<Sqlite>(&MIGRATIONS);
+    Ok(
+        match of_versions(versions, &known_versions::<Sqlite>(&MIGRATIONS)) {
+            // With the table of versions alone, a first start was cut short.
+            Origin::Empty if made.iter().any(|name| name != VERSIONS_TABLE) => Origin::Foreign,
+            origin => origin,
+        },
+    )
+}
+
+/// Whose a database is by the schema versions that were noted in it. This program knows `known`.
+pub(super) fn of_versions(versions: Vec<String>, known: &[MigrationVersion<'_>]) -> Origin {
+    if versions.is_empty() {
+        return Origin::Empty;
+    }
+    if !versions.iter().any(|version| version == FIRST_VERSION) {
+        return Origin::Foreign;
+    }
     let is_known = |version: &String| known.contains(&version.as_str().into());
-    Ok(if versions.iter().any(|version| version == FIRST_VERSION) {
-        match versions.into_iter().find(|version| !is_known(version)) {
-            Some(newer) => Origin::NewerSealpost(newer),
-            None => Origin::Sealpost,
-        }
-    } else if versions.is_empty() && made.iter().all(|name| name == VERSIONS_TABLE) {
-        // With the table of versions alone, a first start was cut short.
-        Origin::Empty
-    } else {
-        Origin::Foreign
-    })
+    match versions.into_iter().find(|version| !is_known(version)) {
+        Some(newer) => Origin::NewerSealpost(newer),
+        None => Origin::Sealpost,
+    }
 }
 
 /// A connection that leaves the file, its log and the directory as they are.

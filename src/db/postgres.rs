@@ -5,11 +5,11 @@ use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use diesel::sql_types::{Array, BigInt, Bool, Integer, Text};
-use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 
 use super::Conn;
-use super::migrations::{known_versions, not_brought_up, run_migrations};
-use super::origin::{Origin, newer};
+use super::migrations::{known_versions, run_migrations};
+use super::origin::{Origin, newer, of_versions};
 use crate::config::postgres_place;
 use crate::error::{Error, Result};
 
@@ -64,17 +64,18 @@ fn with_keepalives(url: &str) -> String {
 
 /// Brings the schema up to date; several nodes that start at once wait for one another.
 ///
-/// Errors: a database that knows more than this program does.
+/// Errors: a database that knows more than this program does, or that is another program's.
 pub(super) fn migrate(url: &str) -> Result<()> {
     let mut connection =
         connect_patiently(url).map_err(|cause| Error::Internal(cause.to_string()))?;
     connection.batch_execute(&format!("SELECT pg_advisory_lock({MIGRATION_LOCK})"))?;
-    let known = known_versions::<Pg>(&MIGRATIONS);
-    let applied = connection.applied_migrations().map_err(not_brought_up)?;
-    if let Some(version) = applied.iter().find(|version| !known.contains(version)) {
-        return Err(newer(&version.to_string()));
+    match read_origin(&mut connection)? {
+        Origin::Empty | Origin::Sealpost => run_migrations(&mut connection, MIGRATIONS),
+        Origin::NewerSealpost(version) => Err(newer(&version)),
+        Origin::Foreign => Err(Error::Internal(
+            "the database is that of another program; name another --database-url".into(),
+        )),
     }
-    run_migrations(&mut connection, MIGRATIONS)
 }
 
 #[derive(QueryableByName)]
@@ -89,21 +90,22 @@ struct Applied {
 pub fn server_origin(url: &str) -> Result<Origin> {
     let mut connection =
         PgConnection::establish(url).map_err(|cause| Error::Internal(cause.to_string()))?;
+    read_origin(&mut connection)
+}
+
+/// What is there beside Diesel's table is not looked at: several programs may share a database.
+fn read_origin(connection: &mut PgConnection) -> Result<Origin> {
     // Diesel would make the table to look into it.
     let is_there =
         diesel::dsl::sql::<Bool>("to_regclass('__diesel_schema_migrations') IS NOT NULL");
-    if !diesel::select(is_there).get_result::<bool>(&mut connection)? {
+    if !diesel::select(is_there).get_result::<bool>(connection)? {
         return Ok(Origin::Empty);
     }
     let applied: Vec<Applied> =
         diesel::sql_query("SELECT version FROM __diesel_schema_migrations ORDER BY version")
-            .load(&mut connection)?;
-    let known = known_versions::<Pg>(&MIGRATIONS);
-    let is_newer = |found: &&Applied| !known.contains(&found.version.as_str().into());
-    Ok(match applied.iter().find(is_newer) {
-        Some(found) => Origin::NewerSealpost(found.version.clone()),
-        None => Origin::Sealpost,
-    })
+            .load(connection)?;
+    let versions = applied.into_iter().map(|row| row.version).collect();
+    Ok(of_versions(versions, &known_versions::<Pg>(&MIGRATIONS)))
 }
 
 /// See [`super::Db::write_then`].

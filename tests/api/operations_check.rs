@@ -137,17 +137,21 @@ fn a_port_that_is_named_twice_is_found() {
 }
 
 #[test]
-fn a_newer_schema_on_postgresql_is_found() {
+fn a_newer_or_foreign_schema_on_postgresql_is_found() {
     let mut world = World::start();
     assert!(world.server.stop().success());
     let Some(database) = world.database() else {
         eprintln!("skipped: for SQLite there is a test of its own");
         return;
     };
-    let version = "INSERT INTO __diesel_schema_migrations (version) VALUES ('99991231235959')";
-    database.run(version);
-    assert_neither_is_content("99991231235959", |command| {
+    let with_url = |command: &mut Command| {
         on(world.data_dir())(command);
         command.args(["--database-url", OwnDatabase::url(database)]);
-    });
+    };
+    let version = "INSERT INTO __diesel_schema_migrations (version) VALUES ('99991231235959')";
+    database.run(version);
+    assert_neither_is_content("99991231235959", with_url);
+    // Other programs keep theirs in a table of the same name.
+    database.run("DELETE FROM __diesel_schema_migrations WHERE version < '9'");
+    assert_neither_is_content("another program", with_url);
 }

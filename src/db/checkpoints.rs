@@ -3,7 +3,7 @@
 //! The log starts anew once all of it is in the file, which only the writer can see to. Copying
 //! tens of thousands of pages would hold it up for as long as all that waits in its queue can feel.
 //! So a thread of its own copies the bulk and syncs the file while the writer goes on, and the
-//! writer is left with what was committed meanwhile. In between it makes [room](log_room) in the log.
+//! writer is left with what was committed meanwhile. In between it makes [room](super::log_room) in the log.
 
 use std::fs::File;
 use std::mem::ManuallyDrop;
@@ -15,7 +15,8 @@ use std::thread::JoinHandle;
 use diesel::prelude::*;
 use diesel::sql_types::Integer;
 
-use super::{log_room, sqlite};
+use super::log_room::Log;
+use super::sqlite;
 use crate::error::{Error, Result};
 
 /// So many pages (of 2 KiB) are copied at once. Rather many: a page that is changed by every other
@@ -103,7 +104,7 @@ impl Checkpoints {
         // Never closed but by the end of the process: closing a file gives up every lock that the
         // process has on it (fcntl(2)), also those of SQLite's connections.
         let file = ManuallyDrop::new(File::open(path)?);
-        let log = sqlite::with_suffix(path, "-wal");
+        let mut log = Log::of(path)?;
         let shared = Arc::new(Shared {
             is_prepared: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
@@ -120,7 +121,7 @@ impl Checkpoints {
                     if its_shared.is_over.load(Ordering::Acquire) {
                         break;
                     }
-                    let outcome = look_after(&mut connection, &file, &log, &its_shared);
+                    let outcome = look_after(&mut connection, &file, &mut log, &its_shared);
                     if let Err(cause) = outcome {
                         its_shared.failed_with(&cause);
                     }
@@ -170,7 +171,7 @@ impl Checkpoints {
 fn look_after(
     connection: &mut SqliteConnection,
     file: &File,
-    log: &Path,
+    log: &mut Log,
     shared: &Shared,
 ) -> Result<()> {
     let before = look(connection)?;
@@ -179,7 +180,7 @@ fn look_after(
     }
     if let Some(written) = before.written() {
         // Without room commits take longer, and that is all.
-        let _ = log_room::make(log, written);
+        let _ = log.make_room(written);
     }
     Ok(())
 }

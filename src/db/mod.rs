@@ -157,7 +157,7 @@ impl Db {
             Location::File(path) => {
                 let queue = sqlite::open_for_writing(path)
                     .and_then(|first| writer::start(first, path, settings.queue_capacity))
-                    .map_err(|cause| sqlite::if_damaged(path, cause))?;
+                    .map_err(|cause| sqlite::with_advice(path, cause))?;
                 (
                     Writer::Grouped(queue),
                     // Those of one's own and those of everybody; whoever reads waits for neither.

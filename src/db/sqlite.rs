@@ -136,19 +136,30 @@ pub(super) fn cannot_open(path: &Path, cause: &dyn Display) -> Error {
     ))
 }
 
-/// Says of what kept the file at `path` from being opened that it is damaged, if that is so, and
-/// what to do. A file whose beginning is damaged is none to SQLite.
-pub(super) fn if_damaged(path: &Path, error: Error) -> Error {
+/// Says of what kept the file at `path` from being opened what to do, where that can be told.
+pub(super) fn with_advice(path: &Path, error: Error) -> Error {
     let cause = error.to_string();
-    let words = ["database disk image is malformed", "file is not a database"];
-    if !words.iter().any(|words| cause.contains(words)) {
-        return error;
+    let is_said = |words: [&str; 2]| words.iter().any(|words| cause.contains(words));
+    let place = path.display();
+    // A file whose beginning is damaged is none to SQLite.
+    if is_said(["database disk image is malformed", "file is not a database"]) {
+        Error::Internal(format!(
+            "the database is damaged: {cause}; keep {place} and what is beside it, and \
+             `sealpost restore` the last backup"
+        ))
+    } else if is_said(["disk I/O error", "disk is full"]) && is_disk_full(path) {
+        Error::Internal(format!(
+            "the disk of {place} is full: free some space ({cause})"
+        ))
+    } else {
+        error
     }
-    Error::Internal(format!(
-        "the database is damaged: {cause}; keep {} and what is beside it, and `sealpost restore` \
-         the last backup",
-        path.display()
-    ))
+}
+
+/// Whether there is less than a start needs for the log and its index.
+fn is_disk_full(path: &Path) -> bool {
+    let stat = rustix::fs::statvfs(path.parent().unwrap_or(path));
+    stat.is_ok_and(|stat| stat.f_bavail * stat.f_frsize < 1 << 20)
 }
 
 /// The last things before the writer's connection goes: one file holds everything again.

@@ -100,13 +100,14 @@ impl App {
             None => data_dir::open_secret(&config)?,
         };
         let processors = std::thread::available_parallelism().map_or(1, Into::into);
+        let hub = Hub::default();
         let allowance = |pieces: u32| Arc::new(Semaphore::new(pieces as usize));
         Ok(Arc::new(App {
             db,
             secret,
             signer: data_dir::open_signer(&config)?,
-            hub: Hub::default(),
-            presence: Presence::default(),
+            presence: Presence::new(hub.clone()),
+            hub,
             clock: Clock::default(),
             hashing: Hashing {
                 turns: Arc::new(Semaphore::new(processors)),

@@ -28,14 +28,24 @@ struct Seen {
     session: Session,
 }
 
-/// Recent logins and heartbeats.
-#[derive(Default)]
-pub struct Presence(Mutex<HashMap<UserId, Seen>>);
+/// Whom the hub has live, and recent logins and heartbeats.
+pub struct Presence {
+    hub: Hub,
+    seen: Mutex<HashMap<UserId, Seen>>,
+}
 
 impl Presence {
+    /// Nobody has shown up yet.
+    pub fn new(hub: Hub) -> Self {
+        Presence {
+            hub,
+            seen: Mutex::default(),
+        }
+    }
+
     /// Notes a login or heartbeat; watchers of the hub hear of it. The address is kept for as long
     /// as the session lives: its user may be silent for a while and open a socket then.
-    pub fn note(&self, hub: &Hub, session: Session, endpoint: Endpoint) {
+    pub fn note(&self, session: Session, endpoint: Endpoint) {
         self.seen().insert(
             session.user,
             Seen {
@@ -44,19 +54,19 @@ impl Presence {
                 session,
             },
         );
-        hub.note_change(session.user);
+        self.hub.note_change(session.user);
     }
 
     /// Forgets a user's address and recent login; of one session only, if one is named. Watchers
     /// of the hub hear of it.
-    pub fn forget(&self, hub: &Hub, user: UserId, session: Option<SessionId>) {
+    pub fn forget(&self, user: UserId, session: Option<SessionId>) {
         let mut seen = self.seen();
         let is_meant = |seen: &Seen| session.is_none_or(|session| seen.session.id == session);
         if seen.get(&user).is_some_and(is_meant) {
             seen.remove(&user);
         }
         drop(seen);
-        hub.note_change(user);
+        self.hub.note_change(user);
     }
 
     /// Keeps what is known by one login of a user's as known by another, which takes its place.
@@ -80,8 +90,8 @@ impl Presence {
     }
 
     /// Whether a user is online.
-    pub fn is_online(&self, hub: &Hub, user: UserId) -> bool {
-        hub.is_live(user)
+    pub fn is_online(&self, user: UserId) -> bool {
+        self.hub.is_live(user)
             || self
                 .seen()
                 .get(&user)
@@ -89,8 +99,8 @@ impl Presence {
     }
 
     /// Everybody who is online.
-    pub fn online_users(&self, hub: &Hub) -> HashSet<UserId> {
-        let mut online = hub.live_users();
+    pub fn online_users(&self) -> HashSet<UserId> {
+        let mut online = self.hub.live_users();
         let seen = self.seen();
         let recent = seen.iter().filter(|(_, seen)| seen.at.elapsed() < RECENT);
         online.extend(recent.map(|(user, _)| *user));
@@ -98,8 +108,8 @@ impl Presence {
     }
 
     /// What others see of a user: the `chosen` status while online, `Offline` otherwise.
-    pub fn visible_status(&self, hub: &Hub, user: UserId, chosen: Status) -> Status {
-        if self.is_online(hub, user) {
+    pub fn visible_status(&self, user: UserId, chosen: Status) -> Status {
+        if self.is_online(user) {
             chosen
         } else {
             Status::Offline
@@ -107,7 +117,7 @@ impl Presence {
     }
 
     fn seen(&self) -> MutexGuard<'_, HashMap<UserId, Seen>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -117,7 +127,7 @@ mod tests {
 
     #[test]
     fn an_address_is_kept_while_its_session_lives_and_no_longer() {
-        let (presence, hub) = (Presence::default(), Hub::default());
+        let presence = Presence::new(Hub::default());
         let endpoint = Endpoint {
             ip: IpAddr::from([127, 0, 0, 1]),
             port: 7_000,
@@ -127,11 +137,11 @@ mod tests {
             user: UserId(1),
             expires_at: model::Instant::now().plus_secs(secs),
         };
-        presence.note(&hub, session(1, 60), endpoint);
+        presence.note(session(1, 60), endpoint);
         presence.forget_expired();
         assert_eq!(presence.endpoint(UserId(1)), Some(endpoint));
         presence.move_session(SessionId(1), session(2, -60));
-        presence.forget(&hub, UserId(1), Some(SessionId(1)));
+        presence.forget(UserId(1), Some(SessionId(1)));
         assert_eq!(
             presence.endpoint(UserId(1)),
             Some(endpoint),

@@ -34,7 +34,7 @@ pub async fn announce_changes(app: Arc<App>) {
             },
             _ = sweep.tick() => {
                 app.presence.forget_expired();
-                let is_gone = |user: &UserId| !app.presence.is_online(&app.hub, *user);
+                let is_gone = |user: &UserId| !app.presence.is_online(*user);
                 let gone: Vec<UserId> = announced.keys().copied().filter(is_gone).collect();
                 for user in std::mem::take(&mut failed).into_iter().chain(gone) {
                     note(&app, &mut announced, &mut failed, user);
@@ -60,13 +60,13 @@ fn note(
 
 fn try_note(app: &App, announced: &mut HashMap<UserId, Status>, id: UserId) -> Result<()> {
     let before = announced.get(&id).copied().unwrap_or(Status::Offline);
-    if before == Status::Offline && !app.presence.is_online(&app.hub, id) {
+    if before == Status::Offline && !app.presence.is_online(id) {
         return Ok(());
     }
     let (user, friends) = app
         .db
         .read(|conn| Ok((user_in(conn, id)?, friend_ids_in(conn, id)?)))?;
-    let status = app.presence.visible_status(&app.hub, id, user.status);
+    let status = app.presence.visible_status(id, user.status);
     if status == before {
         return Ok(());
     }

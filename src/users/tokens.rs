@@ -225,8 +225,7 @@ pub async fn end(app: &Arc<App>, session: Session) -> Result<()> {
 fn tell_ended(app: &App, session: Session) {
     app.caches.sessions.remove(&session.id);
     app.hub.end_session(session.id);
-    app.presence
-        .forget(&app.hub, session.user, Some(session.id));
+    app.presence.forget(session.user, Some(session.id));
 }
 
 /// Ends every session of a user but one, inside a write; returns which, for [`forget`].
@@ -255,7 +254,7 @@ pub(super) fn tell_all_ended(
 ) {
     for session in ended {
         app.caches.sessions.remove(session);
-        app.presence.forget(&app.hub, user, Some(*session));
+        app.presence.forget(user, Some(*session));
     }
     app.hub.end_user(user, except);
 }

@@ -30,7 +30,7 @@ struct Friend {
 pub(super) fn list(app: &AppState, bearer: Bearer) -> Answer {
     let session = bearer.session(app)?;
     let shown = |friend: Profile| Friend {
-        status: (app.presence).visible_status(&app.hub, friend.id, friend.status),
+        status: app.presence.visible_status(friend.id, friend.status),
         id: friend.id.0,
         username: friend.username,
         avatar: friend.avatar,

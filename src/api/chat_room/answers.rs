@@ -35,7 +35,7 @@ pub(super) fn user_info(app: &App, member: &Member) -> Answer {
             private_chats_count: private,
             group_chats_count: joined,
             total_users_count: users::count(app)?,
-            online_users_count: app.presence.online_users(&app.hub).len(),
+            online_users_count: app.presence.online_users().len(),
             total_chats_count: rooms::count(app, Which::All)?,
         },
     })
@@ -49,7 +49,7 @@ pub(super) fn list_users(app: &App, member: &Member, list: UserList) -> Answer {
     } else {
         users::list_everybody(app)?
     };
-    let online = app.presence.online_users(&app.hub);
+    let online = app.presence.online_users();
     let person = |(user_id, username)| Person {
         user_id,
         username,

@@ -34,7 +34,7 @@ pub(super) async fn register(app: &AppState, body: Body) -> Answer {
         "username": user.username,
         "email": user.email,
         "public_key": user.public_key,
-        "is_online": app.presence.is_online(&app.hub, user.id),
+        "is_online": app.presence.is_online(user.id),
         "created_at": user.created_at.to_seconds_text(),
     });
     Ok(Reply::json(Status::Ok, &shown))
@@ -69,7 +69,7 @@ pub(super) async fn log_in(app: &AppState, peer: Peer, kind: FormKind, body: Bod
 pub(super) async fn log_out(app: &AppState, bearer: Bearer) -> Result<Reply, Failure> {
     let session = bearer.session(app)?;
     tokens::end(app, session).await?;
-    app.presence.forget(&app.hub, session.user, None);
+    app.presence.forget(session.user, None);
     let done = json!({ "detail": "Logged out successfully" });
     Ok(Reply::json(Status::Ok, &done))
 }

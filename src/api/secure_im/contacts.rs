@@ -65,7 +65,7 @@ impl Tie {
 
     fn shown(self, app: &App, other: User) -> Shown {
         Shown {
-            is_online: app.presence.is_online(&app.hub, other.id),
+            is_online: app.presence.is_online(other.id),
             id: other.id,
             username: other.username,
             public_key: other.public_key,
@@ -157,7 +157,7 @@ struct Online {
 pub(super) fn list_online(app: &AppState, bearer: Bearer) -> Result<Listing, Failure> {
     let user = bearer.session(app)?.user;
     let contacts = contacts::list_contacts(app, user)?.into_iter();
-    let online = contacts.filter(|contact| app.presence.is_online(&app.hub, contact.id));
+    let online = contacts.filter(|contact| app.presence.is_online(contact.id));
     // Somebody added one way has not agreed to be found.
     let is_for_everyone = app.config.connection_info == ConnectionInfo::Everyone;
     let online = online.map(|contact| (contact.id, contact.is_mutual || is_for_everyone));

@@ -53,7 +53,7 @@ pub(super) fn connection_info(app: &AppState, bearer: Bearer, username: &str) ->
     let asker = bearer.session(app)?.user;
     let username = users::parse_username(username).map_err(|_| Error::UnknownUser)?;
     let user = users::user_by_username(app, &username)?;
-    if !app.presence.is_online(&app.hub, user.id) || !may_know(app, asker, user.id)? {
+    if !app.presence.is_online(user.id) || !may_know(app, asker, user.id)? {
         return Err(Failure::new(Status::NotFound, "用户不在线"));
     }
     Ok(Reply::json(Status::Ok, &reachable(app, user, true)))
@@ -73,11 +73,10 @@ pub(super) fn note(app: &App, session: Session, endpoint: Option<Endpoint>) -> R
     let Some(endpoint) = endpoint else {
         return Ok(());
     };
-    app.presence.note(&app.hub, session, endpoint);
+    app.presence.note(session, endpoint);
     // An end that came before had nothing to forget yet.
     tokens::check_again(app, &session).inspect_err(|_| {
-        app.presence
-            .forget(&app.hub, session.user, Some(session.id));
+        app.presence.forget(session.user, Some(session.id));
     })
 }
 
@@ -94,7 +93,7 @@ pub(super) fn heartbeat(app: &AppState, bearer: Bearer, peer: Peer, body: Body) 
     let noted = json!({
         "id": user.id,
         "username": user.username,
-        "is_online": app.presence.is_online(&app.hub, user.id),
+        "is_online": app.presence.is_online(user.id),
         "ip_address": endpoint.map(|endpoint| endpoint.ip),
         "port": endpoint.map(|endpoint| endpoint.port),
     });
@@ -108,7 +107,7 @@ pub(super) fn search(app: &AppState, bearer: Bearer, q: &str) -> Answer {
     // The id is nobody's, so that nobody is left out.
     let found = users::search(app, q, By::Name, UserId(0), MOST_FOUND)?;
     let shown = |user: &Profile| {
-        let is_online = app.presence.is_online(&app.hub, user.id);
+        let is_online = app.presence.is_online(user.id);
         json!({ "id": user.id, "username": user.username, "is_online": is_online })
     };
     let shown: Vec<_> = found.iter().map(shown).collect();

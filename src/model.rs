@@ -254,8 +254,8 @@ pub struct Permission {
     /// On which message.
     pub message_id: MessageId,
     /// What it allows.
-    #[diesel(deserialize_as = String)]
-    pub kind: Access,
+    #[diesel(column_name = kind, deserialize_as = String)]
+    pub access: Access,
     /// True on the recipient's own, which no revoke takes away.
     pub received: bool,
     /// Who granted it; absent on a received one that nobody raised.

@@ -156,7 +156,8 @@ struct MailboxRow {
     edited_at: Option<Instant>,
     sender_id: UserId,
     received: bool,
-    kind: String,
+    #[diesel(deserialize_as = String)]
+    access: Access,
     resealed: Option<String>,
     granted_by: Option<UserId>,
 }
@@ -267,7 +268,6 @@ impl MailboxRow {
     fn named(self, names: &HashMap<UserId, Name>) -> Result<Received> {
         // A recipient's own permission may have been raised; it was sent to them all the same.
         let sharer = self.granted_by.filter(|_| !self.received);
-        let access = Access::parse(&self.kind).unwrap_or(Access::Read);
         let sender = names.get(&self.sender_id).ok_or(Error::UnknownUser)?;
         Ok(Received {
             id: self.id,
@@ -277,7 +277,7 @@ impl MailboxRow {
             edited_at: self.edited_at,
             shared: sharer
                 .and_then(|sharer| names.get(&sharer))
-                .map(|name| (name.clone(), access)),
+                .map(|name| (name.clone(), self.access)),
         })
     }
 }

@@ -77,7 +77,7 @@ pub(crate) fn may(conn: &mut Conn, user: UserId, action: Action, id: MessageId) 
         Action::Replace => Access::Write,
         Action::Share | Action::Delete => Access::Admin,
     };
-    if is_owner || find(conn, user, id)?.is_some_and(|permission| permission.kind >= needed) {
+    if is_owner || find(conn, user, id)?.is_some_and(|permission| permission.access >= needed) {
         return Ok(message);
     }
     Err(Error::Forbidden)

@@ -104,7 +104,7 @@ pub(super) fn list(
         .into_iter()
         .map(|named| Listed {
             user_id: named.holder,
-            permission_type: named.permission.kind.as_str(),
+            permission_type: named.permission.access.as_str(),
             granted_by: named.granted_by,
             granted_at: named.permission.granted_at.to_seconds_text(),
             received: named.permission.received,

@@ -219,14 +219,13 @@ fn commit(
     jobs: &Receiver<Job>,
     endings: &mut Vec<Ending>,
 ) -> Batch {
-    let opened = execute(connection, Boundary::<BEGIN>);
+    if let Err(cause) = execute(connection, Boundary::<BEGIN>) {
+        tracing::error!(%cause, "no transaction could be opened");
+        endings.push(Box::new(move |_| drop(first)));
+        return Batch::Undone;
+    }
     let mut next = Some(first);
     while let Some(job) = next {
-        if let Err(cause) = &opened {
-            tracing::error!(%cause, "no transaction could be opened");
-            endings.push(Box::new(move |_| drop(job)));
-            return Batch::Undone;
-        }
         let (ending, transaction) = job(connection);
         endings.push(ending);
         if transaction == Transaction::Gone {

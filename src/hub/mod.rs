@@ -191,15 +191,15 @@ impl Hub {
     }
 
     /// Everybody who listens on a channel, each once, by id.
-    pub fn users_on(&self, channel: Channel) -> Vec<(UserId, String)> {
+    pub fn users_on(&self, channel: Channel) -> Vec<UserId> {
         let listeners = self.listeners();
         let ids = listeners.by_channel.get(&channel).into_iter().flatten();
         let mut users: Vec<_> = ids
             .filter_map(|id| listeners.entries.get(id))
-            .map(|entry| (entry.subscriber.user, entry.subscriber.username.clone()))
+            .map(|entry| entry.subscriber.user)
             .collect();
-        users.sort_by_key(|(user, _)| *user);
-        users.dedup_by_key(|(user, _)| *user);
+        users.sort_unstable();
+        users.dedup();
         users
     }
 

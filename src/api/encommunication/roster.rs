@@ -83,12 +83,7 @@ pub(in crate::api) async fn keep(app: Arc<App>) {
 
 /// The entry of everybody on the relay, by id.
 fn make(app: &App) -> Result<Vec<(UserId, String)>> {
-    let ids: Vec<UserId> = app
-        .hub
-        .users_on(Channel::Relay)
-        .iter()
-        .map(|(id, _)| *id)
-        .collect();
+    let ids = app.hub.users_on(Channel::Relay);
     let mut entries = Vec::with_capacity(ids.len());
     for ids in ids.chunks(ROWS_AT_ONCE) {
         for user in users::list_users(app, ids)? {

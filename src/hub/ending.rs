@@ -1,7 +1,7 @@
 //! How a subscription ends: by the hub, or when the time of its login is up.
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -12,8 +12,6 @@ use super::End;
 use crate::model::{Instant, Session};
 
 pub(super) struct Ending {
-    /// The reader does not take what is being written to it.
-    pub(super) is_stuck: AtomicBool,
     pub(super) why: OnceLock<End>,
     pub(super) signal: CancellationToken,
     /// When the login is over, in microseconds since 1970.
@@ -25,7 +23,6 @@ impl Ending {
     pub(super) fn new(session: Option<Session>) -> Self {
         let expires_at = session.map_or(i64::MAX, |session| session.expires_at.0);
         Ending {
-            is_stuck: AtomicBool::new(false),
             why: OnceLock::new(),
             signal: CancellationToken::new(),
             expires_at: AtomicI64::new(expires_at),

@@ -338,7 +338,7 @@ impl Entry {
         let Some((queued, waiting)) = self.waiting.put(event) else {
             return;
         };
-        let is_stuck = self.ending.is_stuck.load(Ordering::Relaxed);
+        let is_stuck = self.waiting.is_stuck.load(Ordering::Relaxed);
         let is_over = waiting > 0 && waiting + event.bytes() > QUEUE_BYTES
             || is_stuck && self.events.max_capacity() - self.events.capacity() >= STUCK_EVENTS;
         if is_over || self.events.try_send(queued).is_err() {

@@ -36,7 +36,7 @@ impl Subscription {
     /// Resolves when the subscription is over. To be waited for only while a write to the reader
     /// makes no progress: meanwhile the reader counts as stuck, and fewer events are kept for it.
     pub async fn ended(&mut self) -> End {
-        let _stuck = Stuck::mark(&self.ending.is_stuck);
+        let _stuck = Stuck::mark(&self.waiting.is_stuck);
         tokio::select! {
             () = self.ending.signal.cancelled() => self.end(),
             () = self.expiry.passed() => End::Expired,

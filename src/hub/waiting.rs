@@ -1,7 +1,7 @@
-//! What waits for one reader, beside its queue: how much it is, and the newest of what needs no
-//! queue.
+//! What waits for one reader, beside its queue: how much it is, the newest of what needs no queue,
+//! and whether it waits in vain.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Event;
@@ -15,6 +15,8 @@ pub(super) enum Queued {
 
 #[derive(Default)]
 pub(super) struct Waiting {
+    /// The reader does not take what is being written to it.
+    pub(super) is_stuck: AtomicBool,
     bytes: AtomicUsize,
     /// The newest of the events that replace older ones. As long as there is one, the queue has
     /// one place for it.

@@ -29,7 +29,13 @@ pub enum By {
 ///
 /// First who is called just so, then who has the address, then who is called so but for the case,
 /// then the others by username. Wildcards of LIKE are literal text. Scans.
-pub fn search(app: &App, text: &str, by: By, except: UserId, limit: i64) -> Result<Vec<Profile>> {
+pub fn search(
+    app: &App,
+    text: &str,
+    by: By,
+    except: Option<UserId>,
+    limit: i64,
+) -> Result<Vec<Profile>> {
     // Neither a name nor an address is longer, however it is written.
     if is_longer(text, MOST_COMPOSED * LONGEST_USERNAME) {
         return Ok(Vec::new());
@@ -42,10 +48,10 @@ pub fn search(app: &App, text: &str, by: By, except: UserId, limit: i64) -> Resu
     let pattern = pattern_of(&folded);
     let most = usize::try_from(limit).unwrap_or(0);
     app.db.scan(Extent::All, |conn| {
+        // One more each, of whom `except` may be one.
         let others = users::table
-            .filter(users::id.ne(except))
             .order(users::username)
-            .limit(limit)
+            .limit(limit + 1)
             .select(Profile::as_select());
         let mut found: Vec<Profile> = others.filter(users::username.eq(text)).load(conn)?;
         if by == By::NameOrAddress {
@@ -57,12 +63,11 @@ pub fn search(app: &App, text: &str, by: By, except: UserId, limit: i64) -> Resu
                 .filter(users::username_folded.eq(folded))
                 .load(conn)?,
         );
-        keep_first(&mut found, most);
+        keep_first(&mut found, except, most);
         if found.len() < most {
             // Ids first, all of which the index has: SQLite would look up every row otherwise.
             let walked = diesel::alias!(users as walked);
             let ids = walked
-                .filter(walked.field(users::id).ne(except))
                 .filter(
                     walked
                         .field(users::username_folded)
@@ -70,10 +75,10 @@ pub fn search(app: &App, text: &str, by: By, except: UserId, limit: i64) -> Resu
                         .escape('\\'),
                 )
                 .order(walked.field(users::username))
-                .limit(limit)
+                .limit(limit + 1)
                 .select(walked.field(users::id));
             found.extend(others.filter(users::id.eq_any(ids)).load(conn)?);
-            keep_first(&mut found, most);
+            keep_first(&mut found, except, most);
         }
         Ok(found)
     })
@@ -92,9 +97,9 @@ fn pattern_of(text: &str) -> String {
     pattern
 }
 
-/// Keeps each user once, where they come first, and not more than `most`.
-fn keep_first(found: &mut Vec<Profile>, most: usize) {
-    let mut seen = HashSet::new();
+/// Keeps each user but `except` once, where they come first, and not more than `most`.
+fn keep_first(found: &mut Vec<Profile>, except: Option<UserId>, most: usize) {
+    let mut seen: HashSet<UserId> = except.into_iter().collect();
     found.retain(|user| seen.insert(user.id));
     found.truncate(most);
 }

@@ -60,7 +60,7 @@ pub(super) fn search(app: &AppState, bearer: Bearer, q: Option<&str>) -> Answer 
     let friends: HashSet<UserId> = contacts::list_friend_ids(app, session.user)?
         .into_iter()
         .collect();
-    let found = users::search(app, text, By::NameOrAddress, session.user, MOST_FOUND)?
+    let found = users::search(app, text, By::NameOrAddress, Some(session.user), MOST_FOUND)?
         .into_iter()
         .map(|user| Found {
             id: user.id.0,

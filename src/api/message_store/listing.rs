@@ -157,8 +157,8 @@ impl Ask {
         after: Option<&str>,
     ) -> Result<Self, Failure> {
         let limit = parse_number("limit", limit, 1, LARGEST_PAGE)?;
-        let before = parse_number("before", before, i64::MIN, i64::MAX)?.map(MessageId);
-        let after = parse_number("after", after, i64::MIN, i64::MAX)?.map(MessageId);
+        let before = parse_id("before", before)?;
+        let after = parse_id("after", after)?;
         let page = match (before, after) {
             (Some(_), Some(_)) => {
                 return Err(Failure::bad_field("before", "does not go with after"));
@@ -181,6 +181,14 @@ impl Ask {
     }
 }
 
+fn parse_id(field: &str, text: Option<&str>) -> Result<Option<MessageId>, Failure> {
+    let Some(text) = text else { return Ok(None) };
+    match text.parse() {
+        Ok(id) => Ok(Some(MessageId(id))),
+        Err(_) => Err(Failure::bad_field(field, "must be a message id")),
+    }
+}
+
 fn parse_number(
     field: &str,
     text: Option<&str>,
@@ -190,7 +198,6 @@ fn parse_number(
     let Some(text) = text else { return Ok(None) };
     match text.parse() {
         Ok(number) if (least..=most).contains(&number) => Ok(Some(number)),
-        _ if most == i64::MAX => Err(Failure::bad_field(field, "must be a message id")),
         _ => Err(Failure::bad_field(
             field,
             &format!("must be an integer from {least} to {most}"),

@@ -205,7 +205,7 @@ fn gauges(app: &App) -> String {
             figures.waiting.load(Relaxed),
         );
     }
-    // Both ask the database. What is not known has no line.
+    // What is not known has no line.
     if let Ok(sessions) = crate::users::tokens::count(app) {
         line(
             "sealpost_sessions",
@@ -213,11 +213,13 @@ fn gauges(app: &App) -> String {
             "Logins that are alive.",
             sessions,
         );
+    }
+    if let Ok(bytes) = app.db.size_bytes() {
         line(
             "sealpost_database_bytes",
             "gauge",
             "Database file and log.",
-            app.db.size_bytes(),
+            bytes,
         );
     }
     let _ = writeln!(

@@ -293,10 +293,10 @@ impl Db {
     }
 
     /// The size of the database in bytes.
-    pub fn size_bytes(&self) -> u64 {
+    pub fn size_bytes(&self) -> Result<u64> {
         match &*self.location {
-            Location::File(path) => sqlite::size_bytes(path),
-            Location::Server(_) => self.scan(Extent::All, postgres::size_bytes).unwrap_or(0),
+            Location::File(path) => Ok(sqlite::size_bytes(path)?),
+            Location::Server(_) => self.scan(Extent::All, postgres::size_bytes),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 use std::fs::File;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -178,9 +178,13 @@ pub(super) fn leave_open(connection: Conn) {
 }
 
 /// The file and its write-ahead log together.
-pub(super) fn size_bytes(path: &Path) -> u64 {
-    let length = |path: &Path| std::fs::metadata(path).map_or(0, |meta| meta.len());
-    length(path) + length(&with_suffix(path, "-wal"))
+pub(super) fn size_bytes(path: &Path) -> io::Result<u64> {
+    let length = |path: &Path| std::fs::metadata(path).map(|meta| meta.len());
+    let log = match length(&with_suffix(path, "-wal")) {
+        Err(cause) if cause.kind() == ErrorKind::NotFound => 0,
+        length => length?,
+    };
+    Ok(length(path)? + log)
 }
 
 /// The name of a file beside `path`: SQLite's log has `-wal`.

@@ -2,7 +2,7 @@
 
 use reqwest::Method;
 
-use crate::world::{Reply, Setup, World};
+use crate::world::{Reply, Setup, World, skips_sqlite_test};
 
 #[test]
 fn the_metrics_count_requests_by_route_template() {
@@ -84,6 +84,23 @@ fn a_head_is_logged_and_counted_as_one() {
     assert!(line.contains("HEAD"), "{line}");
     let metrics = world.get("/metrics", &[]).text;
     assert!(metrics.contains("method=\"HEAD\""), "{metrics}");
+}
+
+#[test]
+fn a_figure_that_is_not_known_has_no_line_and_the_others_have_theirs() {
+    if skips_sqlite_test("a_figure_that_is_not_known_has_no_line_and_the_others_have_theirs") {
+        return;
+    }
+    let world = World::start();
+    let has = |figure: &str| {
+        let metrics = world.get("/metrics", &[]).text;
+        metrics.lines().any(|line| line.starts_with(figure))
+    };
+    assert!(has("sealpost_database_bytes "));
+    let file = world.data_dir().join("sealpost.db");
+    std::fs::rename(&file, file.with_extension("away")).expect("it is renamed");
+    assert!(!has("sealpost_database_bytes "));
+    assert!(has("sealpost_sessions "));
 }
 
 #[test]

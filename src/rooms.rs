@@ -191,9 +191,9 @@ pub fn room_for(app: &App, user: UserId, id: RoomId) -> Result<Room> {
     })
 }
 
-/// The members of a room, by username. Scans.
+/// The members of a room, by username. Scans: everybody may be in it.
 pub fn list_members(app: &App, room: RoomId) -> Result<Vec<(UserId, String)>> {
-    app.db.scan(Extent::Own, |conn| {
+    app.db.scan(Extent::All, |conn| {
         Ok(room_members::table
             .inner_join(users::table.on(users::id.eq(room_members::user_id)))
             .filter(room_members::room_id.eq(room))
@@ -247,17 +247,19 @@ pub fn list(app: &App, which: Which) -> Result<Vec<Listed>> {
     })
 }
 
-/// How many rooms there are, of either kind of list.
+/// How many rooms there are, of either kind of list. Scans if it is all of them.
 pub fn count(app: &App, which: Which) -> Result<i64> {
-    app.db.read(|conn| {
-        Ok(match which {
-            Which::All => rooms::table.count().get_result(conn)?,
-            Which::JoinedBy(user) => room_members::table
+    match which {
+        Which::All => app.db.scan(Extent::All, |conn| {
+            Ok(rooms::table.count().get_result(conn)?)
+        }),
+        Which::JoinedBy(user) => app.db.read(|conn| {
+            Ok(room_members::table
                 .filter(room_members::user_id.eq(user))
                 .count()
-                .get_result(conn)?,
-        })
-    })
+                .get_result(conn)?)
+        }),
+    }
 }
 
 /// The last `limit` messages of a room with their senders' names, oldest first.

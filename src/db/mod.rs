@@ -107,7 +107,8 @@ pub enum Undo {
 pub struct Settings {
     /// Which database.
     pub location: Location,
-    /// How many read connections, at most, beside those of the scans that take turns.
+    /// How many connections, at most: on SQLite to read by, beside those of the scans that take
+    /// turns; on PostgreSQL to write by as well.
     pub readers: u32,
     /// How many writes may wait; more are refused with [`Error::Busy`].
     pub queue_capacity: usize,
@@ -309,7 +310,7 @@ impl Db {
     }
 
     /// Takes no more writes, finishes those that wait, and puts everything into the one file.
-    /// Blocks until that is done.
+    /// Blocks until that is done. On PostgreSQL there is nothing to do.
     pub fn close(&self) {
         if let Writer::Grouped(queue) = &self.writer {
             queue.close();

@@ -58,7 +58,7 @@ struct Entry {
     ending: Arc<Ending>,
 }
 
-/// A set of all who listen. Cheap to clone.
+/// The way to all who listen. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Hub(Arc<Shared>);
 
@@ -163,7 +163,7 @@ impl Hub {
         }
     }
 
-    /// To everybody on a channel but one user.
+    /// To everybody on a channel, but not to `except`, if that is anybody.
     pub fn to_channel(&self, channel: Channel, except: Option<UserId>, event: Event) {
         self.listeners()
             .to_channel(channel, except, &Arc::new(event));

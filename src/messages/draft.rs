@@ -67,7 +67,7 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// A direct text message without further ado.
+    /// A direct text message that counts as encrypted, without further ado.
     pub fn direct(
         app: &App,
         sender: UserId,

@@ -14,8 +14,8 @@ use crate::error::Result;
 use crate::model::{Message, MessageId, UserId};
 use crate::schema::{messages, permissions};
 
-/// The part of a history from below one id, oldest first, as much as fits into one chunk:
-/// from above `after`, at most `limit`.
+/// Of a history, what is above `after` and below `before`, oldest first: at most `limit`, and as
+/// much as fits into one chunk.
 pub fn history_between(
     app: &App,
     pair_of: (UserId, UserId),
@@ -59,8 +59,8 @@ pub fn nth_newest(
     }
 }
 
-/// What was sent to `reader` directly, with its keys, oldest first, as much as fits into one chunk:
-/// from above `after`, at most `limit`. Leaves it unread.
+/// Of what was sent to `reader` directly, with its keys, what is above `after`, oldest first: at
+/// most `limit`, and as much as fits into one chunk. Leaves it unread.
 pub fn received_after(
     app: &App,
     reader: UserId,

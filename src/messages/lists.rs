@@ -56,7 +56,7 @@ impl<T> Default for Chunk<T> {
     }
 }
 
-/// Content can have 8 MiB, so a page is cut once it holds this much.
+/// Content can have many megabytes (`max_content_bytes`), so a page is cut once it holds this much.
 pub(super) const CHUNK_BYTES: usize = 1 << 20;
 
 impl<T> Chunk<T> {

@@ -228,7 +228,7 @@ fn tell_ended(app: &App, session: Session) {
     app.presence.forget(session.user, Some(session.id));
 }
 
-/// Ends every session of a user but one, inside a write; returns which, for [`forget`].
+/// Ends every session of a user but one, inside a write; returns which, for [`tell_all_ended`].
 pub(super) fn end_all(
     conn: &mut Conn,
     user: UserId,

@@ -1,4 +1,4 @@
-//! Who calls, and as whom they may act (contract §Who may call).
+//! Who calls, as whom they may act (contract §Who may call), and whom else they name.
 
 use rocket::http::Status;
 use rocket::request::{FromRequest, Outcome, Request};
@@ -93,4 +93,18 @@ impl Caller {
             session,
         })
     }
+}
+
+/// The acting user that a call names, in its body or in the query.
+pub(super) fn stated_user(user_id: Option<&str>) -> Result<&str, Failure> {
+    user_id.ok_or_else(|| Failure::bad_field("user_id", "is missing"))
+}
+
+/// Another user whom a call names in `field`.
+pub(super) fn named_user(app: &App, field: &str, user_id: &str) -> Result<UserId, Failure> {
+    let username = users::parse_username(user_id).map_err(|cause| match cause {
+        Error::Invalid { problem, .. } => Failure::bad_field(field, &problem),
+        other => other.into(),
+    })?;
+    Ok(users::id_by_username(app, &username)?)
 }

@@ -4,9 +4,8 @@ use rocket::http::Status;
 use rocket::{delete, get, post};
 use serde::{Deserialize, Serialize};
 
-use super::caller::Caller;
-use super::letters::{from_query, named_user, optional};
-use super::{Answer, Failure, done, parse_message_id};
+use super::caller::{Caller, named_user, stated_user};
+use super::{Answer, Failure, done, optional, parse_message_id};
 use crate::api::http::{AppState, Body, Reply};
 use crate::messages::permissions::{self, Grant};
 use crate::model::Access;
@@ -70,7 +69,7 @@ pub(super) async fn revoke(
 ) -> Answer {
     let id = parse_message_id(message_id)?;
     let in_body: Revoking = optional(body, user_id.is_some() || target_user_id.is_some())?;
-    let revoker = caller.acting_as(app, from_query(in_body.user_id.as_deref().or(user_id))?)?;
+    let revoker = caller.acting_as(app, stated_user(in_body.user_id.as_deref().or(user_id))?)?;
     let holder = in_body.target_user_id.as_deref().or(target_user_id);
     let holder = holder.ok_or_else(|| Failure::bad_field(TARGET, "is missing"))?;
     let is_own = users::parse_username(holder).is_ok_and(|name| name == revoker.username);
@@ -99,7 +98,7 @@ pub(super) fn list(
     user_id: Option<&str>,
 ) -> Answer {
     let id = parse_message_id(message_id)?;
-    let reader = caller.acting_as(app, from_query(user_id)?)?;
+    let reader = caller.acting_as(app, stated_user(user_id)?)?;
     let listed: Vec<Listed> = permissions::list(app, reader.id, id)?
         .into_iter()
         .map(|named| Listed {

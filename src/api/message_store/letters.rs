@@ -5,13 +5,11 @@ use rocket::request::{FromRequest, Outcome, Request};
 use rocket::{delete, get, post, put};
 use serde::{Deserialize, Serialize};
 
-use super::caller::Caller;
-use super::{Answer, Failure, done, parse_message_id};
+use super::caller::{Caller, named_user, stated_user};
+use super::{Answer, done, optional, parse_message_id};
 use crate::api::http::{AppState, Body, Reply};
-use crate::error::Error;
 use crate::messages::permissions::Action;
 use crate::messages::{self, Draft, lists};
-use crate::model::UserId;
 use crate::users;
 
 #[derive(Deserialize)]
@@ -98,7 +96,7 @@ pub(super) fn show(
     user_id: Option<&str>,
 ) -> Answer {
     let id = parse_message_id(message_id)?;
-    let reader = caller.acting_as(app, from_query(user_id)?)?;
+    let reader = caller.acting_as(app, stated_user(user_id)?)?;
     let (message, sender_id) = lists::message_for(app, reader.id, id)?;
     let receiver_id = message
         .recipient_id
@@ -168,33 +166,7 @@ pub(super) async fn delete(
 ) -> Answer {
     let id = parse_message_id(message_id)?;
     let Acting { user_id: in_body } = optional(body, user_id.is_some())?;
-    let deleter = caller.acting_as(app, from_query(in_body.as_deref().or(user_id))?)?;
+    let deleter = caller.acting_as(app, stated_user(in_body.as_deref().or(user_id))?)?;
     messages::delete(app, deleter.id, Action::Delete, id).await?;
     Ok(done("Message deleted successfully"))
-}
-
-/// A `DELETE` may have its fields in the body or, since proxies drop such bodies, in the query.
-pub(super) fn optional<T: Default + serde::de::DeserializeOwned>(
-    mut body: Body,
-    is_in_query: bool,
-) -> Result<T, Failure> {
-    let bytes = body.bytes()?;
-    if bytes.trim_ascii().is_empty() && is_in_query {
-        return Ok(T::default());
-    }
-    Ok(crate::api::http::parse_json(&bytes)?)
-}
-
-/// Another user whom a call names in `field`.
-pub(super) fn named_user(app: &AppState, field: &str, user_id: &str) -> Result<UserId, Failure> {
-    let username = users::parse_username(user_id).map_err(|cause| match cause {
-        Error::Invalid { problem, .. } => Failure::bad_field(field, &problem),
-        other => other.into(),
-    })?;
-    Ok(users::id_by_username(app, &username)?)
-}
-
-/// The acting user of a call that names it in the query.
-pub(super) fn from_query(user_id: Option<&str>) -> Result<&str, Failure> {
-    user_id.ok_or_else(|| Failure::bad_field("user_id", "is missing"))
 }

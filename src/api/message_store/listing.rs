@@ -10,8 +10,7 @@ use rocket::get;
 use serde::Serialize;
 
 use super::Failure;
-use super::caller::{Actor, Caller};
-use super::letters::from_query;
+use super::caller::{Actor, Caller, stated_user};
 use crate::api::http::{AppState, put_json};
 use crate::api::listing::{Listing, make_room};
 use crate::app::App;
@@ -102,7 +101,7 @@ pub(super) async fn inbox(
     after: Option<&str>,
     wait: Option<&str>,
 ) -> Result<Listing, Failure> {
-    let reader = caller.acting_as(app, from_query(user_id)?)?;
+    let reader = caller.acting_as(app, stated_user(user_id)?)?;
     let ask = Ask::parse(limit, before, after)?;
     if let Some((after, wait)) = ask.waiting(wait)? {
         let first = Page::After(after, 1);
@@ -128,7 +127,7 @@ pub(super) async fn outbox(
     after: Option<&str>,
     wait: Option<&str>,
 ) -> Result<Listing, Failure> {
-    let sender = caller.acting_as(app, from_query(user_id)?)?;
+    let sender = caller.acting_as(app, stated_user(user_id)?)?;
     let ask = Ask::parse(limit, before, after)?;
     if let Some((after, wait)) = ask.waiting(wait)? {
         let first = Page::After(after, 1);

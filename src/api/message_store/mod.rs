@@ -22,8 +22,9 @@ mod wording;
 use rocket::http::Status;
 use rocket::{Request, Route, routes};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
-use super::http::{self, Reply};
+use super::http::{self, Body, Reply};
 use crate::error::Error;
 use wording::Failure;
 
@@ -106,6 +107,18 @@ fn parse_message_id(text: &str) -> Result<crate::model::MessageId, Failure> {
     text.parse()
         .map(crate::model::MessageId)
         .map_err(|_| Error::UnknownMessage.into())
+}
+
+/// A `DELETE` may have its fields in the body or, since proxies drop such bodies, in the query.
+fn optional<T: Default + DeserializeOwned>(
+    mut body: Body,
+    is_in_query: bool,
+) -> Result<T, Failure> {
+    let bytes = body.bytes()?;
+    if bytes.trim_ascii().is_empty() && is_in_query {
+        return Ok(T::default());
+    }
+    Ok(http::parse_json(&bytes)?)
 }
 
 fn no_route(request: &Request<'_>) -> Reply {

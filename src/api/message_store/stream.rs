@@ -15,8 +15,7 @@ use rocket::request::{FromRequest, Outcome, Request};
 use rocket::response::stream::{Event as Sse, EventStream, stream};
 
 use super::Failure;
-use super::caller::Caller;
-use super::letters::from_query;
+use super::caller::{Caller, stated_user};
 use super::listing::{InboxItem, ROWS_AT_ONCE};
 use crate::api::http::{AppState, log_if_internal};
 use crate::app::App;
@@ -54,7 +53,7 @@ pub(super) fn stream(
     last_seen: LastEventId,
 ) -> Result<EventStream<impl Stream<Item = Sse> + use<>>, Failure> {
     caller.token = caller.token.or(token);
-    let reader = caller.acting_as(app, from_query(user_id)?)?;
+    let reader = caller.acting_as(app, stated_user(user_id)?)?;
     // Asked before one listens: what comes in between is read from the inbox.
     let mut last = match last_seen.0 {
         Some(last) => last.min(lists::newest(app)?),

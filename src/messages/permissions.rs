@@ -31,6 +31,13 @@ pub enum Action {
     MarkRead,
 }
 
+impl Action {
+    /// What a revocation takes: holders may give up their own permission.
+    fn to_revoke(is_own: bool) -> Self {
+        if is_own { Action::Read } else { Action::Share }
+    }
+}
+
 /// What is decided by. Only columns that stand before the content in a row: to reach what stands
 /// behind it, SQLite goes through all the pages of a content of megabytes.
 #[derive(Clone, Copy, Debug, Queryable, Selectable)]
@@ -111,8 +118,7 @@ pub fn check_may_share(app: &App, user: UserId, id: MessageId) -> Result<()> {
 ///
 /// Errors: [`Error::UnknownMessage`], [`Error::Forbidden`].
 pub fn check_may_revoke(app: &App, user: UserId, is_own: bool, id: MessageId) -> Result<()> {
-    let needed = if is_own { Action::Read } else { Action::Share };
-    check_may(app, user, needed, id)
+    check_may(app, user, Action::to_revoke(is_own), id)
 }
 
 /// A grant to be made.
@@ -198,12 +204,7 @@ fn upsert(conn: &mut Conn, grant: &Grant) -> Result<()> {
 pub async fn revoke(app: &App, revoker: UserId, holder: UserId, id: MessageId) -> Result<()> {
     app.db
         .write(move |conn| {
-            let needed = if revoker == holder {
-                Action::Read
-            } else {
-                Action::Share
-            };
-            may_change(conn, revoker, needed, id)?;
+            may_change(conn, revoker, Action::to_revoke(revoker == holder), id)?;
             let permission = find(conn, holder, id)?
                 .filter(|permission| permission.granted_by.is_some())
                 .ok_or(Error::UnknownPermission)?;

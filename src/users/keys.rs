@@ -52,13 +52,15 @@ pub fn key_pair(app: &App, user: UserId) -> Result<KeyPair> {
 }
 
 /// Replaces a user's pair.
+///
+/// Errors: [`Error::Invalid`] for a key that is empty or too long, or has NUL characters, and for
+/// what [`check_public_key`] refuses.
 pub async fn store(app: &App, user: UserId, pair: KeyPair) -> Result<()> {
+    let sealed = pair.sealed_private_key.as_deref();
+    check_text("public_key", Some(&pair.public_key))?;
+    check_text("private key", sealed)?;
     check_public_key(Some(&pair.public_key))?;
-    if pair
-        .sealed_private_key
-        .as_ref()
-        .is_some_and(|key| key.len() > LONGEST_KEY_BYTES)
-    {
+    if sealed.is_some_and(|key| key.len() > LONGEST_KEY_BYTES) {
         return Err(too_long("private key"));
     }
     app.db
@@ -102,6 +104,16 @@ pub fn check_public_key(key: Option<&str>) -> Result<()> {
         ));
     }
     Ok(())
+}
+
+fn check_text(field: &'static str, key: Option<&str>) -> Result<()> {
+    match key {
+        Some(key) if key.is_empty() || key.contains('\0') => {
+            let problem = "must not be empty or have NUL characters";
+            Err(Error::invalid(field, problem))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn too_long(field: &'static str) -> Error {

@@ -53,17 +53,6 @@ pub(super) async fn store(app: &AppState, bearer: Bearer, body: Body) -> Answer 
     } = body.json()?;
     let sealed = private_key_encrypted
         .ok_or_else(|| Failure::invalid("private_key_encrypted", "is missing"))?;
-    for (field, key) in [
-        ("public_key", &public_key),
-        ("private_key_encrypted", &sealed),
-    ] {
-        if key.is_empty() || key.contains('\0') {
-            return Err(Failure::invalid(
-                field,
-                "must not be empty or have NUL characters",
-            ));
-        }
-    }
     keys::store(
         app,
         session.user,

@@ -330,10 +330,6 @@ fn keys_are_kept_for_their_owner_and_half_of_them_for_everybody() {
     for (field, body) in [
         (
             "public_key",
-            json!({"public_key": "", "private_key_encrypted": "x"}),
-        ),
-        (
-            "public_key",
             json!({"public_key": long, "private_key_encrypted": "x"}),
         ),
         (
@@ -344,5 +340,14 @@ fn keys_are_kept_for_their_owner_and_half_of_them_for_everybody() {
     ] {
         let details = refused(&alice.post("/encryption/keys", &body), 422, "VALIDATION");
         assert!(details[field].is_string(), "{details}");
+    }
+    for field in ["public_key", "private_key_encrypted"] {
+        for text in ["", "sealed\0"] {
+            let mut body = pair.clone();
+            body[field] = json!(text);
+            let details = refused(&alice.post("/encryption/keys", &body), 422, "VALIDATION");
+            let problem = "must not be empty or have NUL characters";
+            assert_eq!(details, json!({ field: problem }));
+        }
     }
 }

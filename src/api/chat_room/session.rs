@@ -119,9 +119,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     async fn react_to_member(&mut self, request: Request) -> Result<(), Gone> {
-        let Some(member) = &self.member else {
-            return Ok(());
-        };
+        let member = self.member()?;
         let app = &self.app;
         let answer = match request {
             Request::Say(saying) => return self.say(saying).await,
@@ -137,7 +135,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             Request::AskAi => Err(Refusal::new(1009, "AI功能未启用")),
             Request::Administer => Ok(Frame::Administered { success: false }),
             // Answered before anybody asks who is logged in.
-            Request::Register(_) | Request::LogIn(_) | Request::LogOut => return Ok(()),
+            Request::Register(_) | Request::LogIn(_) | Request::LogOut => return Err(Gone::Peer),
         };
         self.reply(answer).await
     }
@@ -188,9 +186,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     /// Says something in a room; the echo is the only answer.
     async fn say(&mut self, saying: Saying) -> Result<(), Gone> {
-        let Some(member) = &self.member else {
-            return Ok(());
-        };
+        let member = self.member()?;
         let said = match answers::draft(&self.app, member, saying) {
             Ok(draft) => self.send(draft).await?,
             Err(refusal) => Err(refusal),
@@ -216,9 +212,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     async fn echo(&mut self, message: &Message, sender: &str, room: &str) -> Result<(), Gone> {
-        let Some(member) = &mut self.member else {
-            return Ok(());
-        };
+        let member = self.member.as_mut().ok_or(Gone::Peer)?;
         let mut lines = Vec::new();
         if message.room_id == Some(member.room.id) {
             lines = member.pushes_up_to(message.id).await?;
@@ -231,17 +225,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     /// Makes a room the current one. Its history is read after the first event that is heard of
     /// it, so that nothing is missed in between.
     async fn enter(&mut self, named: NamedRoom) -> Result<(), Gone> {
-        let Some(member) = &self.member else {
-            return Ok(());
-        };
+        let member = self.member()?;
         let room = match answers::room_to_enter(&self.app, member, named) {
             Ok(room) => room,
             Err(refusal) => return self.reply(Err(refusal)).await,
         };
         self.hold().await?;
-        let Some(member) = &mut self.member else {
-            return Ok(());
-        };
+        let member = self.member.as_mut().ok_or(Gone::Peer)?;
         let before = member.room.clone();
         let mut lines = Vec::new();
         Frame::Entered((&room).into()).write_to(&mut lines);
@@ -268,6 +258,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 self.reply(Err(error.into())).await
             }
         }
+    }
+
+    /// Who is logged in, where somebody must be: to go on without them would be to say nothing to
+    /// a client that waits.
+    pub(super) fn member(&self) -> Result<&Member, Gone> {
+        self.member.as_ref().ok_or(Gone::Peer)
     }
 
     /// Writes an answer when its time has come.

@@ -54,9 +54,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     /// Takes a file: says that it may come, reads exactly its bytes, stores it, tells the room,
     /// and then the uploader.
     pub(super) async fn upload(&mut self, offer: Offer) -> Result<(), Gone> {
-        let Some(member) = &self.member else {
-            return Ok(());
-        };
+        let member = self.member()?;
         let mut accepted = match accept(&self.app, member, offer).await {
             Ok(accepted) => accepted,
             Err(refusal) => return self.reply(Err(refusal)).await,
@@ -76,9 +74,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             incoming,
             size_bytes,
         } = accepted;
-        let Some(member) = &self.member else {
-            return Ok(());
-        };
+        let member = self.member()?;
         let audience = Audience::Room(room.id);
         let stored = match received {
             Ok(()) => incoming.finish(&self.app, member.id, audience, &name).await,
@@ -140,23 +136,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     /// Sends a file. What others say meanwhile is kept for afterwards: between the first response
     /// and the last the client takes everything for the file.
     pub(super) async fn download(&mut self, id: &str) -> Result<(), Gone> {
-        let Some(member) = &self.member else {
-            return Ok(());
-        };
+        let member = self.member()?;
         let (upload, file) = match wanted(&self.app, member, id).await {
             Ok(found) => found,
             Err(refusal) => return self.reply(Err(refusal)).await,
         };
         self.hold().await?;
-        let Session {
-            link,
-            member: Some(member),
-            ..
-        } = self
-        else {
-            return Ok(());
-        };
-        let held = send_and_hold(link, member, &upload, file).await?;
+        let member = self.member.as_mut().ok_or(Gone::Peer)?;
+        let held = send_and_hold(&mut self.link, member, &upload, file).await?;
         self.write(&held).await
     }
 }

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::chat8::{Someone, data, refused};
 use crate::operations_refused::change_database;
-use crate::world::{Reply, Setup, World, program, skips_sqlite_test};
+use crate::world::{Reply, Setup, World, program, skips_postgres_test, skips_sqlite_test};
 
 /// A mount namespace of our own with `mount` done in it; `None`, said on stderr, where that is not allowed.
 struct OwnMounts(Child);
@@ -144,7 +144,7 @@ fn assert_recovers(world: &mut World, acknowledged: &BTreeSet<String>) {
 
 #[test]
 fn a_full_disk_acknowledges_nothing_and_loses_nothing() {
-    if skips_sqlite_test("a_full_disk_acknowledges_nothing_and_loses_nothing") {
+    if skips_sqlite_test() {
         return;
     }
     let home = TempDir::new().expect("a temporary directory");
@@ -233,7 +233,7 @@ fn limit_file_size(world: &World, limit: &str) {
 
 #[test]
 fn files_that_may_not_grow_acknowledge_nothing_and_lose_nothing() {
-    if skips_sqlite_test("files_that_may_not_grow_acknowledge_nothing_and_lose_nothing") {
+    if skips_sqlite_test() {
         return;
     }
     // Without the trap the signal of the limit would kill the server before it saw an error.
@@ -251,15 +251,14 @@ fn files_that_may_not_grow_acknowledge_nothing_and_lose_nothing() {
 
 #[test]
 fn a_database_that_becomes_read_only_acknowledges_nothing_and_loses_nothing() {
+    // On SQLite the limit of file size and the read-only directory show the same.
+    if skips_postgres_test() {
+        return;
+    }
     let mut world = World::start();
     world.people(["alice", "bob"]);
     let acknowledged = send_a_few(&world);
-    let Some(database) = world.database() else {
-        eprintln!(
-            "skipped: on SQLite the limit of file size and the read-only directory show the same"
-        );
-        return;
-    };
+    let database = world.database().expect("it is on PostgreSQL");
     database.set_read_only(true);
     assert_refused(&world.person("alice").try_send("bob", "not this one"));
     assert_not_ready(&world);
@@ -270,13 +269,13 @@ fn a_database_that_becomes_read_only_acknowledges_nothing_and_loses_nothing() {
 
 #[test]
 fn a_database_server_that_has_dropped_every_connection_is_used_again_by_readers_alone() {
+    if skips_postgres_test() {
+        return;
+    }
     let world = World::start();
     let [alice, bob] = world.people(["alice", "bob"]);
     alice.send(&bob, "sealed");
-    let Some(database) = world.database() else {
-        eprintln!("skipped: the SQLite file has no server");
-        return;
-    };
+    let database = world.database().expect("it is on PostgreSQL");
     database.end_connections();
     // What was never prepared on the old connections; it may fail once on each.
     let path = "/messages/outbox?user_id=alice&limit=5&before=100";
@@ -286,7 +285,7 @@ fn a_database_server_that_has_dropped_every_connection_is_used_again_by_readers_
 
 #[test]
 fn data_on_a_read_only_disk_is_refused_at_start_in_one_line() {
-    if skips_sqlite_test("data_on_a_read_only_disk_is_refused_at_start_in_one_line") {
+    if skips_sqlite_test() {
         return;
     }
     let home = TempDir::new().expect("a temporary directory");
@@ -306,7 +305,7 @@ fn data_on_a_read_only_disk_is_refused_at_start_in_one_line() {
 
 #[test]
 fn a_database_that_may_only_be_read_is_refused_at_start_in_one_line() {
-    if skips_sqlite_test("a_database_that_may_only_be_read_is_refused_at_start_in_one_line") {
+    if skips_sqlite_test() {
         return;
     }
     let mut world = World::start();
@@ -343,7 +342,7 @@ fn assert_refused_naming(path: &Path, output: &Output) {
 
 #[test]
 fn a_backup_or_restore_without_room_names_the_file_and_the_cause() {
-    if skips_sqlite_test("a_backup_or_restore_without_room_names_the_file_and_the_cause") {
+    if skips_sqlite_test() {
         return;
     }
     let home = TempDir::new().expect("a temporary directory");

@@ -328,7 +328,7 @@ fn rsa_key(bits: usize, exponent: u32) -> RsaPublicKey {
 
 #[test]
 fn no_secret_is_kept_as_it_was_sent() {
-    if crate::world::skips_sqlite_test("no_secret_is_kept_as_it_was_sent") {
+    if crate::world::skips_sqlite_test() {
         return;
     }
     let mut world = World::start();

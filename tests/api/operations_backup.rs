@@ -25,7 +25,7 @@ pub(crate) fn command(name: &str, data_dir: &Path, file: &Path) -> Output {
 
 #[test]
 fn a_backup_of_a_running_server_is_restored_whole() {
-    if skips_sqlite_test("a_backup_of_a_running_server_is_restored_whole") {
+    if skips_sqlite_test() {
         return;
     }
     let world = World::start();
@@ -64,7 +64,7 @@ fn a_backup_of_a_running_server_is_restored_whole() {
 
 #[test]
 fn a_restore_over_a_running_server_is_refused() {
-    if skips_sqlite_test("a_restore_over_a_running_server_is_refused") {
+    if skips_sqlite_test() {
         return;
     }
     let world = World::start();
@@ -80,7 +80,7 @@ fn a_restore_over_a_running_server_is_refused() {
 
 #[test]
 fn a_file_that_is_no_backup_is_not_restored() {
-    if skips_sqlite_test("a_file_that_is_no_backup_is_not_restored") {
+    if skips_sqlite_test() {
         return;
     }
     let mut world = World::start();
@@ -109,7 +109,7 @@ fn a_file_that_is_no_backup_is_not_restored() {
 
 #[test]
 fn a_restore_of_what_is_no_backup_makes_no_data_directory() {
-    if skips_sqlite_test("a_restore_of_what_is_no_backup_makes_no_data_directory") {
+    if skips_sqlite_test() {
         return;
     }
     let home = TempDir::new().expect("a temporary directory");
@@ -125,7 +125,7 @@ fn a_restore_of_what_is_no_backup_makes_no_data_directory() {
 
 #[test]
 fn a_backup_that_cannot_be_written_leaves_nothing_behind() {
-    if skips_sqlite_test("a_backup_that_cannot_be_written_leaves_nothing_behind") {
+    if skips_sqlite_test() {
         return;
     }
     let world = World::start();
@@ -150,7 +150,7 @@ fn a_backup_that_cannot_be_written_leaves_nothing_behind() {
 
 #[test]
 fn what_cannot_be_looked_at_is_said_so_and_not_called_missing() {
-    if skips_sqlite_test("what_cannot_be_looked_at_is_said_so_and_not_called_missing") {
+    if skips_sqlite_test() {
         return;
     }
     let world = World::start();
@@ -173,7 +173,7 @@ fn what_cannot_be_looked_at_is_said_so_and_not_called_missing() {
 
 #[test]
 fn a_backup_onto_the_database_itself_is_refused() {
-    if skips_sqlite_test("a_backup_onto_the_database_itself_is_refused") {
+    if skips_sqlite_test() {
         return;
     }
     let world = World::start();
@@ -192,7 +192,7 @@ fn a_backup_onto_the_database_itself_is_refused() {
 
 #[test]
 fn a_restore_from_a_database_that_is_in_use_is_refused_and_loses_nothing() {
-    if skips_sqlite_test("a_restore_from_a_database_that_is_in_use_is_refused_and_loses_nothing") {
+    if skips_sqlite_test() {
         return;
     }
     let mut world = World::start();
@@ -211,7 +211,7 @@ fn a_restore_from_a_database_that_is_in_use_is_refused_and_loses_nothing() {
 
 #[test]
 fn a_backup_replaces_nothing_but_a_backup() {
-    if skips_sqlite_test("a_backup_replaces_nothing_but_a_backup") {
+    if skips_sqlite_test() {
         return;
     }
     let world = World::start();
@@ -232,7 +232,7 @@ fn a_backup_replaces_nothing_but_a_backup() {
 
 #[test]
 fn check_finds_a_sound_store_sound_and_a_damaged_one_damaged() {
-    if skips_sqlite_test("check_finds_a_sound_store_sound_and_a_damaged_one_damaged") {
+    if skips_sqlite_test() {
         return;
     }
     let mut world = World::start();

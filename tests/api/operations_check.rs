@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
-use crate::world::{OwnDatabase, World, free_port, program, skips_sqlite_test};
+use crate::world::{OwnDatabase, World, free_port, program, skips_postgres_test, skips_sqlite_test};
 
 /// `check` and then `serve` as `prepare` has them run; neither may be content, and `check` says
 /// `word`.
@@ -98,7 +98,7 @@ fn a_data_directory_that_cannot_be_had_is_found() {
 
 #[test]
 fn a_database_that_cannot_be_looked_at_is_found() {
-    if skips_sqlite_test("a_database_that_cannot_be_looked_at_is_found") {
+    if skips_sqlite_test() {
         return;
     }
     let home = TempDir::new().expect("a temporary directory");
@@ -138,12 +138,12 @@ fn a_port_that_is_named_twice_is_found() {
 
 #[test]
 fn a_newer_or_foreign_schema_on_postgresql_is_found() {
+    if skips_postgres_test() {
+        return;
+    }
     let mut world = World::start();
     assert!(world.server.stop().success());
-    let Some(database) = world.database() else {
-        eprintln!("skipped: for SQLite there is a test of its own");
-        return;
-    };
+    let database = world.database().expect("it is on PostgreSQL");
     let with_url = |command: &mut Command| {
         on(world.data_dir())(command);
         command.args(["--database-url", OwnDatabase::url(database)]);

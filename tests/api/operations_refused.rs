@@ -64,7 +64,7 @@ fn sqlite_file(data_dir: &Path) -> String {
 
 #[test]
 fn a_file_that_is_no_database_is_refused_and_left_as_it_was() {
-    if skips_sqlite_test("a_file_that_is_no_database_is_refused_and_left_as_it_was") {
+    if skips_sqlite_test() {
         return;
     }
     let mut world = World::start();
@@ -79,7 +79,7 @@ fn a_file_that_is_no_database_is_refused_and_left_as_it_was() {
 
 #[test]
 fn a_damaged_database_is_said_in_one_line_with_what_to_do() {
-    if skips_sqlite_test("a_damaged_database_is_said_in_one_line_with_what_to_do") {
+    if skips_sqlite_test() {
         return;
     }
     let mut world = World::start();
@@ -123,7 +123,7 @@ fn foreign_data_dir(home: &TempDir) -> PathBuf {
 
 #[test]
 fn a_newer_database_keeps_every_byte_when_it_is_refused() {
-    if skips_sqlite_test("a_newer_database_keeps_every_byte_when_it_is_refused") {
+    if skips_sqlite_test() {
         return;
     }
     let mut world = World::start();
@@ -141,7 +141,7 @@ fn a_newer_database_keeps_every_byte_when_it_is_refused() {
 
 #[test]
 fn a_database_of_another_program_is_refused_and_keeps_every_byte() {
-    if skips_sqlite_test("a_database_of_another_program_is_refused_and_keeps_every_byte") {
+    if skips_sqlite_test() {
         return;
     }
     let home = TempDir::new().expect("a temporary directory");
@@ -155,9 +155,7 @@ fn a_database_of_another_program_is_refused_and_keeps_every_byte() {
 
 #[test]
 fn a_database_of_another_program_is_neither_replaced_nor_restored_nor_backed_up() {
-    if skips_sqlite_test(
-        "a_database_of_another_program_is_neither_replaced_nor_restored_nor_backed_up",
-    ) {
+    if skips_sqlite_test() {
         return;
     }
     let world = World::start();
@@ -187,7 +185,7 @@ fn a_database_of_another_program_is_neither_replaced_nor_restored_nor_backed_up(
 
 #[test]
 fn an_empty_file_becomes_a_database() {
-    if skips_sqlite_test("an_empty_file_becomes_a_database") {
+    if skips_sqlite_test() {
         return;
     }
     let home = TempDir::new().expect("a temporary directory");
@@ -200,7 +198,7 @@ fn an_empty_file_becomes_a_database() {
 
 #[test]
 fn check_says_that_a_database_is_of_another_program() {
-    if skips_sqlite_test("check_says_that_a_database_is_of_another_program") {
+    if skips_sqlite_test() {
         return;
     }
     let home = TempDir::new().expect("a temporary directory");
@@ -212,7 +210,7 @@ fn check_says_that_a_database_is_of_another_program() {
 
 #[test]
 fn check_changes_nothing_even_of_what_a_killed_server_has_left() {
-    if skips_sqlite_test("check_changes_nothing_even_of_what_a_killed_server_has_left") {
+    if skips_sqlite_test() {
         return;
     }
     let mut world = World::start();

@@ -19,7 +19,7 @@ fn send_some(world: &World) -> i64 {
 
 #[test]
 fn an_id_that_was_given_out_after_the_backup_is_not_given_out_again() {
-    if skips_sqlite_test("an_id_that_was_given_out_after_the_backup_is_not_given_out_again") {
+    if skips_sqlite_test() {
         return;
     }
     let mut world = World::start();
@@ -59,7 +59,7 @@ fn assert_done(output: std::process::Output) {
 
 #[test]
 fn a_login_that_was_ended_after_the_backup_stays_ended() {
-    if skips_sqlite_test("a_login_that_was_ended_after_the_backup_stays_ended") {
+    if skips_sqlite_test() {
         return;
     }
     let mut world = World::start();
@@ -80,7 +80,7 @@ fn a_login_that_was_ended_after_the_backup_stays_ended() {
 
 #[test]
 fn what_a_restore_that_was_cut_short_has_left_is_no_part_of_the_next() {
-    if skips_sqlite_test("what_a_restore_that_was_cut_short_has_left_is_no_part_of_the_next") {
+    if skips_sqlite_test() {
         return;
     }
     let mut world = World::start();
@@ -108,7 +108,7 @@ fn what_a_restore_that_was_cut_short_has_left_is_no_part_of_the_next() {
 
 #[test]
 fn a_database_behind_a_link_is_read_with_its_log_and_the_link_stays() {
-    if skips_sqlite_test("a_database_behind_a_link_is_read_with_its_log_and_the_link_stays") {
+    if skips_sqlite_test() {
         return;
     }
     let home = TempDir::new().expect("a temporary directory");
@@ -141,7 +141,7 @@ fn check(data_dir: &Path) -> std::process::Output {
 
 #[test]
 fn a_backup_does_not_take_the_name_of_a_file_of_the_servers_own() {
-    if skips_sqlite_test("a_backup_does_not_take_the_name_of_a_file_of_the_servers_own") {
+    if skips_sqlite_test() {
         return;
     }
     let mut world = World::start();
@@ -175,7 +175,7 @@ fn a_backup_does_not_take_the_name_of_a_file_of_the_servers_own() {
 
 #[test]
 fn of_two_backups_into_one_file_at_once_one_is_told_so() {
-    if skips_sqlite_test("of_two_backups_into_one_file_at_once_one_is_told_so") {
+    if skips_sqlite_test() {
         return;
     }
     let world = World::start();

@@ -4,17 +4,16 @@ use std::time::{Duration, Instant};
 
 use diesel::connection::SimpleConnection as _;
 
-use crate::world::World;
+use crate::world::{World, skips_postgres_test};
 
 #[test]
 fn a_server_that_hangs_in_one_mailbox_holds_up_neither_writes_to_others_nor_reads() {
+    if skips_postgres_test() {
+        return;
+    }
     let world = World::start();
     let [alice, bob, carol, dora] = world.people(["alice", "bob", "carol", "dora"]);
     alice.send(&bob, "before");
-    if world.database().is_none() {
-        eprintln!("skipped: the SQLite file has one server");
-        return;
-    }
     let held = world.hold_mailbox("bob");
     let begin = Instant::now();
     std::thread::scope(|scope| {
@@ -35,11 +34,11 @@ fn a_server_that_hangs_in_one_mailbox_holds_up_neither_writes_to_others_nor_read
 
 #[test]
 fn a_server_that_starts_waits_for_another_that_changes_the_tables() {
-    let mut world = World::start();
-    let Some(database) = world.database() else {
-        eprintln!("skipped: the SQLite file has one server");
+    if skips_postgres_test() {
         return;
-    };
+    }
+    let mut world = World::start();
+    let database = world.database().expect("it is on PostgreSQL");
     let mut other = database.session("SELECT pg_advisory_lock(1587646551)");
     let other = std::thread::spawn(move || other.batch_execute("SELECT pg_sleep(4)"));
     let begin = Instant::now();

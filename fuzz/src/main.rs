@@ -7,11 +7,14 @@
 
 #[path = "../../src/api/chat_room/frame.rs"]
 mod frame;
+#[path = "../../src/api/chat_room/frame_outcomes.rs"]
+mod frame_outcomes;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
-use frame::{LONGEST_LINE_BYTES, Lines, Offer, Parsed, Request, TooLong, parse};
+use frame::{LONGEST_LINE_BYTES, Parsed};
+use frame_outcomes::{Outcome, outcomes};
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
@@ -57,13 +60,6 @@ const TOKENS: [&[u8]; 18] = [
     b",\"more\":1",
     b"  ",
 ];
-
-#[derive(Debug, PartialEq)]
-enum Outcome {
-    Parsed(Parsed),
-    File(Vec<u8>),
-    TooLong,
-}
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args()
@@ -149,43 +145,4 @@ fn check(input: &[u8], cuts: u64) -> Result<u64, &'static str> {
     let is_request =
         |outcome: &&Outcome| matches!(outcome, Outcome::Parsed(Parsed { request: Ok(_), .. }));
     Ok(whole.iter().filter(is_request).count() as u64)
-}
-
-fn outcomes<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Vec<Outcome> {
-    let mut lines = Lines::default();
-    let mut outcomes = Vec::new();
-    let mut file: Option<(usize, Vec<u8>)> = None;
-    for piece in pieces {
-        lines.space().extend_from_slice(piece);
-        loop {
-            if let Some((left, mut bytes)) = file.take() {
-                let taken = lines.take(left);
-                let left = left - taken.len();
-                bytes.extend(taken);
-                if left > 0 {
-                    file = Some((left, bytes));
-                    break;
-                }
-                outcomes.push(Outcome::File(bytes));
-            }
-            let parsed = match lines.next_line() {
-                None => break,
-                Some(Ok(line)) => parse(line),
-                Some(Err(TooLong)) => {
-                    outcomes.push(Outcome::TooLong);
-                    return outcomes;
-                }
-            };
-            if let Ok(Request::Upload(Offer {
-                file_size: Some(size @ 1..=1_000),
-                ..
-            })) = parsed.request
-            {
-                file = Some((usize::try_from(size).expect("it is small"), Vec::new()));
-            }
-            outcomes.push(Outcome::Parsed(parsed));
-        }
-    }
-    outcomes.extend(file.map(|(_, bytes)| Outcome::File(bytes)));
-    outcomes
 }

@@ -71,4 +71,6 @@ fn wording(error: &Error) -> (u16, String) {
 }
 
 #[cfg(test)]
+mod frame_outcomes;
+#[cfg(test)]
 mod frame_tests;

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::model::{Instant, Kind, Message, MessageId, RoomId, UploadId, UserId};
 
 /// The longest idempotency key, in characters (message_store §Messages).
-pub const LONGEST_CLIENT_KEY: usize = 255;
+pub const LONGEST_IDEMPOTENCY_KEY: usize = 255;
 
 /// To whom a message goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,7 +59,7 @@ pub struct Draft {
     /// but this message came without one.
     pub sender_key: Option<String>,
     /// Makes a retry safe: the same key again is the same message again. For direct messages only.
-    pub client_key: Option<String>,
+    pub idempotency_key: Option<String>,
     /// The upload that it hands over, and takes along when it is deleted.
     pub upload: Option<UploadId>,
     /// The most bytes of content that the API takes.
@@ -83,7 +83,7 @@ impl Draft {
             content,
             is_encrypted: true,
             sender_key: None,
-            client_key: None,
+            idempotency_key: None,
             upload: None,
             limit_bytes: app.config.max_content_bytes,
         }
@@ -116,10 +116,10 @@ impl Draft {
     pub(super) fn check(&self) -> Result<()> {
         check_content(&self.content, self.limit_bytes)?;
         pair_keys::check(self.sender_key.as_deref().unwrap_or_default())?;
-        match &self.client_key {
-            Some(key) if key.is_empty() || key.chars().count() > LONGEST_CLIENT_KEY => {
-                let problem = format!("must have 1 to {LONGEST_CLIENT_KEY} characters");
-                Err(Error::invalid("client key", problem))
+        match &self.idempotency_key {
+            Some(key) if key.is_empty() || key.chars().count() > LONGEST_IDEMPOTENCY_KEY => {
+                let problem = format!("must have 1 to {LONGEST_IDEMPOTENCY_KEY} characters");
+                Err(Error::invalid("idempotency key", problem))
             }
             _ => Ok(()),
         }

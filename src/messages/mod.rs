@@ -27,7 +27,7 @@ use crate::files;
 use crate::hub::{Channel, Event};
 use crate::model::{Access, Instant, Message, MessageId, UserId};
 use crate::schema::{messages, permissions as grants};
-pub use draft::{Draft, LONGEST_CLIENT_KEY, To};
+pub use draft::{Draft, LONGEST_IDEMPOTENCY_KEY, To};
 use permissions::{Action, Parties, check_may, may, may_change};
 
 /// Both parties of a direct message in one number, the same from either side. User ids are from 1
@@ -44,7 +44,7 @@ fn ordered(one: UserId, other: UserId) -> (UserId, UserId) {
 
 /// Stores a message; returns it once it is on disk. Its hearers hear of it right after.
 ///
-/// With a client key seen before from the same sender, the message of then is returned and
+/// With an idempotency key seen before from the same sender, the message of then is returned and
 /// nothing is sent. Both users (or the room and the membership) are the caller's to check.
 /// Errors: [`Error::Invalid`], [`Error::TooLarge`], [`Error::KeyReused`], [`Error::Busy`].
 pub async fn send(app: &Arc<App>, draft: Draft) -> Result<Message> {
@@ -52,7 +52,7 @@ pub async fn send(app: &Arc<App>, draft: Draft) -> Result<Message> {
     let sender_name = draft.sender_name.clone();
     let room_name = draft.to.room_name().to_owned();
     let (writing, telling) = (app.clone(), app.clone());
-    let has_key = draft.client_key.is_some();
+    let has_key = draft.idempotency_key.is_some();
     // A retry asks nothing of the writer: what was sent before may be large.
     if has_key && let Some(message) = app.db.read(|conn| retries::find(conn, &draft))? {
         return Ok(message);
@@ -91,6 +91,7 @@ fn insert(app: &App, conn: &mut Conn, draft: Draft) -> Result<Message> {
         _ => None,
     };
     let sent_at = app.clock.tick();
+    let key = draft.idempotency_key.as_ref();
     let row = (
         messages::sender_id.eq(draft.sender),
         messages::recipient_id.eq(recipient_id),
@@ -101,8 +102,8 @@ fn insert(app: &App, conn: &mut Conn, draft: Draft) -> Result<Message> {
         messages::is_encrypted.eq(draft.is_encrypted),
         messages::sender_key.eq(&draft.sender_key),
         messages::recipient_key.eq(&recipient_key),
-        messages::client_key.eq(&draft.client_key),
-        messages::client_digest.eq(draft.client_key.as_ref().map(|_| retries::digest(&draft))),
+        messages::client_key.eq(key),
+        messages::client_digest.eq(key.map(|_| retries::digest(&draft))),
         messages::sent_at.eq(sent_at),
     );
     let insert = diesel::insert_into(messages::table).values(row);

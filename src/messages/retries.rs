@@ -30,7 +30,7 @@ pub(super) fn digest(draft: &Draft) -> Vec<u8> {
 /// The message that the draft's key already stands for, even if it has been deleted.
 /// Errors: [`Error::KeyReused`].
 pub(super) fn find(conn: &mut Conn, draft: &Draft) -> Result<Option<Message>> {
-    let Some(key) = &draft.client_key else {
+    let Some(key) = &draft.idempotency_key else {
         return Ok(None);
     };
     let found = messages::table

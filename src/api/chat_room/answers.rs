@@ -147,7 +147,7 @@ fn draft_of(
         content,
         is_encrypted: false,
         sender_key: None,
-        client_key: None,
+        idempotency_key: None,
         upload: None,
         limit_bytes: LONGEST_CONTENT_BYTES,
     }

@@ -60,7 +60,7 @@ pub(super) async fn send(
     let sender = caller.acting_as(app, &user_id)?;
     let receiver = named_user(app, "receiver_id", &receiver_id)?;
     let draft = Draft {
-        client_key: key.0,
+        idempotency_key: key.0,
         ..Draft::direct(app, sender.id, sender.username, receiver, encrypted_content)
     };
     let message = messages::send(app, draft).await?;

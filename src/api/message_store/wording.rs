@@ -162,7 +162,7 @@ fn published(field: &'static str) -> &'static str {
         "username" => "user_id",
         "content" => "encrypted_content",
         "grantee" => "target_user_id",
-        "client key" => "Idempotency-Key",
+        "idempotency key" => "Idempotency-Key",
         other => other,
     }
 }

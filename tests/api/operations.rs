@@ -88,7 +88,7 @@ fn a_head_is_logged_and_counted_as_one() {
 
 #[test]
 fn a_figure_that_is_not_known_has_no_line_and_the_others_have_theirs() {
-    if skips_sqlite_test("a_figure_that_is_not_known_has_no_line_and_the_others_have_theirs") {
+    if skips_sqlite_test() {
         return;
     }
     let world = World::start();

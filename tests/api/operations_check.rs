@@ -6,7 +6,9 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
-use crate::world::{OwnDatabase, World, free_port, program, skips_postgres_test, skips_sqlite_test};
+use crate::world::{
+    OwnDatabase, World, free_port, program, skips_postgres_test, skips_sqlite_test,
+};
 
 /// `check` and then `serve` as `prepare` has them run; neither may be content, and `check` says
 /// `word`.

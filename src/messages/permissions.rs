@@ -8,7 +8,7 @@ use std::sync::Arc;
 use diesel::prelude::*;
 
 use crate::app::App;
-use crate::db::{Conn, Turns, on_inner, take_turns};
+use crate::db::{Conn, Extent, Turns, on_inner, take_turns};
 use crate::error::{Error, Result};
 use crate::hub::Event;
 use crate::model::{Access, Instant, MessageId, Permission, RoomId, UserId};
@@ -84,7 +84,7 @@ pub(crate) fn may(conn: &mut Conn, user: UserId, action: Action, id: MessageId) 
         Action::Replace => Access::Write,
         Action::Share | Action::Delete => Access::Admin,
     };
-    if is_owner || find(conn, user, id)?.is_some_and(|permission| permission.access >= needed) {
+    if is_owner || held(conn, user, id)?.is_some_and(|held| held.access >= needed) {
         return Ok(message);
     }
     Err(Error::Forbidden)
@@ -158,7 +158,7 @@ pub async fn grant(app: &Arc<App>, grant: Grant) -> Result<()> {
                 "is the owner, who has every right already",
             ));
         }
-        let is_new = find(conn, grantee, message)?.is_none();
+        let is_new = held(conn, grantee, message)?.is_none();
         upsert(conn, &grant)?;
         Ok(is_new)
     };
@@ -205,11 +205,11 @@ pub async fn revoke(app: &App, revoker: UserId, holder: UserId, id: MessageId) -
     app.db
         .write(move |conn| {
             may_change(conn, revoker, Action::to_revoke(revoker == holder), id)?;
-            let permission = find(conn, holder, id)?
-                .filter(|permission| permission.granted_by.is_some())
+            let held = held(conn, holder, id)?
+                .filter(|held| held.granted_by.is_some())
                 .ok_or(Error::UnknownPermission)?;
             let row = permissions::table.find((holder, id));
-            if permission.received {
+            if held.received {
                 let as_received = (
                     permissions::kind.eq(Access::Read.as_str()),
                     permissions::granted_by.eq(None::<UserId>),
@@ -238,7 +238,7 @@ pub struct NamedPermission {
 /// Everybody's permissions on a message, by holder. Errors: [`Error::UnknownMessage`],
 /// [`Error::Forbidden`].
 pub fn list(app: &App, user: UserId, id: MessageId) -> Result<Vec<NamedPermission>> {
-    app.db.read(|conn| {
+    app.db.scan(Extent::Own, |conn| {
         may(conn, user, Action::Share, id)?;
         let granters = diesel::alias!(users as granters);
         let rows = permissions::table
@@ -266,9 +266,20 @@ pub fn list(app: &App, user: UserId, id: MessageId) -> Result<Vec<NamedPermissio
     })
 }
 
-fn find(conn: &mut Conn, user: UserId, message: MessageId) -> Result<Option<Permission>> {
+/// What somebody holds on a message. What stands behind a copy in its row is left out: SQLite goes
+/// through all of the copy to get there.
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = permissions)]
+struct Held {
+    #[diesel(column_name = kind, deserialize_as = String)]
+    access: Access,
+    received: bool,
+    granted_by: Option<UserId>,
+}
+
+fn held(conn: &mut Conn, user: UserId, message: MessageId) -> Result<Option<Held>> {
     let row = permissions::table
         .find((user, message))
-        .select(Permission::as_select());
+        .select(Held::as_select());
     Ok(row.first(conn).optional()?)
 }

@@ -83,6 +83,8 @@ impl Listing {
                     Some(left) => rest = left,
                     None => return,
                 }
+                // A peer that reads as fast as we write would have this thread to itself.
+                tokio::task::yield_now().await;
             }
         }))
     }

@@ -23,7 +23,7 @@ use crate::schema::{messages, permissions, read_marks};
 const ROWS_AT_ONCE: i64 = 1_000;
 
 /// So many messages are marked as read in one write; the writes of others come in between.
-const MARKED_AT_ONCE: i64 = 5_000;
+const MARKED_AT_ONCE: i64 = 500;
 
 /// To walk past so many messages again costs less than to move the mark.
 const SHORT_WALK: i64 = 100;

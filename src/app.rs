@@ -79,8 +79,8 @@ impl App {
     /// that is newer than this program.
     pub fn open(config: Config) -> Result<Arc<App>> {
         data_dir::make(&config.data_dir)?;
-        data_dir::make(&config.uploads_dir())?;
         let lock = data_dir::lock(&config.data_dir)?;
+        data_dir::make(&config.uploads_dir())?;
         let location = match &config.database_url {
             Some(url) => Location::Server(url.clone()),
             None => Location::File(db::file_in(&config.data_dir)),

@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use rustix::fs::Access;
+use rustix::io::Errno;
 
 use crate::api;
 use crate::bind;
@@ -14,6 +15,9 @@ use crate::db::{self, Origin};
 
 /// Below this, a store that is in use will soon be full.
 const LITTLE_SPACE_BYTES: u64 = 256 << 20;
+
+/// What to do about what this user may not read, or not write to.
+const GIVE: &str = "give it to the user that runs sealpost";
 
 /// One thing that was looked at.
 #[derive(Clone, Debug)]
@@ -44,12 +48,16 @@ fn problem(text: impl AsRef<str>, advice: impl Into<String>) -> Finding {
 pub fn run(config: &Config) -> Vec<Finding> {
     let mut findings = Vec::new();
     findings.extend(config.database_url.as_deref().map(postgres));
-    if config.data_dir.is_dir() {
+    if let Some(refused) = unusable(&config.data_dir) {
+        // What is in it would be refused for the same reason, one by one.
+        findings.push(refused);
+        disk(&config.data_dir, &mut findings);
+    } else if config.data_dir.is_dir() {
         let is_running = is_served(config, &mut findings);
         if config.database_url.is_none() {
             database(&db::file_in(&config.data_dir), &mut findings);
         }
-        writable(config, &mut findings);
+        findings.extend(uploads(&config.uploads_dir()));
         keys(config, &mut findings);
         private_files(&config.data_dir, &mut findings);
         disk(&config.data_dir, &mut findings);
@@ -113,10 +121,10 @@ fn is_served(config: &Config, findings: &mut Vec<Finding>) -> bool {
     findings.push(match in_use {
         Ok(true) => ok("a server is running on this data"),
         Ok(false) => ok("no server is running on this data"),
-        Err(cause) => problem(
-            format!("the lock cannot be read: {cause}"),
-            "give the directory to the user that runs sealpost",
-        ),
+        Err(cause) => {
+            let cause = data_dir::refused(&config.data_dir.join("lock"), &cause);
+            problem(format!("the lock cannot be read: {cause}"), GIVE)
+        }
     });
     is_running
 }
@@ -147,6 +155,12 @@ fn database(file: &Path, findings: &mut Vec<Finding>) {
     if matches!(file.try_exists(), Ok(false)) {
         findings.push(ok("no database yet: `serve` will make it"));
         return;
+    }
+    if let Err(cause) = db::check_is_writable(file) {
+        findings.push(problem(cause.to_string(), GIVE));
+        if is_refused(file) {
+            return;
+        }
     }
     let origin = db::origin(file);
     let is_ours = matches!(origin, Ok(Origin::Sealpost | Origin::NewerSealpost(_)));
@@ -182,44 +196,48 @@ fn soundness(file: &Path) -> Finding {
     }
 }
 
-/// What `serve` writes to.
-fn writable(config: &Config, findings: &mut Vec<Finding>) {
-    const ADVICE: &str = "give it to the user that runs sealpost";
-    for path in [config.data_dir.clone(), config.uploads_dir()] {
-        if !path.exists() {
-            continue;
-        }
-        let needed = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
-        if !path.is_dir() {
-            let text = format!("{} is not a directory", path.display());
-            findings.push(problem(text, "move it away"));
-        } else if let Err(cause) = rustix::fs::access(&path, needed) {
-            let text = format!("{} cannot be used: {cause}", path.display());
-            findings.push(problem(text, ADVICE));
-        }
+/// What keeps `serve` from using a directory, if it is one.
+fn unusable(directory: &Path) -> Option<Finding> {
+    if !directory.is_dir() {
+        return None;
     }
-    if config.database_url.is_none()
-        && let Err(cause) = db::check_is_writable(&db::file_in(&config.data_dir))
-    {
-        findings.push(problem(cause.to_string(), ADVICE));
+    let needed = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
+    let cause = rustix::fs::access(directory, needed).err()?;
+    let cause = data_dir::refused(directory, &cause.into());
+    let text = format!("{} cannot be used: {cause}", directory.display());
+    Some(problem(text, GIVE))
+}
+
+fn uploads(directory: &Path) -> Option<Finding> {
+    if directory.exists() && !directory.is_dir() {
+        let text = format!("{} is not a directory", directory.display());
+        return Some(problem(text, "move it away"));
     }
+    unusable(directory)
+}
+
+/// Whether a file is there that this user may not read.
+fn is_refused(path: &Path) -> bool {
+    rustix::fs::access(path, Access::READ_OK) == Err(Errno::ACCESS)
 }
 
 /// Whether what signs is what it should be.
 fn keys(config: &Config, findings: &mut Vec<Finding>) {
+    let advice = |name: &str, otherwise: &'static str| {
+        let is_anothers = is_refused(&config.key_file(name));
+        if is_anothers { GIVE } else { otherwise }
+    };
     if config.secret_key.is_none()
         && let Err(cause) = data_dir::find_secret(config)
     {
-        findings.push(problem(
-            cause.to_string(),
-            "bring it back from where it was saved; if it is removed, everybody logs in again",
-        ));
+        let otherwise =
+            "bring it back from where it was saved; if it is removed, everybody logs in again";
+        findings.push(problem(cause.to_string(), advice("token.key", otherwise)));
     }
     if let Err(cause) = data_dir::find_signer(config) {
-        findings.push(problem(
-            cause.to_string(),
-            "bring it back from where it was saved; if it is removed, agents warn of a new one",
-        ));
+        let otherwise =
+            "bring it back from where it was saved; if it is removed, agents warn of a new one";
+        findings.push(problem(cause.to_string(), advice("server.key", otherwise)));
     }
 }
 
@@ -274,7 +292,7 @@ fn disk(data_dir: &Path, findings: &mut Vec<Finding>) {
 fn ports(config: &Config, findings: &mut Vec<Finding>) {
     const HTTP: [&str; 2] = ["--address", "--port"];
     const ROOM: [&str; 2] = ["chat_room.address", "--chat-room-port"];
-    // Held until all are: one that is named twice can be had once.
+    // Held until all are: of every address and of one, a port can be had once.
     let mut held = Vec::new();
     let room =
         config

@@ -19,25 +19,36 @@ pub fn make(path: &Path) -> Result<()> {
         .mode(0o700)
         .create(path);
     made.map_err(|cause| {
-        let path = path.display();
+        let shown = path.display();
         Error::Internal(match cause.kind() {
             ErrorKind::AlreadyExists => {
-                format!("{path} is not a directory; move it away, or name another --data-dir")
+                format!("{shown} is not a directory; move it away, or name another --data-dir")
             }
-            _ => format!("cannot make the directory {path}: {cause}"),
+            _ => {
+                let cause = refused(path, &cause);
+                format!("cannot make the directory {shown}: {cause}")
+            }
         })
     })
 }
 
-/// Says why `path` cannot be used, and whether that is since it is another user's: after commands
-/// that root has run, some files are.
+/// Says why `path` cannot be used, and whether that is since it, or the directory in which it
+/// cannot be seen or made, is another user's: after commands that root has run, some are.
 pub(crate) fn refused(path: &Path, cause: &std::io::Error) -> String {
+    let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let seen = |place: &Path| Some((place.to_owned(), fs::metadata(place).ok()?.uid()));
     let own = rustix::process::geteuid().as_raw();
-    let owner = fs::metadata(path).map_or(own, |meta| meta.uid());
-    if cause.kind() == ErrorKind::PermissionDenied && owner != own {
-        return format!("{cause}; it belongs to another user (id {owner})");
+    match whole.ancestors().find_map(seen) {
+        Some((place, owner)) if cause.kind() == ErrorKind::PermissionDenied && owner != own => {
+            let place = if place == whole {
+                "it".into()
+            } else {
+                place.display().to_string()
+            };
+            format!("{cause}; {place} belongs to another user (id {owner})")
+        }
+        _ => cause.to_string(),
     }
-    cause.to_string()
 }
 
 /// Holds a data directory for this process, until the file is dropped.

@@ -18,6 +18,7 @@ use super::sqlite::{
     cannot_open, integrity_problems, make_private, name_of, open, open_for_writing, with_suffix,
 };
 use super::{file_in, lost_time};
+use crate::data_dir;
 use crate::error::{Error, Result};
 
 /// A query-only connection may not write the copy either.
@@ -132,8 +133,8 @@ pub fn restore(source: &Path, target: &Path) -> Result<()> {
 
 /// Copies a backup, brings it up to date, and has it go on where what it replaces has come to.
 fn renew(source: &Path, partial: &Path, replaced: &Path) -> Result<()> {
-    let mut backup = File::open(source).map_err(at(source))?;
-    let mut copy = make_private(partial).map_err(at(partial))?;
+    let mut backup = File::open(source).map_err(cannot("read", source))?;
+    let mut copy = make_private(partial).map_err(cannot("make", partial))?;
     std::io::copy(&mut backup, &mut copy).map_err(at(partial))?;
     let mut connection = open_for_writing(partial)?;
     lost_time::skip(&mut connection, &lost_time::last_ids(replaced)).map_err(at(partial))?;
@@ -191,7 +192,7 @@ impl Claim {
         let path = with_suffix(target, ".partial-lock");
         let mut options = File::options();
         let options = options.write(true).create(true).truncate(false).mode(0o600);
-        let lock = options.open(&path).map_err(at(target))?;
+        let lock = options.open(&path).map_err(cannot("write", target))?;
         let is_free = match lock.try_lock() {
             Ok(()) => is_still_at(&lock, &path),
             Err(TryLockError::WouldBlock) => false,
@@ -239,7 +240,7 @@ fn check_may_be_replaced(target: &Path) -> Result<()> {
 /// What is returned is the version of a newer one.
 fn check_is_ours(path: &Path) -> Result<Option<String>> {
     // SQLite tells a file that may not be read and one that is no database in the same words.
-    File::open(path).map_err(at(path))?;
+    File::open(path).map_err(cannot("read", path))?;
     match origin(path) {
         Ok(Origin::Sealpost) => Ok(None),
         Ok(Origin::NewerSealpost(version)) => Ok(Some(version)),
@@ -271,7 +272,7 @@ fn look_at(path: &Path) -> Result<Option<Metadata>> {
     match std::fs::metadata(path) {
         Ok(meta) => Ok(Some(meta)),
         Err(cause) if cause.kind() == ErrorKind::NotFound => Ok(None),
-        Err(cause) => Err(at(path)(cause)),
+        Err(cause) => Err(cannot("read", path)(cause)),
     }
 }
 
@@ -288,6 +289,14 @@ fn parent_of(path: &Path) -> &Path {
 fn sync(path: &Path) -> Result<()> {
     let opened = File::open(path);
     opened.and_then(|file| file.sync_all()).map_err(at(path))
+}
+
+/// Says what cannot be done with a file, and whose it is if that is why.
+fn cannot(verb: &str, path: &Path) -> impl Fn(std::io::Error) -> Error {
+    move |cause| {
+        let cause = data_dir::refused(path, &cause);
+        Error::Internal(format!("cannot {verb} {}: {cause}", path.display()))
+    }
 }
 
 /// Says with which file something went wrong.

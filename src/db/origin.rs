@@ -109,19 +109,27 @@ pub(super) fn open_unchanging(path: &Path) -> Result<SqliteConnection> {
 /// Refuses a database that this user may only read, with its log: SQLite would open it all the
 /// same, and then take no write. A disk that is full is no reason.
 pub fn check_is_writable(path: &Path) -> Result<()> {
-    check_is(path, "write to", Access::WRITE_OK)
+    check_is(path, "write to", Access::WRITE_OK)?;
+    // SQLite makes its log beside the file that a link leads to.
+    let whole = path.canonicalize().or_else(|_| std::path::absolute(path))?;
+    let directory = whole.parent().unwrap_or(&whole);
+    let needed = Access::WRITE_OK | Access::EXEC_OK;
+    check_access(directory, "write to the directory", needed)
 }
 
-/// Whether this user may `access` the database and its log. SQLite would not say whose they are.
+/// Whether this user may `access` the database and its log.
 fn check_is(path: &Path, verb: &str, access: Access) -> Result<()> {
     let files = ["", "-wal", "-shm"].map(|suffix| with_suffix(path, suffix));
-    for file in files.iter().filter(|file| file.exists()) {
-        rustix::fs::access(file, access).map_err(|cause| {
-            let cause = data_dir::refused(file, &cause.into());
-            Error::Internal(format!("cannot {verb} {}: {cause}", file.display()))
-        })?;
-    }
-    Ok(())
+    let mut files = files.iter().filter(|file| file.exists());
+    files.try_for_each(|file| check_access(file, verb, access))
+}
+
+/// SQLite would not say whose it is.
+fn check_access(path: &Path, verb: &str, access: Access) -> Result<()> {
+    rustix::fs::access(path, access).map_err(|cause| {
+        let cause = data_dir::refused(path, &cause.into());
+        Error::Internal(format!("cannot {verb} {}: {cause}", path.display()))
+    })
 }
 
 /// Refuses what this program would spoil by writing to it, and what it may not write.

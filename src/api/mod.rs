@@ -39,6 +39,7 @@ use crate::method::AsSent;
 pub use chat_room::check_tls;
 pub use docs::openapi;
 use http::Reply;
+use observe::observed;
 
 /// Where a server listens, once it does.
 #[derive(Clone, Debug, Default)]
@@ -186,13 +187,13 @@ fn http_server(
         .manage(shared.turns)
         .manage(docs::Document::new())
         .mount("/", routes())
-        .register(chat8::BASE, chat8::catchers())
-        .register("/", catchers![unserved]);
+        .register(chat8::BASE, observed(chat8::catchers()))
+        .register("/", observed(catchers![unserved]));
     let rocket = secure_im::BASES.iter().fold(rocket, |rocket, base| {
-        rocket.register(*base, secure_im::catchers())
+        rocket.register(*base, observed(secure_im::catchers()))
     });
     let rocket = encommunication::BASES.iter().fold(rocket, |rocket, base| {
-        rocket.register(*base, encommunication::catchers())
+        rocket.register(*base, observed(encommunication::catchers()))
     });
     rocket
         .attach(AsSent)

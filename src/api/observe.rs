@@ -5,6 +5,7 @@ use std::time::Instant;
 use prometheus::{
     Encoder, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder,
 };
+use rocket::catcher::{self, Catcher, Handler};
 use rocket::fairing::{Fairing, Info, Kind};
 use rocket::http::{ContentType, Method, Status};
 use rocket::{Data, Request, Response, Route, get, routes};
@@ -66,12 +67,15 @@ struct Came {
     at: Instant,
     /// Rocket turns a HEAD into a GET where it finds its route.
     is_head: bool,
+    /// Whether the fairing is there to count it.
+    is_seen: bool,
 }
 
 fn came(request: &Request<'_>) -> Came {
     Came {
         at: Instant::now(),
         is_head: request.method() == Method::Head,
+        is_seen: true,
     }
 }
 
@@ -93,31 +97,12 @@ impl Fairing for Observer {
 
     async fn on_response<'r>(&self, request: &'r Request<'_>, response: &mut Response<'r>) {
         let came = request.local_cache(|| came(request));
-        let elapsed = came.at.elapsed();
-        let route = request.route().map_or("none", |route| route.uri.path());
         let method = if came.is_head {
             "HEAD"
         } else {
             request.method().as_str()
         };
-        let status = response.status().code;
-        let mut digits = [0; 3];
-        self.0
-            .requests
-            .with_label_values(&[method, route, three_digits(status, &mut digits)])
-            .inc();
-        self.0
-            .seconds
-            .with_label_values(&[method, route])
-            .observe(elapsed.as_secs_f64());
-        // Never the query: tokens travel there.
-        tracing::info!(
-            method,
-            path = request.uri().path().as_str(),
-            status,
-            micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
-            "request"
-        );
+        note(&self.0, request, method, came.at, response.status());
         // Whoever else is ready reads first, then all write: each of the two finds its code and data
         // in the processor's caches, and a client that waits for many wakes once for several. The
         // time of it is in no figure. Others mostly come from the writer, several at a time, and
@@ -125,6 +110,58 @@ impl Fairing for Observer {
         if request.method() == Method::Get {
             tokio::task::yield_now().await;
         }
+    }
+}
+
+/// Counts and logs one request.
+fn note(metrics: &Metrics, request: &Request<'_>, method: &str, came_at: Instant, status: Status) {
+    let elapsed = came_at.elapsed();
+    let route = request.route().map_or("none", |route| route.uri.path());
+    let mut digits = [0; 3];
+    metrics
+        .requests
+        .with_label_values(&[method, route, three_digits(status.code, &mut digits)])
+        .inc();
+    metrics
+        .seconds
+        .with_label_values(&[method, route])
+        .observe(elapsed.as_secs_f64());
+    // Never the query: tokens travel there.
+    tracing::info!(
+        method,
+        path = request.uri().path().as_str(),
+        status = status.code,
+        micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
+        "request"
+    );
+}
+
+/// A catcher that counts and logs what no fairing sees: a request whose method Rocket does not know
+/// goes to its catcher at once, as a GET.
+#[derive(Clone)]
+struct Observed(Box<dyn Handler>);
+
+/// The same catchers, [`Observed`].
+pub(crate) fn observed(mut catchers: Vec<Catcher>) -> Vec<Catcher> {
+    for catcher in &mut catchers {
+        catcher.handler = Box::new(Observed(catcher.handler.clone()));
+    }
+    catchers
+}
+
+#[rocket::async_trait]
+impl Handler for Observed {
+    async fn handle<'r>(&self, status: Status, request: &'r Request<'_>) -> catcher::Result<'r> {
+        let came = request.local_cache(|| Came {
+            is_seen: false,
+            ..came(request)
+        });
+        let answer = self.0.handle(status, request).await;
+        let metrics = request.rocket().state::<Metrics>();
+        if let (false, Ok(response), Some(metrics)) = (came.is_seen, &answer, metrics) {
+            note(metrics, request, "other", came.at, response.status());
+        }
+        answer
     }
 }
 

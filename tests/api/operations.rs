@@ -104,6 +104,30 @@ fn a_figure_that_is_not_known_has_no_line_and_the_others_have_theirs() {
 }
 
 #[test]
+fn a_method_that_nobody_knows_is_logged_and_counted_without_its_text() {
+    let world = World::start();
+    let odd = Method::from_bytes(b"OUTLANDISH").expect("a token");
+    for path in ["/messages/inbox", "/api/v1/friends", "/users", "/login"] {
+        let reply = Reply::to(world.request(odd.clone(), path).query(&[("limit", "17")]));
+        assert_eq!(reply.status, 400, "{path}: {reply:?}");
+        world.server.wait_for_line(|line| {
+            line.contains(path) && line.contains("other") && line.contains("400")
+        });
+    }
+    world.get("/no/such/route", &[]);
+    let metrics = world.get("/metrics", &[]).text;
+    for (labels, count) in [
+        (r#"method="other",route="none",status="400""#, 4),
+        (r#"method="GET",route="none",status="404""#, 1),
+    ] {
+        let line = format!("sealpost_requests_total{{{labels}}} {count}\n");
+        assert!(metrics.contains(&line), "{line} in:\n{metrics}");
+    }
+    let said = world.server.log() + &metrics;
+    assert!(!said.contains("OUTLANDISH"), "{said}");
+}
+
+#[test]
 fn no_cache_keeps_what_is_somebodys_own() {
     let world = World::start();
     let [alice, bob] = world.people(["alice", "bob"]);

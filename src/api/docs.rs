@@ -102,6 +102,9 @@ fn swagger_page() -> Reply {
 
 #[get("/docs/<file>")]
 fn swagger_file(file: &str) -> Reply {
+    if file == "index.html" {
+        return swagger_page();
+    }
     let (status, body, content_type) = match swagger(file) {
         (Some(content_type), body) => (Status::Ok, body, content_type),
         (None, _) => (Status::NotFound, Vec::new(), ContentType::Plain),

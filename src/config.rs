@@ -6,6 +6,7 @@
 
 mod unusable;
 
+use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
@@ -229,7 +230,10 @@ impl Config {
     pub fn load(sources: &Figment) -> Result<Config> {
         let config: Config = extract(sources)?;
         config.check().map_err(|problem| unusable(&problem))?;
-        Ok(config)
+        match config.repeated_port() {
+            Some(port) => Err(unusable(&format!("port {port} is named twice"))),
+            None => Ok(config),
+        }
     }
 
     fn check(&self) -> Result<(), &'static str> {
@@ -302,6 +306,15 @@ impl Config {
             .iter()
             .find(|(holds, _)| !holds)
             .map_or(Ok(()), |(_, problem)| Err(*problem))
+    }
+
+    /// A port that nobody but this server keeps it from having.
+    fn repeated_port(&self) -> Option<u16> {
+        let room = &self.chat_room;
+        let room = (room.enabled && room.address == self.address).then_some(room.port);
+        let mut named = HashSet::new();
+        let mut ports = self.ports.iter().copied().chain(room);
+        ports.find(|port| *port != 0 && !named.insert(*port))
     }
 
     fn largest_uploads(&self) -> [u64; 3] {

@@ -53,6 +53,25 @@ fn the_port_of_the_later_source_counts_whatever_it_is_called() {
     assert_eq!(ports(profiles, &[("ROCKET_PROFILE", "own")], &[]), [6002]);
 }
 
+#[test]
+fn a_port_that_is_named_twice_is_told_as_such() {
+    let twice = "port 6205 is named twice";
+    let flags = ["--port", "6205", "--port", "6205"];
+    assert_one_line(&check("", &[], &flags), twice);
+    let variable = ("ROCKET_PORTS", "[6204, 6205, 6205]");
+    assert_one_line(&check("", &[variable], &[]), twice);
+    let home = TempDir::new().expect("a temporary directory");
+    let rooms = |flags: &[&str]| {
+        let mut program = program();
+        program.arg("check").args(flags).current_dir(home.path());
+        program.output().expect("the program runs")
+    };
+    let flags = ["--port", "6205", "--chat-room-port", "6205"];
+    assert_one_line(&rooms(&flags), twice);
+    let flags = ["--port", "0", "--port", "0", "--chat-room-port", "0"];
+    assert!(rooms(&flags).status.success(), "each 0 is another port");
+}
+
 /// The one line on standard error.
 fn warning(file: &str, variables: &[(&str, &str)]) -> String {
     let output = check(file, variables, &["--port", "0"]);

@@ -130,7 +130,13 @@ fn registering_logging_in_and_public_keys_need_no_token() {
 fn mode_token_asks_everyone_for_a_token() {
     let world = Setup::new().env("ROCKET_AUTH", "token").start();
     let [alice, bob] = world.people(["alice", "guest"]);
-    assert_all(401, &answers(&alice, |call| call));
+    for reply in answers(&alice, |call| call) {
+        let text = reply.error(401);
+        assert!(
+            text.contains("A server with auth = \"protected\""),
+            "{text}"
+        );
+    }
     let (own, other) = (alice.token(), bob.token());
     assert_all(200, &answers(&alice, |call| call.bearer_auth(own)));
     assert_all(403, &answers(&alice, |call| call.bearer_auth(other)));

@@ -66,7 +66,8 @@ fn granting_needs_a_known_message_and_known_people() {
     let world = World::start();
     let [owner, receiver, _] = world.people(["owner", "receiver", "user456"]);
     let id = owner.send(&receiver, "sealed");
-    owner.grant(id, "nobody", "read").error(404);
+    let text = owner.grant(id, "nobody", "read").error(404);
+    assert!(text.contains("target_user_id"), "{text}");
     owner.grant(id + 1, "user456", "read").error(404);
     world
         .person("nobody")

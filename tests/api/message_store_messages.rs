@@ -125,7 +125,8 @@ fn a_message_to_oneself_is_in_both_mailboxes_once() {
 fn a_message_needs_a_known_sender_and_a_known_receiver() {
     let world = World::start();
     let alice = world.register("alice");
-    alice.try_send("nobody", "sealed").error(404);
+    let text = alice.try_send("nobody", "sealed").error(404);
+    assert!(text.contains("receiver_id"), "{text}");
     world
         .person("nobody")
         .try_send("alice", "sealed")

@@ -104,8 +104,9 @@ pub(super) fn wording(error: &Error) -> (Status, String) {
         Error::NoToken => (
             Status::Unauthorized,
             "a token is needed: log in with POST /auth/login and send its data.token as \
-             'Authorization: Bearer <token>'. The setting auth = \"protected\" lets programs on the \
-             server's own machine, and no others, call without one",
+             'Authorization: Bearer <token>'. A server with auth = \"protected\" lets programs on its \
+             own machine call without one, unless a header tells of a proxy, or a foreign Host or \
+             Origin",
         ),
         Error::InvalidToken => (Status::Unauthorized, "the token is not valid; log in again"),
         Error::ExpiredToken => (Status::Unauthorized, "the token has expired; log in again"),
@@ -117,7 +118,10 @@ pub(super) fn wording(error: &Error) -> (Status, String) {
             let text = format!("too many failed logins; try again in {retry_after_secs} s");
             return (Status::TooManyRequests, text);
         }
-        Error::UnknownUser => (Status::NotFound, "no such user; check the user_id"),
+        Error::UnknownUser => (
+            Status::NotFound,
+            "no such user; check user_id, receiver_id or target_user_id",
+        ),
         Error::UnknownMessage => (Status::NotFound, "no such message; check the message_id"),
         Error::UnknownPermission => (
             Status::NotFound,

@@ -20,14 +20,11 @@ pub fn make(path: &Path) -> Result<()> {
         .create(path);
     made.map_err(|cause| {
         let shown = path.display();
-        Error::Internal(match cause.kind() {
-            ErrorKind::AlreadyExists => {
-                format!("{shown} is not a directory; move it away, or name another --data-dir")
-            }
-            _ => {
-                let cause = refused(path, &cause);
-                format!("cannot make the directory {shown}: {cause}")
-            }
+        Error::Internal(if cause.kind() == ErrorKind::AlreadyExists {
+            format!("{shown} is not a directory; move it away, or name another --data-dir")
+        } else {
+            let cause = refused(path, &cause);
+            format!("cannot make the directory {shown}: {cause}")
         })
     })
 }

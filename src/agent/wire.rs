@@ -143,13 +143,25 @@ pub(super) struct Record {
     pub(super) created: Value,
 }
 
-/// An id that is a number or a numeric string, or nothing.
+/// An id that is a number or a numeric string, or nothing. `2.0` is a number from clients that keep
+/// every number as a float.
 pub(super) fn read_id(value: &Value) -> Option<UserId> {
     match value {
-        Value::Number(number) => number.as_i64(),
+        Value::Number(number) => number.as_i64().or_else(|| whole(number.as_f64()?)),
         Value::String(text) => text.trim().parse().ok(),
         _ => None,
     }
+}
+
+/// `serde_json` may misread the last bits of a float. Below 2^50 that makes a fraction, which is refused,
+/// and never another integer.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "it has no fraction and fits"
+)]
+fn whole(float: f64) -> Option<i64> {
+    let is_exact = float.fract() == 0.0 && float.abs() < 2_f64.powi(50);
+    is_exact.then_some(float as i64)
 }
 
 /// [`read_id`] for serde.
@@ -205,6 +217,25 @@ mod tests {
         );
         for broken in ["", "[]", "{}", r#"{"message":"x"}"#, r#"{"message":5}"#] {
             check(broken, None);
+        }
+    }
+
+    #[test]
+    fn an_id_is_an_integer_however_it_is_written() {
+        for (text, expected) in [
+            ("2", Some(2)),
+            ("2.0", Some(2)),
+            ("\" 2\"", Some(2)),
+            ("1125899906842623.0", Some(1_125_899_906_842_623)),
+            ("1125899906842624.0", None),
+            ("2.5", None),
+            ("1e300", None),
+            ("\"2.0\"", None),
+            ("\"NaN\"", None),
+            ("null", None),
+        ] {
+            let value = serde_json::from_str(text).expect("JSON");
+            assert_eq!(read_id(&value), expected, "{text}");
         }
     }
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::agent_world::{Agent, good, refused};
 use crate::relay_stub::{Relay, seal};
-use crate::world::wait_for;
+use crate::world::{as_float, wait_for};
 
 #[test]
 fn registering_and_logging_in_answer_as_published() {
@@ -208,11 +208,15 @@ fn ids_are_numbers_or_numeric_strings_and_everything_else_is_refused() {
     let alice = agent.person("alice");
     let bob = relay.puppet("bob");
     alice.sees(bob.id);
-    let body = json!({"from_id": alice.id.to_string(), "target_id": bob.id.to_string(),
-        "message": "hi"});
-    let (status, answer) = agent.post("/api/send_message", &body);
-    assert_eq!(status, 200);
-    assert_eq!(answer, json!({"code": 1, "msg": "ok", "data": null}));
+    for [from, to] in [
+        [alice.id, bob.id].map(|id| json!(id.to_string())),
+        [alice.id, bob.id].map(as_float),
+    ] {
+        let body = json!({"from_id": from, "target_id": to, "message": "hi"});
+        let (status, answer) = agent.post("/api/send_message", &body);
+        assert_eq!(status, 200);
+        assert_eq!(answer, json!({"code": 1, "msg": "ok", "data": null}));
+    }
     for body in [
         json!({}),
         json!("text"),

@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 pub(crate) use postgres::{OwnDatabase, skips_postgres_test, skips_sqlite_test};
-pub(crate) use reply::{Reply, redacted};
+pub(crate) use reply::{Reply, as_float, redacted};
 pub(crate) use server::{Server, free_port, program};
 pub(crate) use waiting::{poll, wait_for};
 

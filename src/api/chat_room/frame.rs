@@ -5,9 +5,11 @@
 
 use std::fmt;
 
-use serde::de::{DeserializeOwned, Error as _};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Number, Value};
+
+use crate::api::user_id::integer;
 
 /// The longest line, without its end.
 pub(super) const LONGEST_LINE_BYTES: usize = 64 << 10;
@@ -124,6 +126,7 @@ impl fmt::Debug for Credentials {
 #[derive(Debug, Default, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Saying {
+    #[serde(deserialize_with = "whole")]
     pub(super) chat_group_id: Option<i64>,
     pub(super) content: Option<String>,
 }
@@ -133,6 +136,7 @@ pub(super) struct Saying {
 pub(super) struct UserList {
     /// `current_chat` for a room's members; anything else is everybody.
     pub(super) list_type: Option<String>,
+    #[serde(deserialize_with = "whole")]
     pub(super) chat_group_id: Option<i64>,
 }
 
@@ -159,6 +163,7 @@ pub(super) struct NamedRoom {
 #[derive(Debug, Default, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct NumberedRoom {
+    #[serde(deserialize_with = "whole")]
     pub(super) chat_group_id: Option<i64>,
 }
 
@@ -169,20 +174,28 @@ pub(super) struct Offer {
     pub(super) filename: Option<String>,
     #[serde(deserialize_with = "file_size")]
     pub(super) file_size: Option<i64>,
+    #[serde(deserialize_with = "whole")]
     pub(super) chat_group_id: Option<i64>,
 }
 
-/// A whole number; one that no `i64` holds is the largest that it does, and too large as well.
+/// A whole number; `2.0` is one.
+fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    let number = Option::<Number>::deserialize(deserializer)?;
+    number.as_ref().map(whole_of).transpose()
+}
+
+/// [`whole`]; one that no `i64` holds is the largest that it does, and too large as well.
 fn file_size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
-    let Some(number) = Option::<Number>::deserialize(deserializer)? else {
-        return Ok(None);
+    let number = Option::<Number>::deserialize(deserializer)?;
+    let size = |number: &Number| match number.as_f64() {
+        Some(size) if size >= 2_f64.powi(63) => Ok(i64::MAX),
+        _ => whole_of(number),
     };
-    if number.as_f64().is_some_and(|size| size >= 2_f64.powi(63)) {
-        return Ok(Some(i64::MAX));
-    }
-    let size = number.as_i64();
-    size.map(Some)
-        .ok_or_else(|| D::Error::custom("not a whole number"))
+    number.as_ref().map(size).transpose()
+}
+
+fn whole_of<E: serde::de::Error>(number: &Number) -> Result<i64, E> {
+    integer(number).ok_or_else(|| E::custom("not a whole number"))
 }
 
 #[derive(Deserialize)]
@@ -306,7 +319,7 @@ fn download(fields: Map<String, Value>) -> Parsed {
     };
     let id = match file_id {
         Value::String(text) => text,
-        Value::Number(number) => number.to_string(),
+        Value::Number(number) => integer(&number).map_or(number.to_string(), |id| id.to_string()),
         Value::Null => String::new(),
         _ => return Parsed::malformed(kind),
     };

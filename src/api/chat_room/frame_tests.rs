@@ -137,6 +137,30 @@ fn every_request_of_the_published_client_is_read() {
 }
 
 #[test]
+fn whole_numbers_may_be_written_as_floats() {
+    let said = r#"{"message_type":"chat_message","chat_group_id":2.0,"content":null}"#;
+    let saying = Saying {
+        chat_group_id: Some(2),
+        content: None,
+    };
+    assert_eq!(request(said), Ok(Request::Say(saying)));
+    let upload = r#"{"message_type":"file_upload_request","file_size":66.0,"chat_group_id":null}"#;
+    let offer = Offer {
+        file_size: Some(66),
+        ..Offer::default()
+    };
+    assert_eq!(request(upload), Ok(Request::Upload(offer)));
+    let download = r#"{"message_type":"file_download_request","file_id":7.0}"#;
+    assert_eq!(request(download), Ok(Request::Download("7".into())));
+    for number in ["2.5", "1e300", "9007199254740992.0", "\"2.0\"", "NaN"] {
+        for kind in ["chat_message", "list_users_request", "file_list_request"] {
+            let line = format!(r#"{{"message_type":"{kind}","chat_group_id":{number}}}"#);
+            assert_eq!(request(&line), Err(Problem::Malformed), "{line}");
+        }
+    }
+}
+
+#[test]
 fn what_is_not_a_request_is_malformed_or_unknown() {
     for line in [
         "{not json}",

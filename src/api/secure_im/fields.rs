@@ -15,6 +15,7 @@ use serde_json::{Map, Value};
 
 use super::Failure;
 use crate::api::http::{self, Body};
+use crate::api::user_id::integer;
 
 /// How a form is written, as its `Content-Type` says.
 pub(super) enum FormKind {
@@ -152,10 +153,10 @@ impl Fields {
         text
     }
 
-    /// Takes an integer that has to be there, written as a number or as its digits.
+    /// Takes an integer that has to be there, written as a number (`2.0` is one) or as its digits.
     pub(super) fn integer(&mut self, name: &str) -> i64 {
         let value = match self.values.remove(name) {
-            Some(Value::Number(number)) => number.as_i64(),
+            Some(Value::Number(number)) => integer(&number),
             Some(Value::String(digits)) => digits.trim().parse().ok(),
             Some(_) => None,
             None => return self.note(name, "Field required", "missing"),

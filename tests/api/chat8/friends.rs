@@ -93,7 +93,13 @@ fn requests_that_make_no_sense_are_refused_with_their_codes() {
         404,
         "USER_001",
     );
-    for user_id in [json!("two"), json!("+2"), json!(2.5), json!(null)] {
+    for user_id in [
+        json!("two"),
+        json!("+2"),
+        json!(2.5),
+        json!(1e300),
+        json!(null),
+    ] {
         let details = refused(
             &alice.post("/friends/request", &json!({"user_id": user_id})),
             422,

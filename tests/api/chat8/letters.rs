@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Someone, data, done, is_instant, refused};
-use crate::world::World;
+use crate::world::{World, as_float};
 
 #[test]
 fn a_message_is_answered_as_it_was_stored() {
@@ -69,19 +69,23 @@ fn a_message_that_breaks_a_rule_names_the_field() {
 }
 
 #[test]
-fn the_id_of_a_user_may_be_text_as_in_a_form() {
+fn the_id_of_a_user_may_be_text_as_in_a_form_or_a_whole_float() {
     let world = World::start();
-    let [alice, bob] = ["alice", "bob"].map(|name| Someone::new(&world, name));
-    let id = bob.id.to_string();
-    let sent = data(&alice.post("/messages", &json!({"receiver_id": id, "content": "x"})));
-    assert_eq!(sent["receiver_id"], bob.id);
-    let asked = alice.post("/friends/request", &json!({"user_id": id}));
-    done(&asked, "好友请求已发送");
-    let (mut calling, mut called) = (alice.connect(), bob.connect());
-    called.ping();
-    let call = json!({"call_id": "c-1", "to_user_id": id});
-    calling.say(&json!({"type": "voice_call_invite", "data": call}));
-    assert_eq!(called.next_of("voice_call_invite")["call_id"], "c-1");
+    let [alice, bob, carol] = ["alice", "bob", "carol"].map(|name| Someone::new(&world, name));
+    for (to, id) in [
+        (&bob, json!(bob.id.to_string())),
+        (&carol, as_float(carol.id)),
+    ] {
+        let sent = data(&alice.post("/messages", &json!({"receiver_id": id, "content": "x"})));
+        assert_eq!(sent["receiver_id"], to.id);
+        let asked = alice.post("/friends/request", &json!({"user_id": id}));
+        done(&asked, "好友请求已发送");
+        let (mut calling, mut called) = (alice.connect(), to.connect());
+        called.ping();
+        let call = json!({"call_id": "c-1", "to_user_id": id});
+        calling.say(&json!({"type": "voice_call_invite", "data": call}));
+        assert_eq!(called.next_of("voice_call_invite")["call_id"], "c-1");
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
 use super::people::{Socket, User, join};
-use crate::world::{Setup, World, free_port};
+use crate::world::{Setup, World, as_float, free_port};
 
 const LARGEST_MESSAGE: usize = 12 << 20;
 
@@ -231,7 +231,9 @@ fn what_is_no_frame_gets_an_error_frame_and_the_socket_lives_on() {
     let in_strings = json!({"fromId": from.to_string(), "toId": to.to_string(), "message": "hi"});
     of_alice.send(&in_strings);
     assert_eq!(of_bob.frame()["message"], "hi");
-    assert_eq!(bob.records(alice.id).len(), 2);
+    of_alice.send(&json!({"fromId": as_float(from), "toId": as_float(to), "message": "as floats"}));
+    assert_eq!(of_bob.frame()["message"], "as floats");
+    assert_eq!(bob.records(alice.id).len(), 3);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::person::{Person, detail, is_instant, problems, register};
-use crate::world::{Reply, World};
+use crate::world::{Reply, World, as_float};
 
 /// The ids in a list, by a field.
 fn ids(list: &[Value], field: &str) -> Vec<i64> {
@@ -54,9 +54,20 @@ fn nobody_can_add_themselves_or_somebody_who_is_not_there() {
     let neither = alice.post("/me/contacts", &json!({}));
     let missing = [(json!(["body", "friend_username"]), "missing".to_owned())];
     assert_eq!(problems(&neither), missing);
-    let no_id = alice.post("/me/contacts", &json!({ "friend_id": "x" }));
-    let wrong = [(json!(["body", "friend_id"]), "int_type".to_owned())];
-    assert_eq!(problems(&no_id), wrong);
+    for id in [json!("x"), json!(2.5), json!(1e300)] {
+        let no_id = alice.post("/me/contacts", &json!({ "friend_id": id }));
+        let wrong = [(json!(["body", "friend_id"]), "int_type".to_owned())];
+        assert_eq!(problems(&no_id), wrong);
+    }
+}
+
+#[test]
+fn the_id_of_whom_one_asks_may_be_a_whole_float() {
+    let world = World::start();
+    let [alice, bob] = Person::arrive_all(&world, ["alice", "bob"]);
+    let asked = alice.post("/me/contacts", &json!({ "friend_id": as_float(bob.id) }));
+    assert_eq!(asked.status, 202, "{asked:?}");
+    assert_eq!(asked.json()["friend_id"], bob.id);
 }
 
 #[test]

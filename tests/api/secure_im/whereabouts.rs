@@ -120,13 +120,17 @@ fn a_heartbeat_moves_its_sender_to_another_port() {
     let reply = beat(&json!({ "port": 9999 }));
     assert_eq!(reply.status, 200, "{reply:?}");
     assert_eq!(whereabouts(&alice, "alice").json()["port"], 9999);
+    assert_eq!(beat(&json!({ "port": 9998.0 })).json()["port"], 9998);
     assert_eq!(beat(&json!({ "port": 0 })).status, 200);
     let place = json!(["body", "port"]);
     for (body, kind) in [
         (json!({}), "missing"),
         (json!({ "port": 65_536 }), "value_error"),
         (json!({ "port": -1 }), "value_error"),
+        (json!({ "port": 65_536.0 }), "value_error"),
         (json!({ "port": "x" }), "int_type"),
+        (json!({ "port": 9999.5 }), "int_type"),
+        (json!({ "port": 1e300 }), "int_type"),
     ] {
         assert_eq!(problems(&beat(&body)), [(place.clone(), kind.to_owned())]);
     }

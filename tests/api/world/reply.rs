@@ -12,6 +12,11 @@ pub(crate) struct Reply {
     pub(crate) text: String,
 }
 
+/// An id as clients write it that keep every number as a float.
+pub(crate) fn as_float(id: i64) -> Value {
+    serde_json::from_str(&format!("{id}.0")).expect("a number")
+}
+
 impl Reply {
     /// Sends `request` and reads the answer; panics when there is none.
     pub(crate) fn to(request: RequestBuilder) -> Self {

@@ -5,7 +5,7 @@ use diesel::connection::DefaultLoadingMode;
 use diesel::pg::PgRowByRowLoadingMode;
 use diesel::prelude::*;
 
-use super::lists::{CHUNK_BYTES, Chunk, cut, load_chunk};
+use super::lists::{CHUNK_BYTES, Chunk, cut, load_chunk, newest_for};
 use super::numbered::LONG_WALK;
 use super::pair;
 use crate::app::App;
@@ -60,13 +60,16 @@ pub fn nth_newest(
 }
 
 /// Of what was sent to `reader` directly, with its keys, what is above `after`, oldest first: at
-/// most `limit`, and as much as fits into one chunk. Leaves it unread.
+/// most `limit`, and as much as fits into one chunk. With the id up to which that is all. Leaves
+/// it unread.
 pub fn received_after(
     app: &App,
     reader: UserId,
     after: MessageId,
     limit: i64,
-) -> Result<Chunk<Message>> {
+) -> Result<(Chunk<Message>, MessageId)> {
+    // Read before the mailbox is walked: what comes meanwhile is above it.
+    let newest = newest_for(app, reader)?.max(after);
     let mailbox = permissions::table
         .filter(permissions::user_id.eq(reader))
         .filter(permissions::message_id.gt(after))
@@ -75,7 +78,7 @@ pub fn received_after(
         .limit(limit);
     let bytes = |row: &Message| row.content.len();
     // As in `lists`: SQLite walks the mailbox, PostgreSQL looks up its keys.
-    app.db.read(|conn| match conn {
+    let walk = |conn: &mut Conn| match conn {
         Conn::Sqlite(inner) => {
             let query = mailbox
                 .inner_join(messages::table.on(messages::id.eq(permissions::message_id)))
@@ -91,5 +94,13 @@ pub fn received_after(
             let rows = query.load_iter::<Message, PgRowByRowLoadingMode>(inner);
             cut(rows, CHUNK_BYTES, bytes)
         }
-    })
+    };
+    // Any number of shared messages may lie between.
+    let chunk = if newest.0.saturating_sub(after.0) > LONG_WALK {
+        app.db.scan(Extent::Own, walk)?
+    } else {
+        app.db.read(walk)?
+    };
+    let last = chunk.rows.last().map_or(newest, |message| message.id);
+    Ok((chunk, last))
 }

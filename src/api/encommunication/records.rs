@@ -64,9 +64,9 @@ pub(super) fn received(app: &AppState, caller: Caller, after: Option<&str>) -> A
     let session = caller.session(app)?;
     let newest = lists::newest(app)?;
     let after = integer("after", after)?.map_or(newest, |after| MessageId(after).min(newest));
-    let chunk = history::received_after(app, session.user, after, ROWS_AT_ONCE)?;
+    let (chunk, last) = history::received_after(app, session.user, after, ROWS_AT_ONCE)?;
     let received = Received {
-        last: chunk.rows.last().map_or(after, |message| message.id),
+        last,
         records: chunk.rows.iter().map(Record::new).collect(),
     };
     Ok(success("ok", received))

@@ -79,6 +79,23 @@ fn who_asks_after_nothing_or_too_late_a_record_learns_where_to_begin() {
 }
 
 #[test]
+fn what_is_only_shared_is_no_record_and_need_not_be_walked_past_again() {
+    let world = World::start();
+    let [alice, bob, carol] = ["alice", "bob", "carol"].map(|name| join(&world, name));
+    let mut of_bob = bob.connect();
+    of_bob.send(&bob.frame(&carol, "not hers", ""));
+    let shared = bob.records_once_there_are(1, carol.id)[0]["id"].clone();
+    let id = shared.as_i64().expect("a number");
+    world.person("bob").grant(id, "alice", "read").ok();
+    let walked = alice.received("?after=0");
+    assert_eq!((records(&walked), last(&walked)), (Vec::new(), id));
+    of_bob.send(&bob.frame(&alice, "hers", ""));
+    let stored = bob.records_once_there_are(1, alice.id);
+    let rest = alice.received(&format!("?after={id}"));
+    assert_eq!(records(&rest), stored);
+}
+
+#[test]
 fn more_than_one_answer_holds_is_had_by_asking_on() {
     let world = World::start();
     let [alice, bob] = ["alice", "bob"].map(|name| join(&world, name));

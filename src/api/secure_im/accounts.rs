@@ -2,6 +2,7 @@
 
 use rocket::http::Status;
 use rocket::post;
+use serde::Serialize;
 use serde_json::json;
 
 use super::fields::{Fields, FormKind};
@@ -10,8 +11,20 @@ use super::{Answer, Failure};
 use crate::api::http::{AppState, Bearer, Body, Reply};
 use crate::api::peer::Peer;
 use crate::error::Error;
+use crate::model::UserId;
 use crate::users::password::secret_of;
 use crate::users::{self, Registration, tokens};
+
+/// An account, to whoever has just made it.
+#[derive(Serialize)]
+struct Registered {
+    id: UserId,
+    username: String,
+    email: Option<String>,
+    public_key: Option<String>,
+    is_online: bool,
+    created_at: String,
+}
 
 /// secure_im §1.1. Answers with the account, never with anything of the password.
 #[post("/users", data = "<body>")]
@@ -29,15 +42,22 @@ pub(super) async fn register(app: &AppState, body: Body) -> Answer {
         public_key: Some(public_key),
     };
     let user = users::register(app, registration).await?;
-    let shown = json!({
-        "id": user.id,
-        "username": user.username,
-        "email": user.email,
-        "public_key": user.public_key,
-        "is_online": app.presence.is_online(user.id),
-        "created_at": user.created_at.to_seconds_text(),
-    });
+    let shown = Registered {
+        id: user.id,
+        username: user.username,
+        email: user.email,
+        public_key: user.public_key,
+        is_online: app.presence.is_online(user.id),
+        created_at: user.created_at.to_seconds_text(),
+    };
     Ok(Reply::json(Status::Ok, &shown))
+}
+
+#[derive(Serialize)]
+struct Granted {
+    access_token: String,
+    token_type: &'static str,
+    expires_in: i64,
 }
 
 /// secure_im §1.2. Notes where the user can be reached, and that they are online.
@@ -56,11 +76,11 @@ pub(super) async fn log_in(app: &AppState, peer: Peer, kind: FormKind, body: Bod
     let username = users::parse_username(&username).map_err(|_| Error::BadCredentials)?;
     let (_, token) = users::log_in(app, &username, secret_of(&password), peer.ip).await?;
     note(app, token.session, endpoint(&peer, port))?;
-    let granted = json!({
-        "access_token": token.text,
-        "token_type": "bearer",
-        "expires_in": token.expires_in_secs,
-    });
+    let granted = Granted {
+        access_token: token.text,
+        token_type: "bearer",
+        expires_in: token.expires_in_secs,
+    };
     Ok(Reply::json(Status::Ok, &granted))
 }
 

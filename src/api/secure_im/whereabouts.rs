@@ -1,9 +1,10 @@
 //! Finding people, and where they can be reached directly.
 
+use std::net::IpAddr;
+
 use rocket::http::Status;
 use rocket::{get, put};
 use serde::Serialize;
-use serde_json::json;
 
 use super::fields::Fields;
 use super::{Answer, Failure};
@@ -80,6 +81,16 @@ pub(super) fn note(app: &App, session: Session, endpoint: Option<Endpoint>) -> R
     })
 }
 
+/// Where the sender of a heartbeat is taken to be.
+#[derive(Serialize)]
+struct Noted {
+    id: UserId,
+    username: String,
+    is_online: bool,
+    ip_address: Option<IpAddr>,
+    port: Option<u16>,
+}
+
 /// Keeps its sender online for two minutes more, at this port.
 #[put("/me/connection-info", data = "<body>")]
 pub(super) fn heartbeat(app: &AppState, bearer: Bearer, peer: Peer, body: Body) -> Answer {
@@ -90,14 +101,22 @@ pub(super) fn heartbeat(app: &AppState, bearer: Bearer, peer: Peer, body: Body) 
     let user = users::user_by_id(app, session.user)?;
     let endpoint = endpoint(&peer, port);
     note(app, session, endpoint)?;
-    let noted = json!({
-        "id": user.id,
-        "username": user.username,
-        "is_online": app.presence.is_online(user.id),
-        "ip_address": endpoint.map(|endpoint| endpoint.ip),
-        "port": endpoint.map(|endpoint| endpoint.port),
-    });
+    let noted = Noted {
+        id: user.id,
+        username: user.username,
+        is_online: app.presence.is_online(user.id),
+        ip_address: endpoint.map(|endpoint| endpoint.ip),
+        port: endpoint.map(|endpoint| endpoint.port),
+    };
     Ok(Reply::json(Status::Ok, &noted))
+}
+
+/// Somebody whom a search has found.
+#[derive(Serialize)]
+struct Found {
+    id: UserId,
+    username: String,
+    is_online: bool,
 }
 
 /// Users whose name contains a text, whatever the case.
@@ -105,10 +124,11 @@ pub(super) fn heartbeat(app: &AppState, bearer: Bearer, peer: Peer, body: Body) 
 pub(super) fn search(app: &AppState, bearer: Bearer, q: &str) -> Answer {
     bearer.session(app)?;
     let found = users::search(app, q, By::Name, None, MOST_FOUND)?;
-    let shown = |user: &Profile| {
-        let is_online = app.presence.is_online(user.id);
-        json!({ "id": user.id, "username": user.username, "is_online": is_online })
+    let shown = |user: Profile| Found {
+        is_online: app.presence.is_online(user.id),
+        id: user.id,
+        username: user.username,
     };
-    let shown: Vec<_> = found.iter().map(shown).collect();
+    let shown: Vec<_> = found.into_iter().map(shown).collect();
     Ok(Reply::json(Status::Ok, &shown))
 }

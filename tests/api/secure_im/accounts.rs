@@ -12,7 +12,17 @@ use crate::world::{Reply, Setup, World, password_hash_of};
 #[test]
 fn registering_answers_with_the_account_and_nothing_of_the_password() {
     let world = World::start();
-    let mut account = world.post("/users/", &registration("alice")).json();
+    let reply = world.post("/users/", &registration("alice"));
+    let order = [
+        "id",
+        "username",
+        "email",
+        "public_key",
+        "is_online",
+        "created_at",
+    ];
+    assert!(reply.has_in_order(&order), "{reply:?}");
+    let mut account = reply.json();
     assert!(is_instant(&account["created_at"]), "{account}");
     assert!(account["id"].as_i64().is_some_and(|id| id > 0), "{account}");
     account["id"] = json!(1);
@@ -85,6 +95,8 @@ fn a_token_is_given_for_a_urlencoded_and_for_a_multipart_form() {
     let quoted = quoted.header("Content-Type", "multipart/form-data; boundary=\"==12==\"");
     for reply in [urlencoded, multipart, Reply::to(quoted)] {
         assert_eq!(reply.status, 200, "{reply:?}");
+        let order = ["access_token", "token_type", "expires_in"];
+        assert!(reply.has_in_order(&order), "{reply:?}");
         let mut body = reply.json();
         assert!(
             body["access_token"]

@@ -39,6 +39,15 @@ impl Reply {
             .unwrap_or_else(|error| panic!("not JSON ({error}): {self:?}"))
     }
 
+    /// Whether the names of the body's fields stand in it in this order.
+    pub(crate) fn has_in_order(&self, names: &[&str]) -> bool {
+        let places = names
+            .iter()
+            .map(|name| self.text.find(&format!("\"{name}\":")));
+        let places: Option<Vec<usize>> = places.collect();
+        places.is_some_and(|places| places.is_sorted())
+    }
+
     /// The value of a header, if it was sent.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers

@@ -152,7 +152,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             },
             Ok(frame) => frame,
         };
-        self.write_frame(&frame).await
+        self.write_frame(frame).await
     }
 
     /// Makes somebody the member, unless their password has changed since it was checked.
@@ -181,7 +181,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         if self.member.take().is_some() {
             self.login_due = Instant::now() + LOGIN_DUE;
         }
-        self.write_frame(&Frame::system("info", "已成功登出")).await
+        self.write_frame(Frame::system("info", "已成功登出")).await
     }
 
     /// Says something in a room; the echo is the only answer.
@@ -269,7 +269,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     /// Writes an answer when its time has come.
     pub(super) async fn reply(&mut self, answer: Answer) -> Result<(), Gone> {
         self.hold().await?;
-        self.write_frame(&answer.unwrap_or_else(Frame::Error)).await
+        self.write_frame(answer.unwrap_or_else(Frame::Error)).await
     }
 
     /// Waits until a reply to what came last may leave; pushes go out meanwhile.
@@ -283,9 +283,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
     }
 
-    pub(super) async fn write_frame(&mut self, frame: &Frame) -> Result<(), Gone> {
+    pub(super) async fn write_frame(&mut self, frame: Frame) -> Result<(), Gone> {
         let mut lines = Vec::new();
         frame.write_to(&mut lines);
+        // A list of all users is megabytes long, and a slow reader takes it for hours.
+        drop(frame);
+        lines.shrink_to_fit();
         self.write(&lines).await
     }
 

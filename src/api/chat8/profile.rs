@@ -51,7 +51,7 @@ struct Change {
     avatar: NewAvatar,
 }
 
-/// Absent stays, null removes.
+/// Absent stays, null removes, and so does an empty text, which is what a form has for it.
 #[derive(Default)]
 enum NewAvatar {
     #[default]
@@ -61,7 +61,8 @@ enum NewAvatar {
 
 impl<'de> Deserialize<'de> for NewAvatar {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Option::deserialize(deserializer).map(NewAvatar::Other)
+        let path = Option::<String>::deserialize(deserializer)?;
+        Ok(NewAvatar::Other(path.filter(|path| !path.is_empty())))
     }
 }
 
@@ -73,7 +74,8 @@ struct Changed {
     avatar: Option<String>,
 }
 
-/// New values for whatever is named.
+/// New values for whatever is named. Accounts of other APIs may have no e-mail address: a form shows
+/// an empty one then, which stays.
 #[put("/user/profile", data = "<body>")]
 pub(super) async fn change(app: &AppState, bearer: Bearer, body: Body) -> Answer {
     let session = bearer.session(app)?;
@@ -82,9 +84,10 @@ pub(super) async fn change(app: &AppState, bearer: Bearer, body: Body) -> Answer
         email,
         avatar,
     } = body.json()?;
+    let own = users::user_by_id(app, session.user)?;
     if let Some(username) = &username
         // One that was taken in another API may be longer, and may stay.
-        && users::parse_username(username)? != users::username_by_id(app, session.user)?
+        && users::parse_username(username)? != own.username
     {
         check_username(username)?;
     }
@@ -97,7 +100,7 @@ pub(super) async fn change(app: &AppState, bearer: Bearer, body: Body) -> Answer
     };
     let change = ProfileChange {
         username,
-        email,
+        email: email.filter(|email| !email.is_empty() || own.email.is_some()),
         avatar,
         status: None,
     };

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::{Someone, data, done, is_instant, password_of, refused, text};
+use crate::encommunication::people::{PASSWORD, join};
 use crate::world::{Setup, World};
 
 fn log_in(world: &World, username: &str, password: &str) -> crate::world::Reply {
@@ -165,7 +166,6 @@ fn a_profile_changes_only_in_what_is_named() {
         "//elsewhere.example/a.png",
         "http://elsewhere.example/",
         "/\\elsewhere",
-        "",
     ] {
         let details = refused(
             &alice.put("/user/profile", &json!({"avatar": avatar})),
@@ -174,6 +174,12 @@ fn a_profile_changes_only_in_what_is_named() {
         );
         assert!(details["avatar"].is_string(), "{details}");
     }
+    let details = refused(
+        &alice.put("/user/profile", &json!({"email": ""})),
+        422,
+        "VALIDATION",
+    );
+    assert!(details["email"].is_string(), "{details}");
     for username in ["x".repeat(65), "alicia ".into(), "\u{202e}alicia".into()] {
         let body = json!({"username": username});
         let details = refused(&alice.put("/user/profile", &body), 422, "VALIDATION");
@@ -212,6 +218,24 @@ fn a_name_counts_as_it_is_kept_and_a_longer_one_from_elsewhere_may_stay() {
     );
     let other = json!({"username": "y".repeat(100)});
     refused(&bob.put("/user/profile", &other), 422, "VALIDATION");
+}
+
+#[test]
+fn a_form_with_empty_fields_renames_an_account_without_an_address() {
+    let world = World::start();
+    let id = join(&world, "carol").id;
+    let login = data(&log_in(&world, "carol", PASSWORD));
+    let carol = Someone {
+        world: &world,
+        id,
+        username: "carol".into(),
+        token: text(&login["access_token"]),
+    };
+    data(&carol.put("/user/profile", &json!({"avatar": "/pictures/c.png"})));
+    let form = json!({"username": "caroline", "email": "", "avatar": ""});
+    let changed = data(&carol.put("/user/profile", &form));
+    let expected = json!({"id": carol.id, "username": "caroline", "email": null, "avatar": null});
+    assert_eq!(changed, expected);
 }
 
 #[test]

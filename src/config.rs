@@ -252,8 +252,8 @@ impl Config {
                 "queue_capacity must be from 1 to 1000000",
             ),
             (
-                self.chat_room.max_connections <= MOST_WAITING,
-                "chat_room.max_connections must be at most 1000000",
+                (1..=MOST_WAITING).contains(&self.chat_room.max_connections),
+                "chat_room.max_connections must be from 1 to 1000000",
             ),
             (
                 (1..=LONGEST_LIFE_SECS).contains(&self.token_lifetime_secs),

@@ -111,6 +111,11 @@ fn settings_that_cannot_be_meant_are_said_in_one_line() {
             "18446744073709551615",
             "max_connections",
         ),
+        (
+            "ROCKET_CHAT_ROOM__MAX_CONNECTIONS",
+            "0",
+            "chat_room.max_connections must be from 1",
+        ),
         ("ROCKET_WORKERS", "18446744073709551615", "workers"),
         (
             "ROCKET_MAX_UPLOAD_BYTES",

@@ -109,6 +109,10 @@ pub enum Error {
     /// The store takes no writes (full disk, failed sync, shutting down); nothing was acknowledged.
     #[error("the store takes no writes now")]
     ReadOnly,
+    /// The database was lost during a commit: what was to be written may be on disk, and whoever
+    /// tries again without a look may write it twice.
+    #[error("the database was lost during a commit; it may be on disk")]
+    InDoubt,
 
     /// The database failed.
     #[error("database: {0}")]

@@ -228,7 +228,8 @@ impl Db {
     /// Runs `work` in a transaction and returns its result once that is on disk.
     ///
     /// An error of the work undoes the work and is returned. Errors beyond those of the work:
-    /// [`Error::Busy`] when too many writes wait, [`Error::ReadOnly`] when the commit failed.
+    /// [`Error::Busy`] when too many writes wait, [`Error::ReadOnly`] when the commit failed,
+    /// [`Error::InDoubt`] when PostgreSQL was lost before it had answered the commit.
     pub async fn write<T, W>(&self, work: W) -> Result<T>
     where
         T: Send + 'static,

@@ -126,9 +126,10 @@ pub(super) fn write<T>(
             Ok(value)
         }
         // Lost while it committed: to say that it may be tried again would double it.
-        Err(Error::Busy { .. }) if is_done => Err(Error::Internal(
-            "the connection was lost during a commit; it may be on disk".into(),
-        )),
+        Err(Error::Busy { .. }) if is_done => {
+            tracing::error!("{}", Error::InDoubt);
+            Err(Error::InDoubt)
+        }
         Err(cause) => Err(cause),
     }
 }

@@ -42,6 +42,7 @@ mod permission_matrix;
 
 mod durability;
 mod full_disk;
+mod in_doubt;
 mod operations;
 mod operations_advice;
 mod operations_backup;

@@ -23,6 +23,7 @@ const known = [
   [/无法连接/, "errServer"],
   [/繁忙/, "errBusy"],
   [/不能写入/, "errNoWrites"],
+  [/可能已保存/, "errInDoubt"],
   [/内部错误/, "errInternal"],
   [/获取聊天记录失败/, "errRecords"],
   [/没有权限|只接受本机/, "errForbidden"],

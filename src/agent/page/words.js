@@ -152,6 +152,10 @@ export const words = {
     "The server cannot store anything just now. Try again later.",
     "服务器暂时不能写入，请稍后重试。",
   ],
+  errInDoubt: [
+    "The server may have stored it. Look before you try again.",
+    "服务器可能已保存，请先查看再重试。",
+  ],
   errInternal: ["Something went wrong on the server. Try again later.", "服务器内部错误，请稍后重试。"],
   errRecords: ["The server does not show these messages.", "获取聊天记录失败。"],
   errFingerprint: ["The key has changed once more. Compare the fingerprints again.", "指纹不符，请重新核对。"],

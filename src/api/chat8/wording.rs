@@ -182,6 +182,11 @@ pub(super) fn wording(error: &Error) -> (Status, &'static str, &'static str) {
             "INTERNAL",
             "服务器繁忙，请稍后再试",
         ),
+        Error::InDoubt => (
+            Status::ServiceUnavailable,
+            "INTERNAL",
+            "数据库连接中断，可能已保存，请先查看再重试",
+        ),
         // These belong to calls that this API does not have.
         Error::UnknownPermission
         | Error::UnknownRoom

@@ -65,6 +65,7 @@ fn wording(error: &Error) -> (u16, String) {
         | Error::KeyReused => (1008, "无效请求"),
         Error::Busy { .. } => (1009, "服务器繁忙，请稍后重试"),
         Error::ReadOnly => (1009, "服务器暂时无法写入，请稍后重试"),
+        Error::InDoubt => (1009, "数据库连接中断，可能已保存，请先查看再重试"),
         Error::Db(_) | Error::Io(_) | Error::Internal(_) => (1009, "服务器内部错误"),
     };
     (code, text.to_owned())

@@ -123,6 +123,10 @@ pub(super) fn wording(error: &Error) -> (Status, String) {
         Error::UsernameTaken => (Status::BadRequest, "用户名已存在"),
         Error::Busy { .. } => (Status::ServiceUnavailable, "服务器繁忙, 请稍后重试"),
         Error::ReadOnly => (Status::ServiceUnavailable, "服务器暂时不能写入, 请稍后重试"),
+        Error::InDoubt => (
+            Status::ServiceUnavailable,
+            "数据库连接中断, 可能已保存, 请先查看, 未见再稍后重试",
+        ),
         // These belong to calls that this API does not have.
         Error::UnsupportedType
         | Error::UnknownMessage
@@ -164,6 +168,7 @@ mod tests {
         let passing = [
             Error::BUSY,
             Error::ReadOnly,
+            Error::InDoubt,
             Error::Internal("a library refused".into()),
             Error::Io(std::io::Error::other("no file")),
             Error::Db(diesel::result::Error::NotFound),

@@ -141,6 +141,11 @@ pub(super) fn wording(error: &Error) -> (Status, String) {
             Status::ServiceUnavailable,
             "the store takes no writes now; try again later",
         ),
+        Error::InDoubt => (
+            Status::ServiceUnavailable,
+            "the database was lost before it had answered: it may be stored. Look before you send \
+             again, or send again with the same Idempotency-Key",
+        ),
         // These belong to calls that this API does not have.
         Error::UnsupportedType
         | Error::UnknownContact

@@ -119,6 +119,10 @@ pub(super) fn wording(error: &Error) -> Failure {
         Error::SelfContact => (Status::BadRequest, "不能把自己加为联系人"),
         Error::Busy { .. } => (Status::ServiceUnavailable, "服务器繁忙，请稍后重试"),
         Error::ReadOnly => (Status::ServiceUnavailable, "服务器暂时无法写入，请稍后重试"),
+        Error::InDoubt => (
+            Status::ServiceUnavailable,
+            "数据库连接中断，可能已保存，请先查看再重试",
+        ),
         // These belong to calls that this API does not have.
         Error::UnsupportedType
         | Error::UnknownMessage

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::client::{Rooms, assert_error, bare, request, told};
+use super::client::{Rooms, assert_error, bare, request, saying, told};
 
 #[test]
 fn the_captured_errors_of_form() {
@@ -154,4 +154,19 @@ fn replies_are_held_for_8_ms_and_pushes_are_not() {
         fastest_push = fastest_push.min(sent.elapsed());
     }
     assert!(fastest_push < Duration::from_millis(8), "{fastest_push:?}");
+}
+
+#[test]
+fn a_message_whose_commit_is_not_answered_may_be_stored_and_its_sender_is_told_so() {
+    let rooms = Rooms::start();
+    let mut alice = rooms.arrive("alice");
+    let Some(database) = rooms.database() else {
+        eprintln!("skipped: on SQLite a commit is always answered");
+        return;
+    };
+    database.lose_commits();
+    let refusal = alice.ask(&saying(1, "x"));
+    assert_error(&refusal, 1009);
+    let words = refusal["error_message"].as_str().expect("a text");
+    assert!(words.contains("可能已保存"), "{words}");
 }

@@ -74,6 +74,21 @@ impl OwnDatabase {
         ));
     }
 
+    /// Has every commit of a new message lose its connection before it is answered.
+    pub(crate) fn lose_commits(&self) {
+        self.run(
+            "CREATE FUNCTION lose() RETURNS trigger LANGUAGE plpgsql AS $$
+             BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END $$;
+             CREATE CONSTRAINT TRIGGER lost AFTER INSERT ON messages
+             DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION lose()",
+        );
+    }
+
+    /// Has them answered again.
+    pub(crate) fn answer_commits(&self) {
+        self.run("DROP TRIGGER lost ON messages");
+    }
+
     fn on_server(&self, sql: &str) {
         execute(self.server.as_str(), sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
     }

@@ -42,17 +42,43 @@ pub fn numbered_history(
     };
     if offset == 0 {
         let chunk = app.db.read(read)?;
-        let total = total(app, pair, &chunk.rows)?;
+        let counted = if is_last(&chunk, limit) {
+            shown(&chunk)
+        } else {
+            total(app, pair, &chunk.rows)?
+        };
+        let total = agreed(counted, offset, &chunk, limit);
         return Ok((chunk, total));
     }
     // Known before the page is walked to: behind the last there is nothing to walk for.
-    let total = total(app, pair, &[])?;
+    let counted = total(app, pair, &[])?;
     let chunk = match offset {
-        _ if offset >= total => Chunk::default(),
+        _ if offset >= counted => Chunk::default(),
         ..=LONG_WALK => app.db.read(read)?,
         _ => app.db.scan(Extent::Own, read)?,
     };
+    let total = agreed(counted, offset, &chunk, limit);
     Ok((chunk, total))
+}
+
+fn shown(page: &Chunk<Message>) -> i64 {
+    i64::try_from(page.rows.len()).unwrap_or(i64::MAX)
+}
+
+/// Whether nothing older follows a page.
+fn is_last(page: &Chunk<Message>, limit: i64) -> bool {
+    !page.is_cut && shown(page) < limit
+}
+
+/// The number of all, so that it agrees with the page: something may have come or gone between
+/// reading the one and counting the other.
+fn agreed(counted: i64, offset: i64, page: &Chunk<Message>, limit: i64) -> i64 {
+    let end = offset.saturating_add(shown(page));
+    match is_last(page, limit) {
+        true if page.rows.is_empty() => counted.min(offset),
+        true => end,
+        false => counted.max(end),
+    }
 }
 
 /// The number of a pair's messages, told from its newest ones if enough of them are at hand.

@@ -1,5 +1,7 @@
 //! Messages: sending, histories page by page, reading, taking back.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use serde_json::{Value, json};
 
 use super::{Someone, data, done, is_instant, refused};
@@ -202,6 +204,27 @@ fn the_total_is_exact_on_every_page_whatever_comes_and_goes() {
         assert_eq!(totals(), vec![json!(ids.len()); 4]);
     }
     assert_eq!(ids.len(), 0);
+}
+
+#[test]
+fn the_total_agrees_with_the_page_while_messages_come_and_go() {
+    let world = World::start();
+    let [alice, bob] = ["alice", "bob"].map(|name| Someone::new(&world, name));
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..150 {
+                let id = alice.send(&bob, "x");
+                done(&alice.delete(&format!("/messages/{id}")), "消息已删除");
+            }
+            is_over.store(true, Ordering::Release);
+        });
+        while !is_over.load(Ordering::Acquire) {
+            let page = data(&bob.get(&format!("/messages/{}", alice.id)));
+            let shown = page["messages"].as_array().map(Vec::len);
+            assert_eq!(json!(shown), page["pagination"]["total"], "{page}");
+        }
+    });
 }
 
 #[test]

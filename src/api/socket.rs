@@ -28,6 +28,7 @@ use tokio::time::{Instant, interval_at, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
+use super::http::log_if_internal;
 use crate::app::App;
 use crate::error::Result;
 use crate::hub::{Channel, End, Event, Subscriber, Subscription};
@@ -161,17 +162,19 @@ impl IoHandler for Upgrade {
     }
 }
 
-/// Runs one socket to its end: events go out as `encode` has them, frames come in through `react`,
-/// as `None` if they are bytes that are no text. Returns when either side is gone; the
-/// subscription ends with it.
-pub(crate) async fn run<E, R, F>(
+/// Runs one socket to its end: events go out as `encode` has them, each as any number of texts,
+/// which are asked for one by one; a text that could not be had closes the socket. Frames come in
+/// through `react`, as `None` if they are bytes that are no text. Returns when either side is gone;
+/// the subscription ends with it.
+pub(crate) async fn run<E, T, R, F>(
     mut socket: Socket,
     mut subscription: Subscription,
     codes: CloseCodes,
     mut encode: E,
     mut react: R,
 ) where
-    E: FnMut(&Event) -> Option<String>,
+    E: FnMut(&Event) -> T,
+    T: IntoIterator<Item = Result<String>, IntoIter: Send + 'static>,
     R: FnMut(Option<String>) -> F,
     F: Future<Output = Answers>,
 {
@@ -180,7 +183,7 @@ pub(crate) async fn run<E, R, F>(
     let farewell = loop {
         let outgoing = tokio::select! {
             event = subscription.next() => match event {
-                Ok(event) => encode(&event).map(Message::Text).into_iter().collect(),
+                Ok(event) => texts(encode(&event)),
                 Err(end) => break Some(parting(end, codes)),
             },
             frame = socket.next() => {
@@ -188,7 +191,7 @@ pub(crate) async fn run<E, R, F>(
                     life.shown(Instant::now());
                 }
                 match react_to(frame, codes, &mut react).await {
-                    Ok(messages) => messages,
+                    Ok(answers) => texts(answers.into_iter().map(Ok)),
                     Err(farewell) => break farewell,
                 }
             }
@@ -196,14 +199,14 @@ pub(crate) async fn run<E, R, F>(
                 if life.has_ended(socket.get_ref().unfinished_bytes(), Instant::now()) {
                     break Some((1011, "no sign of life"));
                 }
-                vec![Message::Ping(Vec::new())]
+                Box::new(std::iter::once(Ok(Message::Ping(Vec::new()))))
             }
         };
         tokio::select! {
             // In this order: the others are only asked while the first makes no progress.
             biased;
-            sent = send_all(&mut socket, outgoing) => if sent.is_err() {
-                break None;
+            sent = send_all(&mut socket, outgoing) => if let Err(farewell) = sent {
+                break farewell;
             },
             // A stuck reader must not keep what has ended.
             end = subscription.ended() => break Some(parting(end, codes)),
@@ -232,7 +235,7 @@ async fn react_to<R, F>(
     frame: Option<Result<Message, WsError>>,
     codes: CloseCodes,
     react: &mut R,
-) -> Result<Vec<Message>, Farewell>
+) -> Result<Answers, Farewell>
 where
     R: FnMut(Option<String>) -> F,
     F: Future<Output = Answers>,
@@ -241,7 +244,9 @@ where
         Some(Ok(Message::Text(text))) => Some(text),
         Some(Ok(Message::Binary(bytes))) => String::from_utf8(bytes).ok(),
         // The library answers pings by itself.
-        Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => return Ok(Vec::new()),
+        Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {
+            return Ok(Answers::new());
+        }
         Some(Err(WsError::Capacity(_))) => return Err(Some(codes.too_large())),
         Some(Err(WsError::Utf8)) => return Err(Some(codes.no_utf8())),
         Some(Err(WsError::Protocol(_))) => return Err(Some(codes.no_protocol())),
@@ -250,12 +255,26 @@ where
         }
         Some(Ok(Message::Close(_)) | Err(_)) | None => return Err(None),
     };
-    Ok(react(text).await.into_iter().map(Message::Text).collect())
+    Ok(react(text).await)
 }
 
-async fn send_all(socket: &mut Socket, messages: Vec<Message>) -> Result<(), WsError> {
+/// What is to be sent; an error is what could not be had.
+type Outgoing = Box<dyn Iterator<Item = Result<Message>> + Send>;
+
+fn texts<T>(texts: T) -> Outgoing
+where
+    T: IntoIterator<Item = Result<String>, IntoIter: Send + 'static>,
+{
+    Box::new(texts.into_iter().map(|text| text.map(Message::Text)))
+}
+
+async fn send_all(socket: &mut Socket, messages: Outgoing) -> Result<(), Farewell> {
     for message in messages {
-        socket.send(message).await?;
+        let message = message.map_err(|cause| {
+            log_if_internal(&cause);
+            Some((TRY_LATER, "the store does not answer"))
+        })?;
+        socket.send(message).await.map_err(|_| None)?;
     }
     Ok(())
 }

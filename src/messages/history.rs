@@ -5,7 +5,7 @@ use diesel::connection::DefaultLoadingMode;
 use diesel::pg::PgRowByRowLoadingMode;
 use diesel::prelude::*;
 
-use super::lists::{CHUNK_BYTES, Chunk, cut, load_chunk, newest_for};
+use super::lists::{CHUNK_BYTES, Chunk, cut, load_chunk};
 use super::numbered::LONG_WALK;
 use super::pair;
 use crate::app::App;
@@ -59,20 +59,20 @@ pub fn nth_newest(
     }
 }
 
-/// Of what was sent to `reader` directly, with its keys, what is above `after`, oldest first: at
-/// most `limit`, and as much as fits into one chunk. With the id up to which that is all. Leaves
-/// it unread.
+/// Of what was sent to `reader` directly, with its keys, what is above `after`, up to and including
+/// `newest`, oldest first: at most `limit`, and as much as fits into one chunk. With the id up to
+/// which that is all. Leaves it unread.
 pub fn received_after(
     app: &App,
     reader: UserId,
     after: MessageId,
+    newest: MessageId,
     limit: i64,
 ) -> Result<(Chunk<Message>, MessageId)> {
-    // Read before the mailbox is walked: what comes meanwhile is above it.
-    let newest = newest_for(app, reader)?.max(after);
     let mailbox = permissions::table
         .filter(permissions::user_id.eq(reader))
         .filter(permissions::message_id.gt(after))
+        .filter(permissions::message_id.le(newest))
         .filter(permissions::received.eq(true))
         .order(permissions::message_id.asc())
         .limit(limit);

@@ -82,6 +82,7 @@ async fn run(app: Arc<App>, user: UserId, subscription: Subscription, socket: So
             .unwrap_or_else(|problem| Some(error_frame(&problem)));
         std::future::ready(answer.into_iter().collect())
     };
+    let encode = |event: &Event| encode(event).map(Ok);
     socket::run(socket, subscription, CLOSE_CODES, encode, react).await;
 }
 

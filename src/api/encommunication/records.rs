@@ -58,13 +58,15 @@ struct Received<'a> {
 }
 
 /// As much as fits into one answer, until there is nothing left; without `after` no record, only
-/// where to begin. An id above all others, as after a restore of the store, stands for the newest.
+/// where to begin. An id above all others, as after a restore of the store, stands for the newest:
+/// that of the caller's own mailbox, since only there ids are in the order of commits everywhere.
 #[get("/received?<after>")]
 pub(super) fn received(app: &AppState, caller: Caller, after: Option<&str>) -> Answer {
     let session = caller.session(app)?;
-    let newest = lists::newest(app)?;
+    let newest = lists::newest_for(app, session.user)?;
     let after = integer("after", after)?.map_or(newest, |after| MessageId(after).min(newest));
-    let (chunk, last) = history::received_after(app, session.user, after, ROWS_AT_ONCE)?;
+    let (chunk, last) =
+        history::received_after(app, session.user, after, newest, ROWS_AT_ONCE)?;
     let received = Received {
         last,
         records: chunk.rows.iter().map(Record::new).collect(),

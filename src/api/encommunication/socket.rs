@@ -25,14 +25,16 @@ use crate::app::App;
 use crate::config::USUAL_CONTENT_BYTES;
 use crate::error::Result;
 use crate::hub::{Channel, Event};
-use crate::messages::{self, Draft, pair_keys};
-use crate::model::{MessageId, UserId};
+use crate::messages::{self, Draft, history, lists, pair_keys};
+use crate::model::{Message, MessageId, UserId};
 use crate::users;
 
 /// The most bytes of one message: a picture of 5 MiB, sealed, in base64 twice, with room to spare.
 const LARGEST_MESSAGE_BYTES: u64 = 12 << 20;
 /// Larger frames are not read at all; between the two there is an error frame.
 const LARGEST_FRAME_BYTES: usize = 16 << 20;
+/// How many records are read at once, if they are small.
+const ROWS_AT_ONCE: i64 = 100;
 
 const CODES: CloseCodes = CloseCodes {
     session_ended: 1008,
@@ -66,11 +68,10 @@ pub(super) async fn chat(
         turns: (*turns).clone(),
         id: session.user,
     };
+    let mut receiver = Receiver::new(app, session.user, ids == Some("true"))?;
     let subscription = socket::listen(&sender.app, &session, username, Channel::Relay)?;
-    let with_ids = ids == Some("true");
     let serve = move |stream| async move {
-        let (app, id) = (sender.app.clone(), sender.id);
-        let encode = move |event: &Event| encode(&app, id, with_ids, event);
+        let encode = move |event: &Event| frames(&mut receiver, event);
         let react = move |text| react(sender.clone(), text);
         socket::run(stream, subscription, CODES, encode, react).await;
     };
@@ -79,6 +80,81 @@ pub(super) async fn chat(
 
 fn not_a_socket() -> Failure {
     Failure::new(Status::UpgradeRequired, "请使用 WebSocket 连接")
+}
+
+/// Whoever reads a socket.
+struct Receiver {
+    app: Arc<App>,
+    id: UserId,
+    with_ids: bool,
+    /// The newest record they have been sent, where they want ids and events may overtake each other.
+    last: Option<MessageId>,
+}
+
+impl Receiver {
+    /// To be made before one listens: what comes in between is sent with what comes next.
+    fn new(app: &Arc<App>, id: UserId, with_ids: bool) -> Result<Self> {
+        let reads_on = with_ids && !app.db.tells_in_order();
+        let last = reads_on.then(|| lists::newest_for(app, id)).transpose()?;
+        Ok(Receiver {
+            app: app.clone(),
+            id,
+            with_ids,
+            last,
+        })
+    }
+}
+
+/// What a client hears of an event.
+///
+/// With ids it must not hear of a message before an older one: what it misses it asks for from the
+/// greatest id on. So where events may overtake each other, or a message have none since its commit
+/// was in doubt, an event stands for whatever has come up to its message.
+fn frames(
+    receiver: &mut Receiver,
+    event: &Event,
+) -> impl Iterator<Item = Result<String>> + Send + use<> {
+    let (mut told, mut came) = (None, None);
+    match (event, receiver.last) {
+        (Event::Sent { message, .. }, Some(last)) if message.id <= last => {}
+        (Event::Sent { message, .. }, Some(last)) => {
+            receiver.last = Some(message.id);
+            came = Some(came_after(&receiver.app, receiver.id, last, message.id));
+        }
+        _ => told = encode(&receiver.app, receiver.id, receiver.with_ids, event),
+    }
+    told.map(Ok).into_iter().chain(came.into_iter().flatten())
+}
+
+/// The frames of what has come after `last`, up to and including `newest`, read piece by piece.
+fn came_after(
+    app: &Arc<App>,
+    reader: UserId,
+    mut last: MessageId,
+    newest: MessageId,
+) -> impl Iterator<Item = Result<String>> + Send + use<> {
+    let app = app.clone();
+    let mut asked = ROWS_AT_ONCE;
+    let pieces = std::iter::from_fn(move || {
+        if last >= newest {
+            return None;
+        }
+        let piece = history::received_after(&app, reader, last, newest, asked);
+        // After an error all is over.
+        last = newest;
+        Some(piece.map(|(piece, reached)| {
+            last = reached;
+            asked = piece.next_limit(ROWS_AT_ONCE);
+            piece.rows
+        }))
+    });
+    pieces.flat_map(|piece| match piece {
+        Ok(rows) => rows
+            .iter()
+            .map(|message| Ok(relayed(message, true)))
+            .collect(),
+        Err(cause) => vec![Err(cause)],
+    })
 }
 
 /// A frame to a client.
@@ -93,18 +169,14 @@ struct Relayed<'a> {
     system_message: bool,
 }
 
-/// What a client hears of an event. What was sent through another API comes without a key.
+/// The frame of an event by itself.
 fn encode(app: &App, receiver: UserId, with_ids: bool, event: &Event) -> Option<String> {
-    let (id, from_id, message, aes_key) = match event {
+    match event {
         Event::Roster { entries, frame } => {
-            return roster::for_receiver(app, receiver, entries, frame.as_ref());
+            roster::for_receiver(app, receiver, entries, frame.as_ref())
         }
-        Event::Sent { message, .. } => {
-            let aes_key = message.sender_key.as_deref().unwrap_or_default();
-            let id = with_ids.then_some(message.id);
-            (id, message.sender_id, message.content.as_str(), aes_key)
-        }
-        Event::KeyOffered { from, aes_key } => (None, *from, "", aes_key.as_str()),
+        Event::Sent { message, .. } => Some(relayed(message, with_ids)),
+        Event::KeyOffered { from, aes_key } => Some(frame(None, *from, "", aes_key)),
         Event::Posted { .. }
         | Event::Shared { .. }
         | Event::Said { .. }
@@ -113,8 +185,18 @@ fn encode(app: &App, receiver: UserId, with_ids: bool, event: &Event) -> Option<
         | Event::CallOffered { .. }
         | Event::Joined { .. }
         | Event::Left { .. }
-        | Event::Broadcast { .. } => return None,
-    };
+        | Event::Broadcast { .. } => None,
+    }
+}
+
+/// The frame of a message. What was sent through another API comes without a key.
+fn relayed(message: &Message, with_ids: bool) -> String {
+    let aes_key = message.sender_key.as_deref().unwrap_or_default();
+    let id = with_ids.then_some(message.id);
+    frame(id, message.sender_id, &message.content, aes_key)
+}
+
+fn frame(id: Option<MessageId>, from_id: UserId, message: &str, aes_key: &str) -> String {
     let relayed = Relayed {
         id,
         from_id,
@@ -125,7 +207,7 @@ fn encode(app: &App, receiver: UserId, with_ids: bool, event: &Event) -> Option<
     // Of a picture this is megabytes: one allocation, with room for the words and ids around it.
     let mut bytes = Vec::with_capacity(message.len() + aes_key.len() + 128);
     serde_json::to_writer(&mut bytes, &relayed).expect("a frame is plain data");
-    Some(String::from_utf8(bytes).expect("JSON is UTF-8"))
+    String::from_utf8(bytes).expect("JSON is UTF-8")
 }
 
 /// A frame from a client.

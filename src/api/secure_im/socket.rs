@@ -41,6 +41,7 @@ pub(super) fn open(
         socket::listen(&app, &session, username, Channel::SecureIm).map_err(refusal)?;
     let serve = move |stream| async move {
         let say = |text| say(&app, &user, text);
+        let encode = |event: &Event| encode(event).map(Ok);
         socket::run(stream, subscription, CLOSE_CODES, encode, say).await;
     };
     Ok(socket::upgrade(&handshake, LONGEST_FRAME_BYTES, serve))

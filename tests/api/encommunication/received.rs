@@ -1,5 +1,8 @@
 //! `/received` and frames with ids: how a client whose socket was lost learns what it missed.
 
+use std::collections::BTreeSet;
+use std::{array, iter, thread};
+
 use serde_json::{Value, json};
 
 use super::people::{Socket, User, join};
@@ -117,4 +120,67 @@ fn more_than_one_answer_holds_is_had_by_asking_on() {
     }
     assert_eq!(found, stored);
     assert!(answers > 1, "one answer is bounded");
+}
+
+#[test]
+fn ids_on_a_socket_only_rise_and_leave_nothing_out_however_many_send_at_once() {
+    const SENDERS: usize = 6;
+    const FRAMES: usize = 60;
+    let world = World::start();
+    let alice = join(&world, "alice");
+    let senders: [User; SENDERS] = array::from_fn(|n| join(&world, &format!("sender{n}")));
+    let mut of_alice = with_ids(&alice);
+    let ids: Vec<i64> = thread::scope(|scope| {
+        for sender in &senders {
+            let mut socket = sender.connect();
+            let alice = &alice;
+            scope.spawn(move || {
+                for n in 0..FRAMES {
+                    socket.send(&sender.frame(alice, "", "key"));
+                    socket.send(&sender.frame(alice, &n.to_string(), "key"));
+                }
+                sender.records_once_there_are(FRAMES, alice.id);
+            });
+        }
+        let frames = iter::from_fn(|| Some(of_alice.frame()));
+        let ids = frames.filter_map(|frame| frame["id"].as_i64());
+        ids.take(SENDERS * FRAMES).collect()
+    });
+    assert!(ids.is_sorted_by(|before, after| before < after), "{ids:?}");
+    let stored: BTreeSet<i64> = senders
+        .iter()
+        .flat_map(|sender| sender.records(alice.id))
+        .filter_map(|record| record["id"].as_i64())
+        .collect();
+    assert!(stored.into_iter().eq(ids));
+}
+
+#[test]
+fn a_frame_whose_event_was_lost_comes_with_the_next_one_and_after_no_later_key() {
+    let world = World::start();
+    let [alice, bob] = ["alice", "bob"].map(|name| join(&world, name));
+    let Some(database) = world.database() else {
+        eprintln!("skipped: on SQLite every commit has its event");
+        return;
+    };
+    let mut of_alice = with_ids(&alice);
+    let mut of_bob = bob.connect();
+    of_bob.send(&bob.frame(&alice, "one", ""));
+    let first = of_alice.frame()["id"].as_i64().expect("a number");
+    // As another server would store it, or a commit that is in doubt.
+    database.run(&format!(
+        "WITH sent AS (
+             INSERT INTO messages (sender_id, recipient_id, pair, kind, content, is_encrypted, sent_at)
+             SELECT sender_id, recipient_id, pair, kind, 'two', is_encrypted, sent_at
+             FROM messages WHERE id = {first} RETURNING id
+         )
+         INSERT INTO permissions (user_id, message_id, kind, received, granted_at)
+         SELECT {}, id, 'read', true, 0 FROM sent",
+        alice.id
+    ));
+    of_bob.send(&bob.frame(&alice, "", "key"));
+    of_bob.send(&bob.frame(&alice, "three", ""));
+    let frames = [(); 3].map(|()| of_alice.frame());
+    let texts = frames.map(|frame| frame["message"].as_str().expect("a text").to_owned());
+    assert_eq!(texts, ["", "two", "three"]);
 }

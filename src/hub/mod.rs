@@ -203,7 +203,8 @@ impl Hub {
         users
     }
 
-    /// Is notified when anybody begins or ends to listen on a channel; for one watcher.
+    /// Is notified when anybody begins or ends to listen on a channel, or what is shown of somebody
+    /// there is to be looked up anew; for one watcher.
     pub fn watch(&self, channel: Channel) -> Arc<Notify> {
         self.listeners().watched.entry(channel).or_default().clone()
     }
@@ -219,11 +220,18 @@ impl Hub {
 
     /// Gives a user's subscriptions their present name.
     pub fn rename(&self, user: UserId, username: &str) {
-        for entry in self.listeners().entries.values_mut() {
+        let mut listeners = self.listeners();
+        for entry in listeners.entries.values_mut() {
             if entry.subscriber.user == user {
                 username.clone_into(&mut entry.subscriber.username);
             }
         }
+        listeners.note_change_of(user);
+    }
+
+    /// Says that a user's public key is another one now.
+    pub fn note_key(&self, user: UserId) {
+        self.listeners().note_change_of(user);
     }
 
     /// Lets what depends on one login depend on another, which takes its place and lasts longer.
@@ -310,6 +318,15 @@ impl Listeners {
     fn note_change_on(&self, channel: Channel) {
         if let Some(watcher) = self.watched.get(&channel) {
             watcher.notify_one();
+        }
+    }
+
+    /// Whoever watches a channel on which the user is has to look them up anew.
+    fn note_change_of(&self, user: UserId) {
+        for channel in self.watched.keys() {
+            if self.is_on(user, *channel) {
+                self.note_change_on(*channel);
+            }
         }
     }
 

@@ -10,6 +10,7 @@ use rsa::BigUint;
 use rsa::pkcs8::spki::SubjectPublicKeyInfoRef;
 
 use crate::app::App;
+use crate::db::Conn;
 use crate::error::{Error, Result};
 use crate::model::UserId;
 use crate::schema::users;
@@ -51,7 +52,8 @@ pub fn key_pair(app: &App, user: UserId) -> Result<KeyPair> {
     })
 }
 
-/// Replaces a user's pair.
+/// Replaces a user's pair, or the public half alone: without a sealed private key the one that is
+/// stored stays. Whoever is shown the key hears of it.
 ///
 /// Errors: [`Error::Invalid`] for a key that is empty or too long, or has NUL characters, and for
 /// what [`check_public_key`] refuses.
@@ -63,18 +65,19 @@ pub async fn store(app: &App, user: UserId, pair: KeyPair) -> Result<()> {
     if sealed.is_some_and(|key| key.len() > LONGEST_KEY_BYTES) {
         return Err(too_long("private key"));
     }
-    app.db
-        .write(move |conn| {
-            let change = (
-                users::public_key.eq(pair.public_key),
-                users::sealed_private_key.eq(pair.sealed_private_key),
-            );
-            diesel::update(users::table.find(user))
-                .set(change)
-                .execute(conn)?;
-            Ok(())
-        })
-        .await
+    let hub = app.hub.clone();
+    let work = move |conn: &mut Conn| {
+        let change = (
+            users::public_key.eq(pair.public_key),
+            pair.sealed_private_key
+                .map(|key| users::sealed_private_key.eq(key)),
+        );
+        diesel::update(users::table.find(user))
+            .set(change)
+            .execute(conn)?;
+        Ok(())
+    };
+    app.db.write_then(work, move |()| hub.note_key(user)).await
 }
 
 /// Refuses a key that is too long, has NUL characters, or is an RSA key nobody should use:

@@ -1,4 +1,4 @@
-//! Who is on the relay, told to everybody there whenever it changes.
+//! Who is on the relay, told to everybody there whenever it changes, or a name or key of theirs does.
 //!
 //! One task makes the roster, once for all sockets, and no more often than sockets can take it:
 //! what changes meanwhile is told together. Public keys come with the server's signature over the

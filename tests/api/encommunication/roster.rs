@@ -7,7 +7,8 @@ use rsa::{Pkcs1v15Sign, RsaPublicKey};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::people::{User, join, join_with_key, public_key_of};
+use super::people::{Socket, User, join, join_with_key, public_key_of};
+use crate::chat8::Someone;
 use crate::world::World;
 
 #[test]
@@ -121,6 +122,30 @@ fn a_user_who_is_away_is_shown_by_id_as_rosters_list_them() {
         assert_eq!(ask(&alice.token, nobody).status, 400, "{nobody}");
     }
     assert_eq!(ask("nobody's", &id).status, 401);
+}
+
+#[test]
+fn another_key_or_name_of_somebody_who_is_there_is_told_to_everybody_there() {
+    let world = World::start();
+    let alice = join(&world, "alice");
+    let bob = Someone::new(&world, "bob");
+    let of_bob = [("token", bob.token.as_str())];
+    let mut of_alice = alice.connect();
+    let _of_bob = Socket::open(&world, "/chat", &of_bob).expect("the socket opens");
+    of_alice.roster_until(|ids| ids == [alice.id, bob.id]);
+
+    let mut told = |field: &str, expected: &str| loop {
+        let roster = of_alice.roster_until(|ids| ids == [alice.id, bob.id]);
+        if roster[1][field] == expected {
+            break;
+        }
+    };
+    let pair = json!({"public_key": "of chat8", "private_key_encrypted": "sealed"});
+    assert_eq!(bob.post("/encryption/keys", &pair).status, 200);
+    told("publicKey", "of chat8");
+    let renamed = bob.put("/user/profile", &json!({"username": "robert"}));
+    assert_eq!(renamed.status, 200);
+    told("username", "robert");
 }
 
 #[test]

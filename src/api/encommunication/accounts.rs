@@ -1,15 +1,17 @@
-//! Registering and logging in, and the server's own public key.
+//! Registering, logging in, publishing a public key, and the server's own.
 
 use rocket::http::{ContentType, Status};
-use rocket::{get, post};
+use rocket::{get, post, put};
 use serde::Deserialize;
 use serde_json::json;
 
+use super::caller::Caller;
 use super::wording::Failure;
 use super::{Answer, success};
 use crate::api::http::{AppState, Body, Reply};
 use crate::api::peer::Peer;
 use crate::error::Error;
+use crate::users::keys::{self, KeyPair};
 use crate::users::{self, Registration, password::secret_of};
 
 #[derive(Deserialize)]
@@ -36,9 +38,7 @@ pub(super) async fn register(app: &AppState, body: Body) -> Answer {
     if password != repassword {
         return Err(Failure::bad_request("两次输入的密码不一致"));
     }
-    if public_key.is_empty() {
-        return Err(Failure::bad_request("publicKey 不能为空"));
-    }
+    not_empty(&public_key)?;
     let secret = secret_of(&password);
     let public_key = Some(public_key);
     let registration = Registration {
@@ -50,6 +50,33 @@ pub(super) async fn register(app: &AppState, body: Body) -> Answer {
     let user = users::register(app, registration).await?;
     let data = json!({ "id": user.id, "username": user.username });
     Ok(success("注册成功", data))
+}
+
+fn not_empty(public_key: &str) -> Result<(), Failure> {
+    if public_key.is_empty() {
+        return Err(Failure::bad_request("publicKey 不能为空"));
+    }
+    Ok(())
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Publish {
+    public_key: String,
+}
+
+/// The caller's own public key, for accounts that were made without one that others can seal for.
+#[put("/publicKey", data = "<body>")]
+pub(super) async fn publish_key(app: &AppState, caller: Caller, body: Body) -> Answer {
+    let session = caller.session(app)?;
+    let Publish { public_key } = body.json()?;
+    not_empty(&public_key)?;
+    let public_half = KeyPair {
+        public_key,
+        sealed_private_key: None,
+    };
+    keys::store(app, session.user, public_half).await?;
+    Ok(success("公钥更新成功", ()))
 }
 
 #[derive(Deserialize)]

@@ -7,6 +7,7 @@
 //! | `GET /chatRecords` | the history of two users |
 //! | `GET /received` | what has come to the caller since a record |
 //! | `GET /publicKey` | one user as rosters list them, there or not |
+//! | `PUT /publicKey` | the caller's own public key |
 //! | `GET /chat` | the WebSocket: who is there, key frames, message frames |
 //! | `GET /server_public.pem` | the key that vouches for the users' keys |
 //!
@@ -48,6 +49,7 @@ pub(super) fn routes() -> Vec<Route> {
     routes![
         accounts::register,
         accounts::login,
+        accounts::publish_key,
         accounts::server_public_key,
         records::records,
         records::received,

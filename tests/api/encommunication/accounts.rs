@@ -8,6 +8,7 @@ use rsa::pkcs8::DecodePublicKey;
 use serde_json::{Value, json};
 
 use super::people::{PASSWORD, join, public_key_of};
+use crate::chat8::{Someone, data};
 use crate::world::{Reply, World, program};
 
 fn registration(name: &str) -> Value {
@@ -108,6 +109,47 @@ fn the_same_account_opens_in_the_other_apis_and_its_key_is_there_byte_for_byte()
     join(&world, "alice");
     let reply = world.get("/auth/public_key", &[("user_id", "alice")]).ok();
     assert_eq!(reply["data"]["public_key"], public_key_of("alice"));
+}
+
+#[test]
+fn a_user_publishes_their_own_key_and_what_else_is_stored_stays() {
+    let world = World::start();
+    let anna = Someone::new(&world, "anna");
+    let pair = json!({"public_key": "PK", "private_key_encrypted": "sealed"});
+    assert_eq!(anna.post("/encryption/keys", &pair).status, 200);
+    let bob = join(&world, "bob");
+    let publish = |token: &str, body: &Value| {
+        let request = world.request(Method::PUT, "/publicKey");
+        Reply::to(request.header("token", token).json(body))
+    };
+    let shown = |id: i64| {
+        let (id, token) = (id.to_string(), bob.token.as_str());
+        let reply = world.get("/publicKey", &[("userId", &id), ("token", token)]);
+        reply.json()["data"]["publicKey"].clone()
+    };
+    let key = public_key_of("anna");
+    let body = json!({"publicKey": key, "userId": bob.id, "id": bob.id});
+    let done = publish(&anna.token, &body);
+    assert_eq!(done.status, 200, "{done:?}");
+    assert_eq!(done.text, r#"{"code":1,"msg":"公钥更新成功","data":null}"#);
+    assert_eq!(shown(anna.id), key);
+    assert_eq!(shown(bob.id), public_key_of("bob"));
+    let kept = json!({"public_key": key, "private_key_encrypted": "sealed"});
+    assert_eq!(data(&anna.get("/encryption/keys")), kept);
+
+    for token in ["", "nobody's"] {
+        refusal(&publish(token, &body), 401);
+    }
+    for bad in [
+        json!(""),
+        json!(5),
+        json!("k".repeat(70_000)),
+        json!("a\u{0}"),
+    ] {
+        refusal(&publish(&anna.token, &json!({"publicKey": bad})), 400);
+    }
+    refusal(&publish(&anna.token, &json!({})), 400);
+    assert_eq!(shown(anna.id), key);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use reqwest::Method;
 use rsa::pkcs8::DecodePublicKey;
 use rsa::{Pkcs1v15Sign, RsaPublicKey};
 use serde_json::json;
@@ -9,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::people::{Socket, User, join, join_with_key, public_key_of};
 use crate::chat8::Someone;
-use crate::world::World;
+use crate::world::{Reply, World};
 
 #[test]
 fn everybody_gets_the_roster_on_each_join_and_leave_the_joiner_included() {
@@ -143,6 +144,12 @@ fn another_key_or_name_of_somebody_who_is_there_is_told_to_everybody_there() {
     let pair = json!({"public_key": "of chat8", "private_key_encrypted": "sealed"});
     assert_eq!(bob.post("/encryption/keys", &pair).status, 200);
     told("publicKey", "of chat8");
+    let request = world.request(Method::PUT, "/publicKey");
+    let published = request
+        .bearer_auth(&bob.token)
+        .json(&json!({"publicKey": "of the relay"}));
+    assert_eq!(Reply::to(published).status, 200);
+    told("publicKey", "of the relay");
     let renamed = bob.put("/user/profile", &json!({"username": "robert"}));
     assert_eq!(renamed.status, 200);
     told("username", "robert");

@@ -14,6 +14,7 @@
 //! link       the socket to the server                  relay    its HTTP API, wire its words
 //! server     the server's pinned key                   keyring  keys at rest, files whole ones
 //! home       whose keys are where                  lost_keys  looks for them elsewhere
+//! publishing  shows the server's users a key where there is none
 //! ```
 //!
 //! Source: encommunication. It is no server: one person's machine, a few users at once.
@@ -32,6 +33,7 @@ mod link;
 mod lost_keys;
 mod opening;
 mod outbox;
+mod publishing;
 mod relay;
 mod routes;
 mod server;
@@ -201,6 +203,8 @@ impl Agent {
             },
         };
         home.claim(keyring.dir(), login.id)?;
+        // Before the link, so that the first roster shows it.
+        self.publish_missing_key(&login, &keyring).await;
         let session = Arc::new(Session::new(
             login,
             (username, password),

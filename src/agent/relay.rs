@@ -142,13 +142,25 @@ impl Relay {
             "username": username, "password": password,
             "repassword": repassword, "publicKey": public_key,
         });
-        self.call("register", &body).await
+        let request = self.http.post(format!("{}/register", self.base));
+        self.call(request.json(&body)).await
+    }
+
+    /// Makes `public_key` the one that the server shows for the user of `token`.
+    ///
+    /// Errors: [`Error::Refused`] also from a server without such a call.
+    pub(super) async fn publish_key(&self, token: &str, public_key: &str) -> Result<()> {
+        let request = self.http.put(format!("{}/publicKey", self.base));
+        let request = request.header("token", token);
+        let body = json!({"publicKey": public_key});
+        self.call(request.json(&body)).await.map(drop)
     }
 
     /// Logs in. Errors: [`Error::Refused`] with the server's words.
     pub(super) async fn login(&self, username: &str, password: &str) -> Result<Login> {
         let body = json!({"username": username, "password": password});
-        let data = self.call("login", &body).await?;
+        let request = self.http.post(format!("{}/login", self.base));
+        let data = self.call(request.json(&body)).await?;
         serde_json::from_value(data).map_err(|_| Error::Unreachable)
     }
 
@@ -243,8 +255,7 @@ impl Relay {
         Ok(answer)
     }
 
-    async fn call(&self, path: &str, body: &Value) -> Result<Value> {
-        let request = self.http.post(format!("{}/{path}", self.base)).json(body);
+    async fn call(&self, request: RequestBuilder) -> Result<Value> {
         let answer = self.send(request).await?;
         let status = answer.status();
         let envelope: Envelope = answer.json().await.map_err(|cause| {

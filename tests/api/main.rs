@@ -22,6 +22,7 @@ mod message_store_shared;
 mod message_store_throttle;
 
 mod agent;
+mod agent_accounts;
 mod agent_guard;
 mod agent_keys;
 mod agent_link;

@@ -1,0 +1,77 @@
+//! Accounts that were made elsewhere than on the agent: which key others are shown.
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::agent_world::{Agent, Person, good, refused};
+use crate::chat8::{Someone, password_of};
+use crate::relay_stub::Relay;
+use crate::world::{World, wait_for};
+
+/// Logs in a user whose account is not of this agent.
+fn log_in<'a>(agent: &'a Agent, username: &str, password: &str) -> Person<'a> {
+    let body = json!({"username": username, "password": password});
+    let data = good(agent.post("/api/login", &body));
+    let id = data["id"].as_i64().expect("a number");
+    Person { agent, id }
+}
+
+/// What `/api/me` says of the one user of this agent.
+fn me(agent: &Agent) -> Value {
+    good(agent.get("/api/me"))["users"][0].clone()
+}
+
+/// Two people write to each other, `alice` first, and neither sees a changed key.
+fn write_to_each_other(alice: &Person<'_>, peer: &Person<'_>) {
+    let arrived = peer.agent.stream();
+    alice.send(peer.id, "你好");
+    assert_eq!(arrived.message()["content"], "你好");
+    peer.send(alice.id, "hello");
+    for (person, other) in [(alice, peer.id), (peer, alice.id)] {
+        wait_for(|| (person.texts(other) == ["你好", "hello"]).then_some(()));
+        assert_eq!(person.peer(other, |_| true)["changed"], Value::Null);
+    }
+}
+
+#[test]
+fn an_account_of_chat8_is_written_to_once_it_has_logged_in_on_an_agent() {
+    let world = World::start();
+    let server = world.url("");
+    let (here, there) = (Agent::start(&server), Agent::start(&server));
+    let alice = here.person("alice");
+    let anna = Someone::new(&world, "anna");
+    let words = refused(alice.try_send(anna.id, "too early"), 500);
+    assert!(words.contains("公钥"), "{words}");
+    let at_agent = log_in(&there, "anna", &password_of("anna"));
+    write_to_each_other(&alice, &at_agent);
+    assert_eq!(me(&there), json!({"id": anna.id, "username": "anna"}));
+}
+
+#[test]
+fn an_account_of_message_store_whose_key_is_no_rsa_key_is_written_to_as_well() {
+    let world = World::start();
+    let server = world.url("");
+    let (here, there) = (Agent::start(&server), Agent::start(&server));
+    let alice = here.person("alice");
+    let body = json!({"user_id": "ben", "public_key": "PK",
+        "password_hash": format!("{:x}", Sha256::digest("p"))});
+    world.post("/auth/register", &body).ok();
+    write_to_each_other(&alice, &log_in(&there, "ben", "p"));
+}
+
+#[test]
+fn who_is_on_a_server_that_takes_no_key_later_logs_in_all_the_same() {
+    let relay = Relay::start();
+    let agent = Agent::start(&relay.url);
+    let body = json!({"username": "anna", "password": "p", "repassword": "p", "publicKey": "PK"});
+    let registered = agent.http.post(format!("{}/register", relay.url));
+    assert!(
+        registered
+            .json(&body)
+            .send()
+            .expect("an answer")
+            .status()
+            .is_success()
+    );
+    assert_eq!(agent.login("anna").id, me(&agent)["id"]);
+}

@@ -67,6 +67,8 @@ pub(super) struct Session {
     pub(super) server: Arc<Server>,
     pub(super) events: Events,
     public_key: String,
+    /// The fingerprint of the key that the server shows for the user, if it is another one.
+    other_key: Mutex<Option<String>>,
     opener: Opener,
     conversations: Mutex<Conversations>,
     /// Held by who asks for the key of somebody absent before they write to them.
@@ -107,6 +109,7 @@ impl Session {
             server,
             events,
             public_key: public.fingerprint(),
+            other_key: Mutex::default(),
             opener,
             conversations: Mutex::new(conversations),
             meeting: tokio::sync::Mutex::default(),
@@ -119,6 +122,16 @@ impl Session {
     /// The fingerprint of the user's own key.
     pub(super) fn fingerprint(&self) -> &str {
         &self.public_key
+    }
+
+    /// The fingerprint of the key that others see of the user, if it is not the one of this agent.
+    pub(super) fn other_key(&self) -> Option<String> {
+        self.seen_key().clone()
+    }
+
+    fn seen_key(&self) -> MutexGuard<'_, Option<String>> {
+        let guard = self.other_key.lock();
+        guard.expect("nobody panics with the lock held")
     }
 
     /// The conversations, locked: never across an await.
@@ -296,7 +309,7 @@ impl Session {
         let now = Instant::now();
         match wire::parse(text) {
             Some(Incoming::Roster(list)) => {
-                self.warn_of_other_keys(&list);
+                self.note_other_key(&list);
                 self.conversations().roster(list, now);
                 self.ready();
             }
@@ -329,14 +342,17 @@ impl Session {
         Ok(())
     }
 
-    /// Somebody else's key under our name means that nobody can read what is written to us.
-    fn warn_of_other_keys(&self, list: &[wire::Listed]) {
+    /// Another key under our name means that what is sealed for it stays closed here.
+    fn note_other_key(&self, list: &[wire::Listed]) {
         let own = list.iter().find(|listed| listed.id == self.id);
         let shown = own.and_then(|listed| listed.public_key.as_deref());
         let shown = shown.and_then(super::crypto::fingerprint);
-        if shown.is_some_and(|shown| shown != self.public_key) {
+        let other = shown.filter(|shown| *shown != self.public_key);
+        let mut seen = self.seen_key();
+        if other.is_some() && *seen != other {
             tracing::warn!(user = self.id, "the server shows another key for this user");
         }
+        *seen = other;
     }
 
     /// The link is up and the roster known.

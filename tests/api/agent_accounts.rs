@@ -75,3 +75,16 @@ fn who_is_on_a_server_that_takes_no_key_later_logs_in_all_the_same() {
     );
     assert_eq!(agent.login("anna").id, me(&agent)["id"]);
 }
+
+#[test]
+fn a_key_that_others_may_know_is_never_replaced_and_its_owner_is_told() {
+    let world = World::start();
+    let server = world.url("");
+    let (first, second) = (Agent::start(&server), Agent::start(&server));
+    let alice = first.person("alice").id;
+    let print = good(first.get(&format!("/api/fingerprint?user={alice}")))["fingerprint"].clone();
+    let elsewhere = second.login("alice").id;
+    let expected = json!({"id": elsewhere, "username": "alice", "other_key": print});
+    wait_for(|| (me(&second) == expected).then_some(()));
+    assert_eq!(me(&first), json!({"id": alice, "username": "alice"}));
+}

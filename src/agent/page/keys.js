@@ -73,6 +73,17 @@ export function peerKeyWarning(me, peer, done) {
   return shown;
 }
 
+/** The warning that others see another key of the user than the one on this computer. */
+export function otherKeyWarning(seen) {
+  return el(
+    "section",
+    { class: "warning", role: "alert" },
+    el("h2", {}, icon("alert"), say(el("span"), "otherKeyTitle")),
+    say(el("p"), "otherKeyText"),
+    fingerprint(seen),
+  );
+}
+
 /** The warning that the server's key has changed, likewise. */
 export function serverKeyWarning(server, done) {
   return warning("serverChangedTitle", "serverChangedText", undefined, server.changed, async () => {

@@ -4,7 +4,7 @@
 import { actAs, actingUser, logout, whoIsHere } from "./api.js";
 import { avatar, byId, el, icon, iconButton, openDialog, placeIcons } from "./dom.js";
 import { label, say, switchLanguage, t, translateAll } from "./i18n.js";
-import { serverKeyWarning, showFingerprints } from "./keys.js";
+import { otherKeyWarning, serverKeyWarning, showFingerprints } from "./keys.js";
 import { soundIsOn, switchSound } from "./sound.js";
 import { listen } from "./stream.js";
 
@@ -139,7 +139,7 @@ function watchConnections(me) {
 
 let looks = 0;
 
-// Shows or takes away the warning about the server's key, and leaves a page whose user is gone. Of
+// Shows or takes away the warnings about the server's key and one's own, and leaves a page whose user is gone. Of
 // answers that overtake each other the last one asked for counts.
 async function refreshServer(me) {
   const look = ++looks;
@@ -147,8 +147,11 @@ async function refreshServer(me) {
   if (look !== looks) return;
   // A tab that is just logging out has no user any more and goes its own way.
   if (me && actingUser()) stay(users);
-  const warning = server.changed && serverKeyWarning(server, () => refreshServer(me));
-  byId("server-warning").replaceChildren(...(warning ? [warning] : []));
+  const warnings = [];
+  if (server.changed) warnings.push(serverKeyWarning(server, () => refreshServer(me)));
+  const seen = users.find(({ id }) => id === me?.id)?.other_key;
+  if (seen) warnings.push(otherKeyWarning(seen));
+  byId("server-warning").replaceChildren(...warnings);
 }
 
 /** The title of the page, with the number of unread messages in front. */

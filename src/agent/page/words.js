@@ -78,6 +78,11 @@ export const words = {
     "The server vouches for everybody's keys with this one. Ask whoever runs it before you accept.",
     "服务器用它为所有人的密钥作证。请先向服务器管理员确认再接受。",
   ],
+  otherKeyTitle: ["Others see another key of yours", "别人看到的是你的另一把密钥"],
+  otherKeyText: [
+    "It was made elsewhere and is not on this computer: what is sealed for it stays closed here. To bring it over, copy the agent's data directory from where you used this account before.",
+    "该密钥在别处生成，不在本机，用它加密的内容在此无法打开。请从以前使用此账号的电脑复制客户端的数据目录。",
+  ],
   before: ["Before", "原指纹"],
   now: ["Now", "新指纹"],
   acceptKey: ["Accept the new key", "接受新密钥"],

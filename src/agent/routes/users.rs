@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use rocket::{Data, Route, State, get, post, routes};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::{Answer, Done, id, ok, read_json, text, user};
 use crate::agent::Agent;
 use crate::agent::error::Error;
 use crate::agent::session::Session;
+use crate::agent::wire::UserId;
 
 /// The routes of this module, below `/api`.
 pub(super) fn routes() -> Vec<Route> {
@@ -61,10 +63,24 @@ async fn logout(agent: &State<Arc<Agent>>, data: Data<'_>) -> Answer {
     Ok(ok(Value::Null))
 }
 
+/// Somebody logged in here.
+#[derive(Serialize)]
+struct Here {
+    id: UserId,
+    username: String,
+    /// The fingerprint of the key that others see of them, where it is not the one of this agent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    other_key: Option<String>,
+}
+
 #[get("/me")]
 fn me(agent: &State<Arc<Agent>>) -> Done {
-    let user = |session: &Arc<Session>| json!({"id": session.id, "username": session.username()});
-    let users: Vec<Value> = agent.everybody().iter().map(user).collect();
+    let user = |session: &Arc<Session>| Here {
+        id: session.id,
+        username: session.username(),
+        other_key: session.other_key(),
+    };
+    let users: Vec<Here> = agent.everybody().iter().map(user).collect();
     let server = &agent.server;
     ok(json!({
         "users": users,

@@ -21,6 +21,9 @@ pub enum Error {
     /// The server cannot answer now; its own words.
     #[error("{0}")]
     Busy(String),
+    /// Logins have failed too often for another one now; the server's own words.
+    #[error("{0}")]
+    Throttled(String),
     /// The server no longer takes the token; a new one comes with the next login.
     #[error("登录已过期")]
     TokenRefused,

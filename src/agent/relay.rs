@@ -266,9 +266,8 @@ impl Relay {
         let words = envelope.msg.unwrap_or_default();
         match envelope.code {
             1 => Ok(envelope.data),
-            _ if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
-                Err(Error::Busy(words))
-            }
+            _ if status == StatusCode::TOO_MANY_REQUESTS => Err(Error::Throttled(words)),
+            _ if status.is_server_error() => Err(Error::Busy(words)),
             _ => Err(Error::Refused(words)),
         }
     }

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use crate::agent_world::{Agent, Person, good, refused};
 use crate::chat8::{Someone, password_of};
 use crate::relay_stub::Relay;
-use crate::world::{World, wait_for};
+use crate::world::{Setup, World, wait_for};
 
 /// Logs in a user whose account is not of this agent.
 fn log_in<'a>(agent: &'a Agent, username: &str, password: &str) -> Person<'a> {
@@ -87,4 +87,17 @@ fn a_key_that_others_may_know_is_never_replaced_and_its_owner_is_told() {
     let expected = json!({"id": elsewhere, "username": "alice", "other_key": print});
     wait_for(|| (me(&second) == expected).then_some(()));
     assert_eq!(me(&first), json!({"id": alice, "username": "alice"}));
+}
+
+#[test]
+fn a_login_that_is_throttled_is_refused_in_the_words_of_the_server() {
+    let throttled = Setup::new().env("ROCKET_LOGIN_FAILURES_PER_ACCOUNT", 2);
+    let world = throttled.start();
+    let agent = Agent::start(&world.url(""));
+    agent.register("alice");
+    let wrong = json!({"username": "alice", "password": "wrong"});
+    let words: Vec<String> = (0..4)
+        .map(|_| refused(agent.post("/api/login", &wrong), 400))
+        .collect();
+    assert!(words[3].contains("次数过多"), "{words:?}");
 }

@@ -136,9 +136,11 @@ impl<'r> Responder<'r, 'static> for Done {
 impl<'r> Responder<'r, 'static> for Error {
     fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
         let status = match &self {
-            Self::Invalid(_) | Self::Refused(_) | Self::LockedKeys | Self::TokenRefused => {
-                Status::BadRequest
-            }
+            Self::Invalid(_)
+            | Self::Refused(_)
+            | Self::Throttled(_)
+            | Self::LockedKeys
+            | Self::TokenRefused => Status::BadRequest,
             Self::Unreachable | Self::NotReady | Self::NoKey | Self::Busy(_) => {
                 Status::InternalServerError
             }

@@ -36,6 +36,13 @@ pub enum Error {
     /// A file of the key store is not what the agent wrote.
     #[error("本地密钥库已损坏：{}", .0.display())]
     Corrupt(PathBuf),
+    /// The same of what is known of peers. It is not put aside by itself, as what can be had again
+    /// is: without it any key that is shown would be pinned.
+    #[error(
+        "本地密钥库已损坏：{}；移走此文件后即可登录，但已固定的对方公钥会丢失，请与对方重新核对指纹",
+        .0.display()
+    )]
+    CorruptPeers(PathBuf),
     /// There is no link, or no key the message could be sealed with.
     #[error("发送失败: 客户端未就绪")]
     NotReady,
@@ -48,4 +55,14 @@ pub enum Error {
     /// The agent cannot start with these settings.
     #[error("{0}")]
     Start(String),
+}
+
+impl Error {
+    /// The same of the file of what is known of peers.
+    pub(super) fn of_peers(self) -> Self {
+        match self {
+            Self::Corrupt(path) => Self::CorruptPeers(path),
+            other => other,
+        }
+    }
 }

@@ -224,7 +224,7 @@ impl Keyring {
         let der = crypto::open(&vault, &file.sealed).ok_or(Error::LockedKeys)?;
         let private = PrivateKey::from_der(&der).ok_or_else(corrupt)?;
         let peers = match name {
-            "key.json" => read_peers(dir, &vault)?,
+            "key.json" => read_peers(dir, &vault).map_err(Error::of_peers)?,
             _ => BTreeMap::new(),
         };
         Ok(Some(Self {

@@ -161,6 +161,27 @@ fn who_cannot_be_told_what_is_unread_logs_in_all_the_same() {
 }
 
 #[test]
+fn who_can_not_log_in_for_a_damaged_file_of_peers_is_told_to_move_it_away() {
+    let relay = Relay::start();
+    let mut agent = Agent::start(&relay.url);
+    agent.person("alice");
+    agent.stop();
+    let keys = found(agent.home(), "key.json").expect("it is there");
+    let path = keys.with_file_name("peers.sealed");
+    std::fs::write(&path, "damaged").expect("written");
+    agent.start_again();
+    let body = json!({"username": "alice", "password": "p"});
+    let words = refused(agent.post("/api/login", &body), 500);
+    assert!(words.contains(&path.display().to_string()), "{words}");
+    assert!(
+        words.contains("移走此文件") && words.contains("公钥会丢失"),
+        "{words}"
+    );
+    std::fs::remove_file(&path).expect("removed");
+    agent.login("alice");
+}
+
+#[test]
 fn of_two_agents_on_one_directory_the_second_is_refused_in_one_line() {
     let home = TempDir::new().expect("a temporary directory");
     let data_dir = home.path().join("keys");

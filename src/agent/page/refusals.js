@@ -5,6 +5,7 @@
 /** A pattern of their words, the key of ours, and the names of what the pattern picks out. */
 const known = [
   [/密钥无法用此密码/, "errKeysLocked"],
+  [/密钥库已损坏：(.*)；移走/, "errPeersDamaged", "path"],
   [/密钥库已损坏：(.*)/, "errKeysDamaged", "path"],
   [/本地文件错误/, "errFiles"],
   [/登录已过期|用户未登录|请先登录|请重新登录/, "loginAgain"],

@@ -142,6 +142,10 @@ export const words = {
     "本机密钥无法用此密码打开。若密码已在别处更改，请同时输入旧密码。",
   ],
   errKeysDamaged: ["The key store on this computer is damaged: {path}", "本机密钥库已损坏：{path}"],
+  errPeersDamaged: [
+    "The key store on this computer is damaged: {path}. Move this file away to log in. It holds the keys that you trust: compare the fingerprints with your friends again.",
+    "本机密钥库已损坏：{path}。移走此文件后即可登录，但已信任的对方公钥会丢失，请重新核对指纹。",
+  ],
   errFiles: [
     "A file on this computer could not be read or written; the agent's log says which.",
     "本机文件无法读写，详见客户端日志。",

@@ -144,7 +144,7 @@ impl<'r> Responder<'r, 'static> for Error {
             Self::Unreachable | Self::NotReady | Self::NoKey | Self::Busy(_) => {
                 Status::InternalServerError
             }
-            Self::Corrupt(_) | Self::Io(_) | Self::Start(_) => {
+            Self::Corrupt(_) | Self::CorruptPeers(_) | Self::Io(_) | Self::Start(_) => {
                 tracing::error!(error = ?self, "the agent failed");
                 Status::InternalServerError
             }

@@ -149,6 +149,13 @@ fn a_record_has_the_published_fields_and_pages_go_backwards() {
         "createTime": "2026-01-01T00:00:00Z"});
     assert_eq!(all["records"][0], expected);
     assert_eq!(all["next"], Value::Null);
+    let text = agent.http.get(format!("{}{path}", agent.url)).send();
+    let text = text
+        .and_then(reqwest::blocking::Response::text)
+        .expect("an answer");
+    let start =
+        r#"{"code":1,"msg":"ok","data":{"records":[{"id":1,"fromId":2,"toId":1,"chat":"n1","#;
+    assert!(text.starts_with(start), "{text}");
 
     let newest = good(agent.get(&format!("{path}&limit=2")));
     assert_eq!(newest["records"][0]["chat"], "n4");

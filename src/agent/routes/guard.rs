@@ -11,11 +11,9 @@ use rocket::fairing::AdHoc;
 use rocket::http::uri::Origin;
 use rocket::http::{Method, Status};
 use rocket::request::Request;
-use rocket::serde::json::Json;
 use rocket::{Config, Route, get, routes};
-use serde_json::Value;
 
-use super::refusal;
+use super::{Refusal, refusal};
 
 const REFUSED: &str = "/refused";
 
@@ -53,7 +51,7 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 #[get("/refused")]
-fn refused() -> (Status, Json<Value>) {
+fn refused() -> Refusal {
     refusal(Status::Forbidden, "只接受本机页面的请求")
 }
 

@@ -26,10 +26,10 @@ use rocket::data::{ByteUnit, Data, Limits};
 use rocket::fairing::AdHoc;
 use rocket::http::Status;
 use rocket::request::Request;
+use rocket::response::content::RawJson;
 use rocket::response::{self, Responder};
-use rocket::serde::json::Json;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::error::{Error, Result};
@@ -114,22 +114,41 @@ fn announce(config: &Config) {
     let _ = out.flush();
 }
 
-/// A good answer: words and data.
+/// Every answer, in the published order.
+#[derive(Debug, Serialize)]
+struct Envelope<'a, T> {
+    code: u8,
+    msg: &'a str,
+    data: T,
+}
+
+/// A good answer, as it is sent.
 #[derive(Debug)]
-struct Done(&'static str, Value);
+struct Done(String);
+
+/// A refusal, as it is sent.
+type Refusal = (Status, RawJson<String>);
 
 /// What a handler gives back.
 type Answer = std::result::Result<Done, Error>;
 
 /// A good answer without words of its own.
-fn ok(data: Value) -> Done {
-    Done("ok", data)
+fn ok(data: impl Serialize) -> Done {
+    done("ok", data)
+}
+
+/// A good answer: words and data.
+fn done(msg: &str, data: impl Serialize) -> Done {
+    Done(written(&Envelope { code: 1, msg, data }))
+}
+
+fn written(envelope: &Envelope<'_, impl Serialize>) -> String {
+    serde_json::to_string(envelope).expect("an answer is plain data")
 }
 
 impl<'r> Responder<'r, 'static> for Done {
     fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
-        let Self(words, data) = self;
-        Json(json!({"code": 1, "msg": words, "data": data})).respond_to(request)
+        RawJson(self.0).respond_to(request)
     }
 }
 
@@ -153,12 +172,13 @@ impl<'r> Responder<'r, 'static> for Error {
     }
 }
 
-fn refusal(status: Status, words: &str) -> (Status, Json<Value>) {
-    (status, Json(json!({"code": 0, "msg": words, "data": null})))
+fn refusal(status: Status, msg: &str) -> Refusal {
+    let (code, data) = (0, ());
+    (status, RawJson(written(&Envelope { code, msg, data })))
 }
 
 #[rocket::catch(default)]
-fn unanswered(status: Status, _: &Request<'_>) -> (Status, Json<Value>) {
+fn unanswered(status: Status, _: &Request<'_>) -> Refusal {
     refusal(status, status.reason_lossy())
 }
 

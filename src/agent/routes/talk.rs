@@ -23,7 +23,7 @@ async fn send_message(agent: &State<Arc<Agent>>, data: Data<'_>) -> Answer {
     let message = into_text(body, "message", "缺少消息内容")?;
     let is_held = user(agent, from)?.send(to, message).await?;
     let data = is_held.then(|| json!({"held": true}));
-    Ok(ok(data.unwrap_or_default()))
+    Ok(ok(data))
 }
 
 #[expect(non_snake_case, reason = "the published names of the parameters")]
@@ -40,7 +40,7 @@ async fn records(
     let limit = limit.map(count).transpose()?;
     let before = before.map(|text| number(Some(text))).transpose()?;
     let page = session.records(peer, limit, before).await?;
-    Ok(ok(json!(page)))
+    Ok(ok(page))
 }
 
 fn count(text: &str) -> Result<usize, Error> {

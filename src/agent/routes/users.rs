@@ -7,7 +7,7 @@ use rocket::{Data, Route, State, get, post, routes};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::{Answer, Done, id, ok, read_json, text, user};
+use super::{Answer, Done, done, id, ok, read_json, text, user};
 use crate::agent::Agent;
 use crate::agent::error::Error;
 use crate::agent::session::Session;
@@ -37,7 +37,7 @@ async fn register(agent: &State<Arc<Agent>>, data: Data<'_>) -> Answer {
     let password = text(&body, "password", MISSING_CREDENTIALS)?;
     let repassword = text(&body, "repassword", "缺少确认密码")?;
     let registered = agent.register(username, password, repassword).await?;
-    Ok(Done("注册成功", registered))
+    Ok(done("注册成功", registered))
 }
 
 #[post("/login", data = "<data>")]
@@ -51,7 +51,7 @@ async fn login(agent: &State<Arc<Agent>>, data: Data<'_>) -> Answer {
     };
     let (session, token) = agent.login(username, password, old_password).await?;
     let data = json!({"token": token, "id": session.id, "username": session.username()});
-    Ok(Done("登录成功", data))
+    Ok(done("登录成功", data))
 }
 
 #[post("/logout", data = "<data>")]

@@ -9,7 +9,7 @@
 //! [`sources`]).
 //!
 //! The local client ([`agent`]) shares nothing with the server but the wire, how both read a
-//! request's method, and what they say of an address that cannot be had.
+//! request's method and an integer, and what they say of an address that cannot be had.
 
 pub mod agent;
 pub mod api;
@@ -34,6 +34,7 @@ mod throttle;
 mod bind;
 pub mod config;
 pub mod error;
+mod integer;
 mod method;
 pub mod model;
 mod schema;

@@ -9,6 +9,8 @@
 mod frame;
 #[path = "../../src/api/chat_room/frame_outcomes.rs"]
 mod frame_outcomes;
+#[path = "../../src/integer.rs"]
+mod integer;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;

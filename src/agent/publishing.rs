@@ -1,7 +1,8 @@
 //! Showing others a key to write to, where the server has none of a user that agents can seal for:
 //! their account was made through another API.
 //!
-//! A key that others may have pinned is never replaced here.
+//! What may be a key is never replaced here: others may have pinned it, or another client may have
+//! its other half.
 
 use super::Agent;
 use super::crypto::PublicKey;
@@ -34,10 +35,53 @@ impl Agent {
         if PublicKey::from_pem(&shown).is_some() {
             return Ok(());
         }
+        if may_be_a_key(&shown) {
+            let user = login.id;
+            tracing::warn!(
+                user,
+                "the user's key is another client's: no agent can seal for it"
+            );
+            return Ok(());
+        }
         let pem = keyring.private().public().to_pem();
         relay.publish_key(&login.token, &pem).await?;
-        let replaced = !shown.is_empty();
-        tracing::info!(user = login.id, replaced, "the user's key is published");
+        tracing::info!(user = login.id, "the user's key is published");
         Ok(())
+    }
+}
+
+/// Whether a text may be a key of any client's: PEM, or 32 bytes or more in base64 or hexadecimal.
+fn may_be_a_key(text: &str) -> bool {
+    let is_encoded = |word: &str| {
+        let is_digit = |byte: u8| byte.is_ascii_alphanumeric() || b"+/-_=".contains(&byte);
+        word.len() >= 43 && word.bytes().all(is_digit)
+    };
+    text.contains("-----BEGIN") || text.split_whitespace().any(is_encoded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_another_client_may_have_the_other_half_of_is_a_key() {
+        let base64 = "MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=";
+        for key in [
+            base64,
+            &format!("ssh-ed25519 {base64} anna@home"),
+            &format!("-----BEGIN PUBLIC KEY-----\n{base64}\n-----END PUBLIC KEY-----"),
+            &"0f".repeat(32),
+        ] {
+            assert!(may_be_a_key(key), "{key}");
+        }
+        for none in [
+            "",
+            "PK",
+            "your_public_key",
+            "a public key of alice's",
+            &"钥".repeat(50),
+        ] {
+            assert!(!may_be_a_key(none), "{none}");
+        }
     }
 }

@@ -5,6 +5,8 @@
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
+use crate::integer::integer;
+
 /// A user's id, as the server gives it out.
 pub(super) type UserId = i64;
 
@@ -143,25 +145,13 @@ pub(super) struct Record {
     pub(super) created: Value,
 }
 
-/// An id that is a number or a numeric string, or nothing. `2.0` is a number from clients that keep
-/// every number as a float.
+/// An id that is a number or a numeric string, or nothing.
 pub(super) fn read_id(value: &Value) -> Option<UserId> {
     match value {
-        Value::Number(number) => number.as_i64().or_else(|| whole(number.as_f64()?)),
+        Value::Number(number) => integer(number),
         Value::String(text) => text.trim().parse().ok(),
         _ => None,
     }
-}
-
-/// `serde_json` may misread the last bits of a float. Below 2^50 that makes a fraction, which is refused,
-/// and never another integer.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "it has no fraction and fits"
-)]
-fn whole(float: f64) -> Option<i64> {
-    let is_exact = float.fract() == 0.0 && float.abs() < 2_f64.powi(50);
-    is_exact.then_some(float as i64)
 }
 
 /// [`read_id`] for serde.

@@ -169,7 +169,7 @@ const LAYERS: &[&[&str]] = &[
 /// Modules without a layer: what starts the server and looks at it from outside, and what belongs to
 /// anyone.
 const UNLAYERED: &[&str] = &[
-    "main", "lib", "log", "signals", "check", "config", "sources", "method", "bind",
+    "main", "lib", "log", "signals", "check", "config", "sources", "method", "integer", "bind",
 ];
 
 fn layer_of(module: &str) -> Option<usize> {

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Number, Value};
 
-use crate::api::user_id::integer;
+use crate::integer::integer;
 
 /// The longest line, without its end.
 pub(super) const LONGEST_LINE_BYTES: usize = 64 << 10;

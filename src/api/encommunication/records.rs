@@ -65,8 +65,7 @@ pub(super) fn received(app: &AppState, caller: Caller, after: Option<&str>) -> A
     let session = caller.session(app)?;
     let newest = lists::newest_for(app, session.user)?;
     let after = integer("after", after)?.map_or(newest, |after| MessageId(after).min(newest));
-    let (chunk, last) =
-        history::received_after(app, session.user, after, newest, ROWS_AT_ONCE)?;
+    let (chunk, last) = history::received_after(app, session.user, after, newest, ROWS_AT_ONCE)?;
     let received = Received {
         last,
         records: chunk.rows.iter().map(Record::new).collect(),

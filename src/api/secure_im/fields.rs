@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 
 use super::Failure;
 use crate::api::http::{self, Body};
-use crate::api::user_id::integer;
+use crate::integer::integer;
 
 /// How a form is written, as its `Content-Type` says.
 pub(super) enum FormKind {

@@ -139,8 +139,8 @@ function watchConnections(me) {
 
 let looks = 0;
 
-// Shows or takes away the warnings about the server's key and one's own, and leaves a page whose user is gone. Of
-// answers that overtake each other the last one asked for counts.
+// Shows or takes away the warnings about the server's key and one's own, and leaves a page whose
+// user is gone. Of answers that overtake each other the last one asked for counts.
 async function refreshServer(me) {
   const look = ++looks;
   const { users, server } = await patientlyWhoIsHere();

@@ -81,11 +81,17 @@ impl Agent {
 
     /// The public key that the server shows for the user who has just logged in, if it shows one.
     async fn shown_key(&self, login: &Login) -> Result<Option<PublicKey>> {
-        let listed = match self.server.relay.listed(&login.token, login.id).await {
-            Err(Error::NotReady) => return Ok(None),
-            answer => answer?,
-        };
-        Ok(listed.public_key.as_deref().and_then(PublicKey::from_pem))
+        let shown = self.shown_text(login).await?;
+        Ok(shown.as_deref().and_then(PublicKey::from_pem))
+    }
+
+    /// What stands there as that key, which may be nothing or no key; none if the server does not
+    /// tell.
+    pub(super) async fn shown_text(&self, login: &Login) -> Result<Option<String>> {
+        match self.server.relay.listed(&login.token, login.id).await {
+            Err(Error::NotReady) => Ok(None),
+            listed => Ok(Some(listed?.public_key.unwrap_or_default())),
+        }
     }
 }
 

@@ -6,7 +6,7 @@
 
 use super::Agent;
 use super::crypto::PublicKey;
-use super::error::{Error, Result};
+use super::error::Result;
 use super::keyring::Keyring;
 use super::relay::Login;
 
@@ -26,11 +26,9 @@ impl Agent {
     }
 
     async fn try_publish(&self, login: &Login, keyring: &Keyring) -> Result<()> {
-        let relay = &self.server.relay;
-        let shown = match relay.listed(&login.token, login.id).await {
-            // A server that does not tell may show one all the same.
-            Err(Error::NotReady) => return Ok(()),
-            listed => listed?.public_key.unwrap_or_default(),
+        let Some(shown) = self.shown_text(login).await? else {
+            // The server may show one all the same.
+            return Ok(());
         };
         if PublicKey::from_pem(&shown).is_some() {
             return Ok(());
@@ -44,7 +42,7 @@ impl Agent {
             return Ok(());
         }
         let pem = keyring.private().public().to_pem();
-        relay.publish_key(&login.token, &pem).await?;
+        self.server.relay.publish_key(&login.token, &pem).await?;
         tracing::info!(user = login.id, "the user's key is published");
         Ok(())
     }

@@ -19,14 +19,22 @@ pub fn make(path: &Path) -> Result<()> {
         .mode(0o700)
         .create(path);
     made.map_err(|cause| {
-        let shown = path.display();
-        Error::Internal(if cause.kind() == ErrorKind::AlreadyExists {
-            format!("{shown} is not a directory; move it away, or name another --data-dir")
-        } else {
-            let cause = refused(path, &cause);
-            format!("cannot make the directory {shown}: {cause}")
-        })
+        if cause.kind() != ErrorKind::AlreadyExists {
+            return cannot("make the directory", path)(cause);
+        }
+        Error::Internal(format!(
+            "{} is not a directory; move it away, or name another --data-dir",
+            path.display()
+        ))
     })
+}
+
+/// Says what cannot be done with a file or directory, and whose it is if that is why.
+pub(crate) fn cannot(verb: &str, path: &Path) -> impl Fn(std::io::Error) -> Error {
+    move |cause| {
+        let cause = refused(path, &cause);
+        Error::Internal(format!("cannot {verb} {}: {cause}", path.display()))
+    }
 }
 
 /// Says why `path` cannot be used, and whether that is since it, or the directory in which it
@@ -61,8 +69,7 @@ pub fn lock(data_dir: &Path) -> Result<fs::File> {
         .open(&path);
     let file = file.map_err(|cause| {
         let place = if path.exists() { &path } else { data_dir };
-        let cause = refused(place, &cause);
-        Error::Internal(format!("cannot write to {}: {cause}", place.display()))
+        cannot("write to", place)(cause)
     })?;
     match file.try_lock() {
         Ok(()) => Ok(file),

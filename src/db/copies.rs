@@ -18,7 +18,7 @@ use super::sqlite::{
     cannot_open, integrity_problems, make_private, name_of, open, open_for_writing, with_suffix,
 };
 use super::{file_in, lost_time};
-use crate::data_dir;
+use crate::data_dir::cannot;
 use crate::error::{Error, Result};
 
 /// A query-only connection may not write the copy either.
@@ -289,14 +289,6 @@ fn parent_of(path: &Path) -> &Path {
 fn sync(path: &Path) -> Result<()> {
     let opened = File::open(path);
     opened.and_then(|file| file.sync_all()).map_err(at(path))
-}
-
-/// Says what cannot be done with a file, and whose it is if that is why.
-fn cannot(verb: &str, path: &Path) -> impl Fn(std::io::Error) -> Error {
-    move |cause| {
-        let cause = data_dir::refused(path, &cause);
-        Error::Internal(format!("cannot {verb} {}: {cause}", path.display()))
-    }
 }
 
 /// Says with which file something went wrong.

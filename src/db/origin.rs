@@ -13,7 +13,7 @@ use rustix::fs::Access;
 
 use super::migrations::known_versions;
 use super::sqlite::{MIGRATIONS, READER_PRAGMAS, cannot_open, open, uri, with_suffix};
-use crate::data_dir;
+use crate::data_dir::cannot;
 use crate::error::{Error, Result};
 
 /// Our first migration. Every sealpost database has it; another program that uses Diesel has
@@ -126,10 +126,7 @@ fn check_is(path: &Path, verb: &str, access: Access) -> Result<()> {
 
 /// SQLite would not say whose it is.
 fn check_access(path: &Path, verb: &str, access: Access) -> Result<()> {
-    rustix::fs::access(path, access).map_err(|cause| {
-        let cause = data_dir::refused(path, &cause.into());
-        Error::Internal(format!("cannot {verb} {}: {cause}", path.display()))
-    })
+    rustix::fs::access(path, access).map_err(|cause| cannot(verb, path)(cause.into()))
 }
 
 /// Refuses what this program would spoil by writing to it, and what it may not write.

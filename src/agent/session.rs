@@ -3,6 +3,7 @@
 //! It holds the token, renews it, and guards the [`Conversations`]; it neither listens nor dials.
 
 mod meeting;
+mod own_key;
 mod recovery;
 
 use std::fmt;
@@ -15,6 +16,7 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::conversations::Conversations;
+use super::crypto::PublicKey;
 use super::error::{Error, Result};
 use super::events::{Event, Events};
 use super::keyring::Keyring;
@@ -66,7 +68,7 @@ pub(super) struct Session {
     token: tokio::sync::Mutex<String>,
     pub(super) server: Arc<Server>,
     pub(super) events: Events,
-    public_key: String,
+    public_key: PublicKey,
     /// The fingerprint of the key that the server shows for the user, if it is another one.
     other_key: Mutex<Option<String>>,
     opener: Opener,
@@ -95,7 +97,7 @@ impl Session {
         (server, events): (Arc<Server>, Events),
         stop: CancellationToken,
     ) -> Result<Self> {
-        let public = keyring.private().public();
+        let public_key = keyring.private().public();
         let opener = Opener::new(keyring.private().clone());
         let conversations =
             Conversations::new(login.id, keyring, Arc::clone(&server), events.clone())?;
@@ -108,7 +110,7 @@ impl Session {
             token: tokio::sync::Mutex::new(login.token),
             server,
             events,
-            public_key: public.fingerprint(),
+            public_key,
             other_key: Mutex::default(),
             opener,
             conversations: Mutex::new(conversations),
@@ -117,21 +119,6 @@ impl Session {
             ready: watch::Sender::new(false),
             stop,
         })
-    }
-
-    /// The fingerprint of the user's own key.
-    pub(super) fn fingerprint(&self) -> &str {
-        &self.public_key
-    }
-
-    /// The fingerprint of the key that others see of the user, if it is not the one of this agent.
-    pub(super) fn other_key(&self) -> Option<String> {
-        self.seen_key().clone()
-    }
-
-    fn seen_key(&self) -> MutexGuard<'_, Option<String>> {
-        let guard = self.other_key.lock();
-        guard.expect("nobody panics with the lock held")
     }
 
     /// The conversations, locked: never across an await.
@@ -309,7 +296,7 @@ impl Session {
         let now = Instant::now();
         match wire::parse(text) {
             Some(Incoming::Roster(list)) => {
-                self.note_other_key(&list);
+                self.note_own_key(&list);
                 self.conversations().roster(list, now);
                 self.ready();
             }
@@ -340,19 +327,6 @@ impl Session {
         }
         self.outgoing.notify_one();
         Ok(())
-    }
-
-    /// Another key under our name means that what is sealed for it stays closed here.
-    fn note_other_key(&self, list: &[wire::Listed]) {
-        let own = list.iter().find(|listed| listed.id == self.id);
-        let shown = own.and_then(|listed| listed.public_key.as_deref());
-        let shown = shown.and_then(super::crypto::fingerprint);
-        let other = shown.filter(|shown| *shown != self.public_key);
-        let mut seen = self.seen_key();
-        if other.is_some() && *seen != other {
-            tracing::warn!(user = self.id, "the server shows another key for this user");
-        }
-        *seen = other;
     }
 
     /// The link is up and the roster known.

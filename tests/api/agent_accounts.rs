@@ -90,6 +90,46 @@ fn a_key_that_others_may_know_is_never_replaced_and_its_owner_is_told() {
 }
 
 #[test]
+fn who_gives_up_the_key_of_a_lost_computer_is_written_to_on_the_new_one() {
+    let world = World::start();
+    let server = world.url("");
+    let (lost, new, theirs) = (
+        Agent::start(&server),
+        Agent::start(&server),
+        Agent::start(&server),
+    );
+    let ben = theirs.person("ben");
+    let at_lost = lost.person("alice");
+    at_lost.send(ben.id, "from the old one");
+    wait_for(|| (ben.texts(at_lost.id) == ["from the old one"]).then_some(()));
+    drop(lost);
+    let events = new.stream();
+    let alice = new.login("alice");
+    let told = |event: &Value| event["type"] == "own_key_changed" && event["user"] == alice.id;
+    events.next(told);
+    let given_up = me(&new)["other_key"].clone();
+    let publish = |fingerprint: &Value| {
+        let body = json!({"user": alice.id, "fingerprint": fingerprint});
+        new.post("/api/publish_key", &body)
+    };
+    assert_eq!(refused(publish(&json!("00:11")), 400), "指纹不符");
+    assert_eq!(me(&new)["other_key"], given_up);
+    good(publish(&given_up));
+    events.next(told);
+    assert_eq!(me(&new), json!({"id": alice.id, "username": "alice"}));
+    assert_eq!(refused(publish(&given_up), 400), "指纹不符");
+    let own = good(new.get(&format!("/api/fingerprint?user={}", alice.id)));
+    let changed = ben.peer(alice.id, |peer| {
+        peer["changed"]["new"] == own["fingerprint"]
+    });
+    let accept = json!({"user": ben.id, "peer": alice.id, "fingerprint": own["fingerprint"]});
+    assert_eq!(changed["changed"]["old"], given_up);
+    good(theirs.post("/api/peers/accept", &accept));
+    ben.send(alice.id, "is it you?");
+    assert_eq!(events.message()["content"], "is it you?");
+}
+
+#[test]
 fn a_login_that_is_throttled_is_refused_in_the_words_of_the_server() {
     let throttled = Setup::new().env("ROCKET_LOGIN_FAILURES_PER_ACCOUNT", 2);
     let world = throttled.start();

@@ -225,3 +225,14 @@ test("somebody who comes back with another key is not written to until the key i
   await amy.page.press("#text", "Enter");
   await shows(bob, ".message", "is it you?");
 });
+
+test("whose old key is lost publishes that of this computer, and friends are asked once more", async () => {
+  await shows(bob, ".warning", "Others see another key of yours");
+  await bob.page.click(".warning button");
+  await bob.page.waitForSelector(".warning", { state: "detached" });
+  await shows(amy, ".warning", "bob's key has changed");
+  await amy.page.click(".warning button");
+  await amy.page.waitForSelector(".warning", { state: "detached" });
+  await write(amy, "welcome to your new computer");
+  await shows(bob, ".message", "welcome to your new computer");
+});

@@ -47,6 +47,7 @@ export const ownFingerprint = (user) => call(`/api/fingerprint?user=${user}`);
 export const acceptPeerKey = (user, peer, fingerprint) =>
   call("/api/peers/accept", { user, peer, fingerprint });
 export const acceptServerKey = (fingerprint) => call("/api/server/accept", { fingerprint });
+export const publishOwnKey = (user, fingerprint) => call("/api/publish_key", { user, fingerprint });
 
 /** One page of the history with `peer`, oldest first; `before` pages backwards. */
 export function records(user, peer, limit, before) {

@@ -1,6 +1,13 @@
 // Fingerprints and changed keys: what is shown, and how the user accepts a new one.
 
-import { acceptPeerKey, acceptServerKey, explain, ownFingerprint, whoIsHere } from "./api.js";
+import {
+  acceptPeerKey,
+  acceptServerKey,
+  explain,
+  ownFingerprint,
+  publishOwnKey,
+  whoIsHere,
+} from "./api.js";
 import { el, icon, openDialog } from "./dom.js";
 import { say } from "./i18n.js";
 
@@ -34,13 +41,15 @@ export async function showFingerprints(me, peer) {
   }
 }
 
-function warning(titleKey, textKey, fill, changed, accept) {
-  const button = say(el("button", { type: "button", class: "button danger" }), "acceptKey");
+// `words` are the keys of a title, of what it means, and of the button, which runs `act`.
+function warning(words, fill, shown, act) {
+  const [title, text, agree] = words;
+  const button = say(el("button", { type: "button", class: "button danger" }), agree);
   const problem = el("p", { class: "problem", role: "alert" });
   button.addEventListener("click", async () => {
     button.disabled = true;
     try {
-      await accept();
+      await act();
     } catch (error) {
       problem.textContent = explain(error);
       button.disabled = false;
@@ -49,23 +58,28 @@ function warning(titleKey, textKey, fill, changed, accept) {
   return el(
     "section",
     { class: "warning", role: "alert" },
-    el("h2", {}, icon("alert"), say(el("span"), titleKey, fill)),
-    say(el("p"), textKey),
-    el(
-      "div",
-      { class: "compare" },
-      el("div", {}, say(el("h3"), "before"), fingerprint(changed.old)),
-      el("div", {}, say(el("h3"), "now"), fingerprint(changed.new)),
-    ),
+    el("h2", {}, icon("alert"), say(el("span"), title, fill)),
+    say(el("p"), text),
+    shown,
     problem,
     button,
   );
 }
 
+function compared(changed) {
+  return el(
+    "div",
+    { class: "compare" },
+    el("div", {}, say(el("h3"), "before"), fingerprint(changed.old)),
+    el("div", {}, say(el("h3"), "now"), fingerprint(changed.new)),
+  );
+}
+
 /** The warning that `peer`'s key has changed, with both fingerprints; `done` follows acceptance. */
 export function peerKeyWarning(me, peer, done) {
+  const words = ["keyChangedTitle", "keyChangedText", "acceptKey"];
   const fill = { name: peer.username };
-  const shown = warning("keyChangedTitle", "keyChangedText", fill, peer.changed, async () => {
+  const shown = warning(words, fill, compared(peer.changed), async () => {
     await acceptPeerKey(me.id, peer.id, peer.changed.new);
     await done();
   });
@@ -73,20 +87,19 @@ export function peerKeyWarning(me, peer, done) {
   return shown;
 }
 
-/** The warning that others see another key of the user than the one on this computer. */
-export function otherKeyWarning(seen) {
-  return el(
-    "section",
-    { class: "warning", role: "alert" },
-    el("h2", {}, icon("alert"), say(el("span"), "otherKeyTitle")),
-    say(el("p"), "otherKeyText"),
-    fingerprint(seen),
-  );
+/** The warning that others see another key of the user; `done` follows if this one replaces it. */
+export function otherKeyWarning(me, seen, done) {
+  const words = ["otherKeyTitle", "otherKeyText", "publishKey"];
+  return warning(words, undefined, fingerprint(seen), async () => {
+    await publishOwnKey(me.id, seen);
+    await done();
+  });
 }
 
-/** The warning that the server's key has changed, likewise. */
+/** The warning that the server's key has changed; `done` follows acceptance. */
 export function serverKeyWarning(server, done) {
-  return warning("serverChangedTitle", "serverChangedText", undefined, server.changed, async () => {
+  const words = ["serverChangedTitle", "serverChangedText", "acceptKey"];
+  return warning(words, undefined, compared(server.changed), async () => {
     await acceptServerKey(server.changed.new);
     await done();
   });

@@ -129,6 +129,8 @@ function watchConnections(me) {
       linked = event.state === "connected";
     } else if (event.type === "server_key_changed") {
       refreshServer(me);
+    } else if (event.type === "own_key_changed" && event.user === me?.id) {
+      refreshServer(me);
     } else {
       return;
     }
@@ -150,7 +152,7 @@ async function refreshServer(me) {
   const warnings = [];
   if (server.changed) warnings.push(serverKeyWarning(server, () => refreshServer(me)));
   const seen = users.find(({ id }) => id === me?.id)?.other_key;
-  if (seen) warnings.push(otherKeyWarning(seen));
+  if (seen) warnings.push(otherKeyWarning(me, seen, () => refreshServer(me)));
   byId("server-warning").replaceChildren(...warnings);
 }
 

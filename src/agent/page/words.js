@@ -80,9 +80,10 @@ export const words = {
   ],
   otherKeyTitle: ["Others see another key of yours", "别人看到的是你的另一把密钥"],
   otherKeyText: [
-    "It was made elsewhere and is not on this computer: what is sealed for it stays closed here. To bring it over, copy the agent's data directory from where you used this account before.",
-    "该密钥在别处生成，不在本机，用它加密的内容在此无法打开。请从以前使用此账号的电脑复制客户端的数据目录。",
+    "It was made elsewhere and is not on this computer: what is sealed for it stays closed here. To bring it over, copy the agent's data directory from where you used this account before. If it is lost, publish the key of this computer: your friends are asked to accept it.",
+    "该密钥在别处生成，不在本机，用它加密的内容在此无法打开。请从以前使用此账号的电脑复制客户端的数据目录。若该密钥已丢失，可改为发布本机的密钥，好友会被要求确认。",
   ],
+  publishKey: ["Publish the key of this computer", "发布本机的密钥"],
   before: ["Before", "原指纹"],
   now: ["Now", "新指纹"],
   acceptKey: ["Accept the new key", "接受新密钥"],

@@ -24,7 +24,8 @@ pub(super) fn routes() -> Vec<Route> {
         peers,
         accept_peer,
         accept_server,
-        fingerprint
+        fingerprint,
+        publish_key
     ]
 }
 
@@ -141,6 +142,15 @@ async fn accept_server(agent: &State<Arc<Agent>>, data: Data<'_>) -> Answer {
 fn fingerprint(agent: &State<Arc<Agent>>, user: Option<&str>) -> Answer {
     let session = super::user(agent, number(user)?)?;
     Ok(ok(json!({"fingerprint": session.fingerprint()})))
+}
+
+#[post("/publish_key", data = "<data>")]
+async fn publish_key(agent: &State<Arc<Agent>>, data: Data<'_>) -> Answer {
+    let body = read_json(data).await?;
+    let session = user(agent, id(&body, "user")?)?;
+    let replaced = text(&body, "fingerprint", "缺少指纹")?;
+    session.publish_own_key(replaced).await?;
+    Ok(ok(Value::Null))
 }
 
 /// An id of the query.

@@ -66,12 +66,15 @@ pub async fn serve(app: Arc<App>, on_ready: impl FnOnce(&Listening)) -> Result<(
         .enabled
         .then(|| chat_room::bind(chat_room))
         .transpose()?;
-    for port in app.config.ports.clone() {
-        let rocket = http_server(app.clone(), shared.clone(), port, lifted.clone())
-            .ignite()
-            .await;
-        let rocket =
-            rocket.map_err(|cause| Error::Internal(format!("the server cannot start: {cause}")))?;
+    // All are made before the first one runs: Rocket's own log, which shows whole requests, is on
+    // for all of them while one is made.
+    let mut rockets = Vec::new();
+    for &port in &app.config.ports {
+        let rocket = http_server(app.clone(), shared.clone(), port, lifted.clone());
+        let cannot = |cause| Error::Internal(format!("the server cannot start: {cause}"));
+        rockets.push((rocket.ignite().await.map_err(cannot)?, port));
+    }
+    for (rocket, port) in rockets {
         servers.spawn(launch(rocket, app.clone(), port));
         tokio::select! {
             address = bound.recv() => listening.http.extend(address),

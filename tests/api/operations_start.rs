@@ -326,6 +326,15 @@ fn the_settings_of_rocket_toml_are_read() {
 }
 
 #[test]
+fn nothing_but_our_own_lines_is_printed_however_many_ports_there_are() {
+    let setup = (0..16).fold(Setup::new(), |setup, _| setup.arg("--port").arg("0"));
+    let world = setup.start();
+    world.register("alice");
+    let said = world.server.log();
+    assert!(!said.contains("Rocket"), "{said}");
+}
+
+#[test]
 fn several_ports_serve_the_same() {
     let port = free_port();
     let world = Setup::new().arg("--port").arg(port.to_string()).start();

@@ -85,7 +85,7 @@ struct DataDir {
 struct Serve {
     #[command(flatten)]
     data: DataDir,
-    /// The address to listen on [default: 127.0.0.1]
+    /// The address of the HTTP ports; chat_room has a setting of its own [default: 127.0.0.1]
     #[arg(long, value_name = "IP")]
     address: Option<std::net::IpAddr>,
     /// An HTTP port; may be repeated, 0 takes a free one [default: 5000]

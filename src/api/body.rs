@@ -17,10 +17,11 @@ use super::peer::Peer;
 use crate::app::{App, BODY_PIECE_BYTES, BODY_PIECES, STRANGERS_PIECES};
 use crate::error::Result;
 
-/// A request body, whatever its Content-Type says; bounded.
+/// A request body, whatever its Content-Type says; bounded. A large one has its part of an allowance
+/// until it is dropped: what a handler has parsed from it takes as much while it waits for the disk.
 pub(crate) struct Body(Result<Received, BodyProblem>);
 
-/// The bytes, and what they take of an allowance until they are parsed.
+/// The bytes, and what they take of an allowance.
 struct Received {
     bytes: Vec<u8>,
     _taken: Option<Taken>,
@@ -78,7 +79,7 @@ pub(crate) enum BodyProblem {
 }
 
 impl Body {
-    /// Takes the bytes as they came. What they take of an allowance is had for as long as the body.
+    /// Takes the bytes as they came.
     pub(crate) fn bytes(&mut self) -> Result<Vec<u8>, BodyProblem> {
         match &mut self.0 {
             Ok(received) => Ok(std::mem::take(&mut received.bytes)),
@@ -87,8 +88,8 @@ impl Body {
     }
 
     /// Reads JSON; unknown fields are ignored, of repeated ones none is taken.
-    pub(crate) fn json<T: DeserializeOwned>(self) -> Result<T, BodyProblem> {
-        parse_json(&self.0?.bytes)
+    pub(crate) fn json<T: DeserializeOwned>(&mut self) -> Result<T, BodyProblem> {
+        parse_json(&self.bytes()?)
     }
 }
 

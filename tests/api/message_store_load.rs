@@ -5,6 +5,7 @@ use std::io::Read as _;
 
 use reqwest::Method;
 use reqwest::blocking::Response;
+use serde_json::json;
 
 use crate::chat8::Someone;
 use crate::world::{Person, Reply, Setup, World};
@@ -53,6 +54,45 @@ fn large_bodies_that_never_end_take_no_more_than_their_room() {
     world.register("alice");
     assert!(world.memory_kib("VmRSS") < 500 << 10, "of 920 MiB");
     drop(stuck);
+}
+
+#[test]
+fn large_contents_that_wait_for_the_disk_take_no_more_than_their_room() {
+    use std::io::Write as _;
+
+    let world = World::start();
+    world.people(["alice", "bob"]);
+    let content = "x".repeat(8_000_000);
+    let body = json!({"user_id": "alice", "receiver_id": "bob", "encrypted_content": content});
+    let body = body.to_string();
+    let length = body.len();
+    let head = format!(
+        "POST /messages/send HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+    );
+    let answered = std::thread::scope(|scope| {
+        let held = world.hold_mailbox("bob");
+        let send = || {
+            let address = ("127.0.0.1", world.server.port());
+            let mut socket = std::net::TcpStream::connect(address).expect("it accepts");
+            socket.write_all(head.as_bytes()).expect("taken");
+            socket.write_all(body.as_bytes()).expect("taken");
+            let mut answer = String::new();
+            socket.read_to_string(&mut answer).expect("an answer");
+            answer
+        };
+        let senders: Vec<_> = (0..80).map(|_| scope.spawn(send)).collect();
+        std::thread::sleep(std::time::Duration::from_secs(2));
+        drop(held);
+        let answers = senders
+            .into_iter()
+            .map(|sender| sender.join().expect("no panic"));
+        answers
+            .filter(|answer| answer.starts_with("HTTP/1.1 200"))
+            .count()
+    });
+    assert!(answered >= 40, "{answered}");
+    let peak = world.memory_kib("VmHWM");
+    assert!(peak < 450 << 10, "{peak} KiB of 640 MiB");
 }
 
 #[test]

@@ -37,7 +37,7 @@ struct Registered {
 
 /// A new account, logged in at once.
 #[post("/auth/register", data = "<body>")]
-pub(super) async fn register(app: &AppState, body: Body) -> Answer {
+pub(super) async fn register(app: &AppState, mut body: Body) -> Answer {
     let Register {
         username,
         email,
@@ -87,7 +87,7 @@ struct Oneself {
 
 /// A token for a username and password.
 #[post("/auth/login", data = "<body>")]
-pub(super) async fn login(app: &AppState, peer: Peer, body: Body) -> Answer {
+pub(super) async fn login(app: &AppState, peer: Peer, mut body: Body) -> Answer {
     let Login { username, password } = body.json()?;
     // A name that nobody can have fails like one that nobody has.
     let username = users::parse_username(&username).map_err(|_| Error::BadCredentials)?;

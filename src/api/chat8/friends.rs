@@ -105,7 +105,7 @@ struct Ask {
 
 /// Asks somebody to be a friend; they hear of it at once if they are there.
 #[post("/friends/request", data = "<body>")]
-pub(super) async fn ask(app: &AppState, bearer: Bearer, body: Body) -> Answer {
+pub(super) async fn ask(app: &AppState, bearer: Bearer, mut body: Body) -> Answer {
     let session = bearer.session(app)?;
     let Ask { user_id, message } = body.json()?;
     contacts::ask(app, session.user, user_id, message.unwrap_or_default()).await?;
@@ -138,7 +138,12 @@ struct AnswerBody {
 
 /// Accepts or rejects a request; its addressee only.
 #[put("/friends/request/<request_id>", data = "<body>")]
-pub(super) async fn answer(app: &AppState, bearer: Bearer, request_id: &str, body: Body) -> Answer {
+pub(super) async fn answer(
+    app: &AppState,
+    bearer: Bearer,
+    request_id: &str,
+    mut body: Body,
+) -> Answer {
     let session = bearer.session(app)?;
     let request = RequestId(id_in_path("request_id", request_id)?);
     let AnswerBody { action } = body.json()?;

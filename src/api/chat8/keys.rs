@@ -45,7 +45,7 @@ pub(super) fn show(app: &AppState, bearer: Bearer) -> Answer {
 
 /// Replaces the caller's pair. The private key comes sealed; the server cannot open it.
 #[post("/encryption/keys", data = "<body>")]
-pub(super) async fn store(app: &AppState, bearer: Bearer, body: Body) -> Answer {
+pub(super) async fn store(app: &AppState, bearer: Bearer, mut body: Body) -> Answer {
     let session = bearer.session(app)?;
     let Pair {
         public_key,

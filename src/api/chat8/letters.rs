@@ -61,7 +61,7 @@ struct Send {
 
 /// Sends a message to any user. Answers once it is on disk.
 #[post("/messages", data = "<body>")]
-pub(super) async fn send(app: &AppState, bearer: Bearer, body: Body) -> Answer {
+pub(super) async fn send(app: &AppState, bearer: Bearer, mut body: Body) -> Answer {
     let session = bearer.session(app)?;
     let Send {
         receiver_id,

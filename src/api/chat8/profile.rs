@@ -77,7 +77,7 @@ struct Changed {
 /// New values for whatever is named. Accounts of other APIs may have no e-mail address: a form shows
 /// an empty one then, which stays.
 #[put("/user/profile", data = "<body>")]
-pub(super) async fn change(app: &AppState, bearer: Bearer, body: Body) -> Answer {
+pub(super) async fn change(app: &AppState, bearer: Bearer, mut body: Body) -> Answer {
     let session = bearer.session(app)?;
     let Change {
         username,
@@ -148,7 +148,7 @@ pub(super) async fn change_password(
     app: &AppState,
     bearer: Bearer,
     peer: Peer,
-    body: Body,
+    mut body: Body,
 ) -> Answer {
     let session = bearer.session(app)?;
     let ChangePassword {
@@ -175,7 +175,7 @@ struct StatusShown {
 
 /// The status that friends see while the user is there. They hear of it.
 #[put("/user/status", data = "<body>")]
-pub(super) async fn change_status(app: &AppState, bearer: Bearer, body: Body) -> Answer {
+pub(super) async fn change_status(app: &AppState, bearer: Bearer, mut body: Body) -> Answer {
     let session = bearer.session(app)?;
     let ChangeStatus { status } = body.json()?;
     let change = ProfileChange {

@@ -25,7 +25,7 @@ struct Register {
 
 /// The public key is kept byte for byte.
 #[post("/register", data = "<body>")]
-pub(super) async fn register(app: &AppState, body: Body) -> Answer {
+pub(super) async fn register(app: &AppState, mut body: Body) -> Answer {
     let Register {
         username,
         password,
@@ -67,7 +67,7 @@ struct Publish {
 
 /// The caller's own public key, for accounts that were made without one that others can seal for.
 #[put("/publicKey", data = "<body>")]
-pub(super) async fn publish_key(app: &AppState, caller: Caller, body: Body) -> Answer {
+pub(super) async fn publish_key(app: &AppState, caller: Caller, mut body: Body) -> Answer {
     let session = caller.session(app)?;
     let Publish { public_key } = body.json()?;
     not_empty(&public_key)?;
@@ -86,7 +86,7 @@ struct Login {
 }
 
 #[post("/login", data = "<body>")]
-pub(super) async fn login(app: &AppState, peer: Peer, body: Body) -> Answer {
+pub(super) async fn login(app: &AppState, peer: Peer, mut body: Body) -> Answer {
     let Login { username, password } = body.json()?;
     // A name that nobody can have fails like one that nobody has.
     let username = users::parse_username(&username).map_err(|_| Error::BadCredentials)?;

@@ -22,7 +22,7 @@ struct Register {
 
 /// message_store §1.
 #[post("/auth/register", data = "<body>")]
-pub(super) async fn register(app: &AppState, body: Body) -> Answer {
+pub(super) async fn register(app: &AppState, mut body: Body) -> Answer {
     let Register {
         user_id,
         password_hash,
@@ -53,7 +53,7 @@ struct Login {
 
 /// message_store §2; the reply holds a token besides.
 #[post("/auth/login", data = "<body>")]
-pub(super) async fn login(app: &AppState, caller: Caller, body: Body) -> Answer {
+pub(super) async fn login(app: &AppState, caller: Caller, mut body: Body) -> Answer {
     let Login {
         user_id,
         password_hash,
@@ -89,7 +89,7 @@ struct ChangePassword {
 
 /// message_store §4.
 #[post("/auth/change_password", data = "<body>")]
-pub(super) async fn change_password(app: &AppState, caller: Caller, body: Body) -> Answer {
+pub(super) async fn change_password(app: &AppState, caller: Caller, mut body: Body) -> Answer {
     let ChangePassword {
         user_id,
         current_password_hash,

@@ -24,7 +24,12 @@ struct Granting {
 
 /// message_store §8, with content sealed again for the grantee if there is some.
 #[post("/messages/message/<message_id>/permission", data = "<body>")]
-pub(super) async fn grant(app: &AppState, caller: Caller, message_id: &str, body: Body) -> Answer {
+pub(super) async fn grant(
+    app: &AppState,
+    caller: Caller,
+    message_id: &str,
+    mut body: Body,
+) -> Answer {
     let id = parse_message_id(message_id)?;
     let Granting {
         user_id,
@@ -65,10 +70,10 @@ pub(super) async fn revoke(
     message_id: &str,
     user_id: Option<&str>,
     target_user_id: Option<&str>,
-    body: Body,
+    mut body: Body,
 ) -> Answer {
     let id = parse_message_id(message_id)?;
-    let in_body: Revoking = optional(body, user_id.is_some() || target_user_id.is_some())?;
+    let in_body: Revoking = optional(&mut body, user_id.is_some() || target_user_id.is_some())?;
     let revoker = caller.acting_as(app, stated_user(in_body.user_id.as_deref().or(user_id))?)?;
     let holder = in_body.target_user_id.as_deref().or(target_user_id);
     let holder = holder.ok_or_else(|| Failure::bad_field(TARGET, "is missing"))?;

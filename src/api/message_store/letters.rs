@@ -50,7 +50,7 @@ pub(super) async fn send(
     app: &AppState,
     caller: Caller,
     key: IdempotencyKey,
-    body: Body,
+    mut body: Body,
 ) -> Answer {
     let Send {
         user_id,
@@ -130,7 +130,7 @@ pub(super) async fn replace(
     app: &AppState,
     caller: Caller,
     message_id: &str,
-    body: Body,
+    mut body: Body,
 ) -> Answer {
     let id = parse_message_id(message_id)?;
     let Replace {
@@ -162,10 +162,10 @@ pub(super) async fn delete(
     caller: Caller,
     message_id: &str,
     user_id: Option<&str>,
-    body: Body,
+    mut body: Body,
 ) -> Answer {
     let id = parse_message_id(message_id)?;
-    let Acting { user_id: in_body } = optional(body, user_id.is_some())?;
+    let Acting { user_id: in_body } = optional(&mut body, user_id.is_some())?;
     let deleter = caller.acting_as(app, stated_user(in_body.as_deref().or(user_id))?)?;
     messages::delete(app, deleter.id, Action::Delete, id).await?;
     Ok(done("Message deleted successfully"))

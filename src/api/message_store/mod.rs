@@ -111,7 +111,7 @@ fn parse_message_id(text: &str) -> Result<crate::model::MessageId, Failure> {
 
 /// A `DELETE` may have its fields in the body or, since proxies drop such bodies, in the query.
 fn optional<T: Default + DeserializeOwned>(
-    mut body: Body,
+    body: &mut Body,
     is_in_query: bool,
 ) -> Result<T, Failure> {
     let bytes = body.bytes()?;

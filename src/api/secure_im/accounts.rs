@@ -28,8 +28,8 @@ struct Registered {
 
 /// secure_im §1.1. Answers with the account, never with anything of the password.
 #[post("/users", data = "<body>")]
-pub(super) async fn register(app: &AppState, body: Body) -> Answer {
-    let mut fields = Fields::of_json(body)?;
+pub(super) async fn register(app: &AppState, mut body: Body) -> Answer {
+    let mut fields = Fields::of_json(&mut body)?;
     let username = fields.filled_text("username");
     let email = fields.filled_text("email");
     let password = fields.filled_text("password");
@@ -62,8 +62,8 @@ struct Granted {
 
 /// secure_im §1.2. Notes where the user can be reached, and that they are online.
 #[post("/token", data = "<body>")]
-pub(super) async fn log_in(app: &AppState, peer: Peer, kind: FormKind, body: Body) -> Answer {
-    let mut fields = Fields::of_form(body, kind).await?;
+pub(super) async fn log_in(app: &AppState, peer: Peer, kind: FormKind, mut body: Body) -> Answer {
+    let mut fields = Fields::of_form(&mut body, kind).await?;
     let username = fields.text("username");
     let password = fields.text("password");
     let port = if fields.has("port") {

@@ -110,9 +110,9 @@ fn listing<T: Send + 'static, S: Serialize>(
 
 /// secure_im §2.1: by name, at once and one way. By id, a request that waits for its answer.
 #[post("/me/contacts", data = "<body>")]
-pub(super) async fn add(app: &AppState, bearer: Bearer, body: Body) -> Answer {
+pub(super) async fn add(app: &AppState, bearer: Bearer, mut body: Body) -> Answer {
     let user = bearer.session(app)?.user;
-    let mut fields = Fields::of_json(body)?;
+    let mut fields = Fields::of_json(&mut body)?;
     if fields.has("friend_id") && !fields.has("friend_username") {
         let friend = UserId(fields.integer("friend_id"));
         fields.check()?;

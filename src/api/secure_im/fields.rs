@@ -106,7 +106,7 @@ pub(super) struct Fields {
 
 impl Fields {
     /// Of a JSON object; unknown ones are ignored.
-    pub(super) fn of_json(body: Body) -> Result<Self, Failure> {
+    pub(super) fn of_json(body: &mut Body) -> Result<Self, Failure> {
         let Known(values) = body.json()?;
         Ok(Fields {
             values,
@@ -115,7 +115,7 @@ impl Fields {
     }
 
     /// Of a form, urlencoded or multipart. Anything else is a form without fields.
-    pub(super) async fn of_form(mut body: Body, kind: FormKind) -> Result<Self, Failure> {
+    pub(super) async fn of_form(body: &mut Body, kind: FormKind) -> Result<Self, Failure> {
         let bytes = body.bytes()?;
         let mut form = Form::default();
         match kind {

@@ -41,9 +41,9 @@ impl From<Message> for Shown {
 
 /// secure_im §3.3. Answers once the message is on disk.
 #[post("/messages", data = "<body>")]
-pub(super) async fn send(app: &AppState, bearer: Bearer, body: Body) -> Answer {
+pub(super) async fn send(app: &AppState, bearer: Bearer, mut body: Body) -> Answer {
     let sender = bearer.session(app)?.user;
-    let mut fields = Fields::of_json(body)?;
+    let mut fields = Fields::of_json(&mut body)?;
     let recipient = fields.text("recipient_username");
     let content = fields.filled_text("encrypted_content");
     fields.check()?;
@@ -128,9 +128,9 @@ pub(super) fn refuse_head() -> Reply {
 
 /// Marks as read what was fetched with `ack=manual`, up to and including an id.
 #[post("/messages/ack", data = "<body>")]
-pub(super) async fn acknowledge(app: &AppState, bearer: Bearer, body: Body) -> Answer {
+pub(super) async fn acknowledge(app: &AppState, bearer: Bearer, mut body: Body) -> Answer {
     let reader = bearer.session(app)?.user;
-    let mut fields = Fields::of_json(body)?;
+    let mut fields = Fields::of_json(&mut body)?;
     let last = MessageId(fields.integer("up_to"));
     fields.check()?;
     let marked = unread::mark_up_to(app, reader, last).await?;

@@ -93,9 +93,9 @@ struct Noted {
 
 /// Keeps its sender online for two minutes more, at this port.
 #[put("/me/connection-info", data = "<body>")]
-pub(super) fn heartbeat(app: &AppState, bearer: Bearer, peer: Peer, body: Body) -> Answer {
+pub(super) fn heartbeat(app: &AppState, bearer: Bearer, peer: Peer, mut body: Body) -> Answer {
     let session = bearer.session(app)?;
-    let mut fields = Fields::of_json(body)?;
+    let mut fields = Fields::of_json(&mut body)?;
     let port = fields.port("port");
     fields.check()?;
     let user = users::user_by_id(app, session.user)?;

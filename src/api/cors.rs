@@ -13,8 +13,6 @@ use super::http::is_origin_allowed;
 use crate::app::App;
 
 const METHODS: &str = "GET, POST, PUT, DELETE";
-const HEADERS: &str =
-    "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, Range, If-Range, token";
 /// What a page may read of an answer beside what it always may: a file's name is in no other place.
 const READABLE: &str = "Retry-After, Content-Disposition, Content-Range, Accept-Ranges, ETag";
 /// How long a browser may keep the answer to its first question, in seconds.
@@ -45,11 +43,22 @@ impl Fairing for Cors {
         add("Access-Control-Allow-Origin", origin);
         add("Access-Control-Expose-Headers", READABLE);
         add("Vary", "Origin");
+        // Pages of any origin are shown what everybody is shown, not what a proxy's cookie opens.
+        if self
+            .0
+            .config
+            .allowed_origins
+            .iter()
+            .any(|allowed| allowed == origin)
+        {
+            add("Access-Control-Allow-Credentials", "true");
+        }
         let is_question = request.method() == Method::Options
             && request.headers().contains("Access-Control-Request-Method");
         if is_question {
             add("Access-Control-Allow-Methods", METHODS);
-            add("Access-Control-Allow-Headers", HEADERS);
+            let wanted = request.headers().get_one("Access-Control-Request-Headers");
+            add("Access-Control-Allow-Headers", wanted.unwrap_or_default());
             add("Access-Control-Max-Age", MAX_AGE);
             response.set_status(Status::NoContent);
             response.remove_header("Content-Type");

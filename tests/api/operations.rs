@@ -282,7 +282,8 @@ fn a_page_of_an_allowed_origin_may_call_and_another_learns_nothing() {
         Reply::to(
             question
                 .header("Origin", origin)
-                .header("Access-Control-Request-Method", "POST"),
+                .header("Access-Control-Request-Method", "POST")
+                .header("Access-Control-Request-Headers", "x-requested-with, token"),
         )
     };
     let allowed = ask("https://chat.example");
@@ -291,6 +292,11 @@ fn a_page_of_an_allowed_origin_may_call_and_another_learns_nothing() {
         allowed.headers["access-control-allow-origin"],
         "https://chat.example"
     );
+    assert_eq!(
+        allowed.headers["access-control-allow-headers"],
+        "x-requested-with, token"
+    );
+    assert_eq!(allowed.headers["access-control-allow-credentials"], "true");
     let answer = world.request(Method::GET, "/healthz");
     let answer = Reply::to(answer.header("Origin", "https://chat.example"));
     let readable = answer.headers["access-control-expose-headers"].to_str();

@@ -124,7 +124,8 @@ impl Agent {
             .expect("a client")
             .get(format!("{}/api/stream", self.url));
         let response = request.send().expect("a stream");
-        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        let content_type = &response.headers()["content-type"];
+        assert_eq!(content_type, "text/event-stream; charset=utf-8");
         let (sender, events) = channel();
         std::thread::spawn(move || {
             for line in BufReader::new(response).lines() {

@@ -32,7 +32,7 @@ impl Stream {
             .expect("ASCII")
             .to_owned();
         assert!(
-            content_type.starts_with("text/event-stream"),
+            content_type == "text/event-stream; charset=utf-8",
             "{content_type}"
         );
         Self(BufReader::new(response))

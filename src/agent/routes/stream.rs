@@ -78,7 +78,9 @@ fn stream(
             }
         }
     };
-    (ContentType::EventStream, stream)
+    // An event stream is UTF-8 anyway, but not every client knows.
+    let content_type = ContentType::new("text", "event-stream").with_params(("charset", "utf-8"));
+    (content_type, stream)
 }
 
 #[post("/push", data = "<data>")]

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use rocket::futures::{FutureExt, Stream};
 use rocket::get;
+use rocket::http::ContentType;
 use rocket::request::{FromRequest, Outcome, Request};
 use rocket::response::stream::{Event as Sse, EventStream, stream};
 
@@ -51,7 +52,7 @@ pub(super) fn stream(
     user_id: Option<&str>,
     token: Option<String>,
     last_seen: LastEventId,
-) -> Result<EventStream<impl Stream<Item = Sse> + use<>>, Failure> {
+) -> Result<(ContentType, EventStream<impl Stream<Item = Sse> + use<>>), Failure> {
     caller.token = caller.token.or(token);
     let reader = caller.acting_as(app, stated_user(user_id)?)?;
     // Asked before one listens: what comes in between is read from the inbox.
@@ -104,7 +105,9 @@ pub(super) fn stream(
             }
         }
     };
-    Ok(EventStream::from(events).heartbeat(HEARTBEAT))
+    // It is UTF-8 anyway, but not every client knows.
+    let content_type = ContentType::new("text", "event-stream").with_params(("charset", "utf-8"));
+    Ok((content_type, EventStream::from(events).heartbeat(HEARTBEAT)))
 }
 
 /// What an event asks for.

@@ -41,6 +41,31 @@ pub fn kind_of(media_type: &str) -> Kind {
     }
 }
 
+/// What a file is: what its first bytes show or, where they leave it open, what its sender `said`:
+/// sounds in a container of films, and bytes that show nothing, as sealed ones do.
+pub(super) fn settled_type(head: &[u8], said: Option<&str>) -> String {
+    let shown = media_type_of(head);
+    let leave_open = |said: &&str| match shown {
+        "video/webm" | "video/mp4" | "video/3gpp" => said.starts_with("audio/"),
+        "application/octet-stream" => is_binary(head) && is_media(said),
+        _ => false,
+    };
+    said.filter(leave_open).unwrap_or(shown).to_owned()
+}
+
+/// A picture, a sound or a film, and no markup, as `image/svg+xml` is.
+fn is_media(said: &str) -> bool {
+    let said_to_be = |(kind, name): (&str, &str)| {
+        matches!(kind, "image" | "audio" | "video") && !name.ends_with("xml")
+    };
+    said.split_once('/').is_some_and(said_to_be)
+}
+
+/// No UTF-8, wherever it is cut.
+fn is_binary(head: &[u8]) -> bool {
+    std::str::from_utf8(head).is_err_and(|cause| cause.error_len().is_some())
+}
+
 /// The media type that the first bytes of a file show. Never one that a browser would run:
 /// markup and whatever is not known are `application/octet-stream`.
 pub fn media_type_of(head: &[u8]) -> &'static str {
@@ -120,6 +145,28 @@ mod tests {
         );
         assert!(clean_file_name(&"x".repeat(1_000)).len() == 255);
         assert!(clean_file_name(&format!("a.{}", "y".repeat(1_000))).len() == 255);
+    }
+
+    #[test]
+    fn where_the_bytes_leave_it_open_the_sender_says_what_a_file_is() {
+        const WEBM: &[u8] = b"\x1a\x45\xdf\xa3";
+        const SEALED: &[u8] = b"\x91\xfe\x00\x07";
+        for (head, said, media_type) in [
+            (WEBM, "audio/webm", "audio/webm"),
+            (WEBM, "image/png", "video/webm"),
+            (b"\x00\x00\x00\x18ftypisom", "audio/mp4", "audio/mp4"),
+            (b"\xff\xf1\x50\x80", "audio/aac", "audio/aac"),
+            (SEALED, "image/png", "image/png"),
+            (SEALED, "image/svg+xml", "application/octet-stream"),
+            (SEALED, "text/html", "application/octet-stream"),
+            (b"<svg/>", "image/png", "application/octet-stream"),
+            (b"GIF89a", "audio/mpeg", "image/gif"),
+            (b"a note", "image/png", "text/plain"),
+        ] {
+            let settled = settled_type(head, Some(said));
+            assert_eq!(settled, media_type, "{said} of {head:?}");
+        }
+        assert_eq!(settled_type(WEBM, None), "video/webm");
     }
 
     #[test]

@@ -77,6 +77,7 @@ pub struct Incoming {
     head: Vec<u8>,
     size_bytes: u64,
     limit_bytes: u64,
+    said: Option<String>,
 }
 
 impl Incoming {
@@ -97,7 +98,13 @@ impl Incoming {
             head,
             size_bytes: 0,
             limit_bytes,
+            said: None,
         })
+    }
+
+    /// Notes the media type that its sender says it has.
+    pub fn is_said_to_be(&mut self, media_type: &str) {
+        self.said = Some(media_type.to_owned());
     }
 
     /// Takes the next bytes. Errors: [`Error::TooLarge`].
@@ -145,7 +152,8 @@ impl Incoming {
     ) -> Result<Upload> {
         self.file.flush().await?;
         self.file.get_ref().sync_all().await?;
-        let (media_type, slug) = (self.media_type(), self.slug);
+        let media_type = look::settled_type(&self.head, self.said.as_deref());
+        let slug = self.slug;
         let unkept = put_in_place(self.unkept, app.config.uploads_dir(), slug.clone()).await?;
         let (recipient_id, room_id) = match audience {
             Audience::Everyone => (None, None),
@@ -159,7 +167,7 @@ impl Incoming {
             recipient_id,
             room_id,
             file_name: clean_file_name(file_name),
-            media_type: media_type.to_owned(),
+            media_type,
             size_bytes: i64::try_from(self.size_bytes).unwrap_or(i64::MAX),
             created_at: Instant::now(),
         };

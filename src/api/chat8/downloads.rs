@@ -41,7 +41,12 @@ pub(super) async fn file(
 
 async fn answer(upload: &Upload, file: tokio::fs::File, range: Range) -> Result<Download, Failure> {
     let size = upload.size_bytes.unsigned_abs();
-    let download = Download::new(file, size, &upload.media_type, &upload.slug, range)
+    // Without the word clients take text for Latin-1.
+    let media_type = match upload.media_type.as_str() {
+        "text/plain" => "text/plain; charset=utf-8",
+        other => other,
+    };
+    let download = Download::new(file, size, media_type, &upload.slug, range)
         .await
         .map_err(Error::from)?;
     download.ok_or_else(|| {

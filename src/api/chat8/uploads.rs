@@ -200,7 +200,7 @@ impl Form {
             bearer.session(app)?;
             let boundary = boundary
                 .0
-                .ok_or_else(|| Failure::unreadable("is not multipart/form-data"))?;
+                .ok_or_else(|| Failure::unreadable("is not multipart/form-data with a boundary"))?;
             let form = Form::read(app, &boundary, &mut stream, limit_bytes).await?;
             // Asked again: the login may have been ended while the form came.
             Ok((bearer.session(app)?, form))
@@ -236,6 +236,9 @@ impl Form {
                 Some("file") if form.file.is_none() => {
                     let name = file_name(&part);
                     let mut incoming = Incoming::begin(app, limit_bytes).await?;
+                    if let Some(said) = part.content_type() {
+                        incoming.is_said_to_be(said.essence_str());
+                    }
                     while let Some(bytes) = in_time(part.chunk()).await? {
                         came_out();
                         incoming.write(&bytes).await?;

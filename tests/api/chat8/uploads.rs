@@ -1,6 +1,7 @@
 //! Avatars and files: who gets them back, and how.
 
 use reqwest::Method;
+use reqwest::blocking::multipart::{Form, Part};
 use serde_json::json;
 
 use super::{Someone, data, done, files_on_disk, refused, text};
@@ -15,6 +16,35 @@ fn fetch(who: &Someone, path: &str, headers: &[(&str, &str)]) -> Reply {
         request = request.header(*name, *value);
     }
     Reply::to(request)
+}
+
+#[test]
+fn what_a_recorder_says_is_a_sound_arrives_as_one() {
+    let world = World::start();
+    let [alice, bob] = ["alice", "bob"].map(|name| Someone::new(&world, name));
+    let voice = Part::bytes(b"\x1a\x45\xdf\xa3 and so on".to_vec())
+        .file_name("voice.webm")
+        .mime_str("audio/webm;codecs=opus")
+        .expect("a media type");
+    let form = Form::new()
+        .part("file", voice)
+        .text("receiver_id", bob.id.to_string());
+    let stored = data(&alice.submit("/upload/file", form));
+    assert_eq!(stored["file_type"], "audio/webm");
+    assert_eq!(bob.history(&alice)[0]["message_type"], "audio");
+}
+
+#[test]
+fn a_text_is_read_as_utf_8_by_whoever_asks_for_its_charset() {
+    let world = World::start();
+    let [alice, bob] = ["alice", "bob"].map(|name| Someone::new(&world, name));
+    let stored = data(&alice.upload(&bob, "note.txt", "你好".as_bytes()));
+    assert_eq!(stored["file_type"], "text/plain");
+    let file = fetch(&bob, &text(&stored["file_url"]), &[]);
+    assert_eq!(
+        file.header("content-type"),
+        Some("text/plain; charset=utf-8")
+    );
 }
 
 #[test]

@@ -12,7 +12,9 @@
 //!
 //! Nothing here talks to anybody.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod peer;
+
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -26,10 +28,8 @@ use super::crypto::{self, AesKey, KdfCost, PrivateKey};
 use super::error::{Error, Result};
 use super::files::{self, found, make_dir, read_json, sync_dir, write_json, write_whole};
 use super::wire::UserId;
-
-/// AES keys kept per peer: enough for years of restarts, and a bound for a peer who floods. Where
-/// one has to go, it is one that never served, as those of a flood.
-const KEYS_KEPT: usize = 1_000;
+use peer::PeerFile;
+pub(super) use peer::{Peer, Use};
 
 #[derive(Serialize, Deserialize)]
 struct KeyFile {
@@ -40,70 +40,6 @@ struct KeyFile {
     #[serde(default)]
     vault: Option<String>,
     sealed: String,
-}
-
-/// What is known of one peer.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Peer {
-    /// Their name when they were last seen.
-    pub(super) username: String,
-    /// Their pinned public key.
-    pub(super) public_key: Option<String>,
-    /// The one they came with since, until the user accepts it.
-    pub(super) changed: Option<String>,
-    /// Every AES key shared with them, the newest last.
-    keys: Vec<Kept>,
-    /// What the newest of them is good for.
-    pub(super) newest: Use,
-}
-
-/// An AES key shared with a peer.
-#[derive(Debug, Clone)]
-struct Kept {
-    key: AesKey,
-    /// Whether it has sealed or opened anything: such a key may be the only one for a text.
-    is_used: bool,
-}
-
-impl Peer {
-    /// The AES key that came last.
-    pub(super) fn newest_key(&self) -> Option<&AesKey> {
-        self.keys.last().map(|kept| &kept.key)
-    }
-
-    /// Drops the oldest key that has neither sealed nor opened anything, but never the newest.
-    /// False if there is none.
-    fn drop_unused(&mut self) -> bool {
-        let older = self.keys.len().saturating_sub(1);
-        let unused = self.keys[..older].iter().position(|kept| !kept.is_used);
-        unused.map(|at| self.keys.remove(at)).is_some()
-    }
-}
-
-/// What a key is good for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Use {
-    /// To read old messages.
-    #[default]
-    Reading,
-    /// To write; the peer may not have it yet.
-    Chosen,
-    /// To write; the peer has it.
-    Agreed,
-}
-
-#[derive(Serialize, Deserialize)]
-struct PeerFile {
-    username: String,
-    public_key: Option<String>,
-    #[serde(default)]
-    changed: Option<String>,
-    keys: Vec<String>,
-    /// The places of those that have neither sealed nor opened anything.
-    #[serde(default)]
-    unused: BTreeSet<usize>,
-    newest: Use,
 }
 
 /// One user's keys, opened.
@@ -252,9 +188,8 @@ impl Keyring {
 
     /// Every AES key shared with `peer`, the newest first.
     pub(super) fn keys_with(&self, peer: UserId) -> Vec<AesKey> {
-        let keys = self.peers.get(&peer).map(|peer| peer.keys.as_slice());
-        let keys = keys.unwrap_or_default().iter().rev();
-        keys.map(|kept| kept.key.clone()).collect()
+        let keys = self.peers.get(&peer).into_iter().flat_map(Peer::keys);
+        keys.cloned().collect()
     }
 
     /// Changes what is known of `peer` in memory; [`Keyring::save`] writes it.
@@ -264,65 +199,26 @@ impl Keyring {
 
     /// Keeps `key` as the newest one with `peer`. True if that is news.
     pub(super) fn use_key(&mut self, peer: UserId, key: &AesKey, newest: Use) -> bool {
-        let peer = self.peer_mut(peer);
-        if peer.newest_key() == Some(key) && peer.newest == newest {
-            return false;
-        }
-        let earlier = peer.keys.iter().position(|kept| kept.key == *key);
-        let is_used = earlier.is_some_and(|at| peer.keys.remove(at).is_used);
-        let key = key.clone();
-        peer.keys.push(Kept { key, is_used });
-        peer.newest = newest;
-        if peer.keys.len() > KEYS_KEPT && !peer.drop_unused() {
-            peer.keys.remove(0);
-        }
-        true
+        self.peer_mut(peer).use_key(key, newest)
     }
 
     /// `key` has sealed or opened something: it is not dropped while there are others to drop.
     /// True if it is kept and that is news.
     pub(super) fn mark_used(&mut self, peer: UserId, key: &AesKey) -> bool {
-        let mut keys = self.peer_mut(peer).keys.iter_mut();
-        let kept = keys.find(|kept| !kept.is_used && kept.key == *key);
-        kept.map(|kept| kept.is_used = true).is_some()
+        self.peer_mut(peer).mark_used(key)
     }
 
     /// Keeps `key` of `peer` for reading; `is_used` says whether it has opened a message. True if
     /// that is news.
     pub(super) fn keep_key(&mut self, peer: UserId, key: &AesKey, is_used: bool) -> bool {
-        if is_used && self.mark_used(peer, key) {
-            return true;
-        }
-        let peer = self.peer_mut(peer);
-        if peer.keys.iter().any(|kept| kept.key == *key) {
-            return false;
-        }
-        let is_full = peer.keys.len() >= KEYS_KEPT;
-        if is_full && !(is_used && peer.drop_unused()) {
-            return false;
-        }
-        let key = key.clone();
-        peer.keys.insert(0, Kept { key, is_used });
-        true
+        self.peer_mut(peer).keep_key(key, is_used)
     }
 
     /// Writes what is known of peers, sealed.
     pub(super) fn save(&self) -> Result<()> {
-        let files: BTreeMap<UserId, PeerFile> = self
-            .peers
-            .iter()
-            .map(|(id, peer)| {
-                let file = PeerFile {
-                    username: peer.username.clone(),
-                    public_key: peer.public_key.clone(),
-                    changed: peer.changed.clone(),
-                    keys: peer.keys.iter().map(|kept| kept.key.to_base64()).collect(),
-                    unused: unused(&peer.keys).collect(),
-                    newest: peer.newest,
-                };
-                (*id, file)
-            })
-            .collect();
+        let peers = self.peers.iter();
+        let files: BTreeMap<UserId, PeerFile> =
+            peers.map(|(id, peer)| (*id, peer.into())).collect();
         self.write_sealed("peers.sealed", &files)
     }
 
@@ -358,11 +254,6 @@ impl Keyring {
     }
 }
 
-fn unused(keys: &[Kept]) -> impl Iterator<Item = usize> {
-    let places = keys.iter().enumerate();
-    places.filter_map(|(at, kept)| (!kept.is_used).then_some(at))
-}
-
 /// The JSON that is sealed in the file at `path`; its default if there is no file.
 fn read_sealed<T: DeserializeOwned + Default>(path: &Path, vault: &AesKey) -> Result<T> {
     let Some(sealed) = files::read(path)? else {
@@ -377,21 +268,7 @@ fn read_sealed<T: DeserializeOwned + Default>(path: &Path, vault: &AesKey) -> Re
 fn read_peers(dir: &Path, vault: &AesKey) -> Result<BTreeMap<UserId, Peer>> {
     let path = dir.join("peers.sealed");
     let files: BTreeMap<UserId, PeerFile> = read_sealed(&path, vault)?;
-    let peer = |file: PeerFile| {
-        let kept = |(at, key): (usize, &String)| {
-            let is_used = !file.unused.contains(&at);
-            AesKey::from_base64(key).map(|key| Kept { key, is_used })
-        };
-        let keys = file.keys.iter().enumerate().map(kept);
-        Some(Peer {
-            keys: keys.collect::<Option<_>>()?,
-            username: file.username,
-            public_key: file.public_key,
-            changed: file.changed,
-            newest: file.newest,
-        })
-    };
-    let peers = files.into_iter().map(|(id, file)| Some((id, peer(file)?)));
+    let peers = files.into_iter().map(|(id, file)| Some((id, file.peer()?)));
     peers.collect::<Option<_>>().ok_or(Error::Corrupt(path))
 }
 

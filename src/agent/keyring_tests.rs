@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 
+use super::peer::KEYS_KEPT;
 use super::*;
 use crate::agent::home::Home;
 

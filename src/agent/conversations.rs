@@ -225,8 +225,8 @@ impl Conversations {
         match key {
             Some(key) => {
                 self.settle_doubt(from, now);
-                if self.doubts.contains_key(&from) && self.keyring.keep_key(from, &key, false) {
-                    self.save();
+                if self.doubts.contains_key(&from) {
+                    self.is_unsaved |= self.keyring.keep_key(from, &key, false);
                 }
                 self.step(from, |exchange| exchange.key_frame(key, now));
             }

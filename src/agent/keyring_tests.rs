@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use super::peer::KEYS_KEPT;
+use super::peer::{KEYS_KEPT, UNUSED_KEPT};
 use super::*;
 use crate::agent::home::Home;
 
@@ -60,27 +60,45 @@ fn keys_that_have_served_outlast_a_flood_of_those_that_have_not() {
     let data = tempfile::tempdir().expect("a directory");
     let dir = dir_in(data.path());
     let mut keyring = settled(&dir);
-    let [idle, sealing, opening, late] = std::array::from_fn(|_| AesKey::generate());
+    let [idle, sealing, opening, late, doubted] = std::array::from_fn(|_| AesKey::generate());
     keyring.use_key(7, &idle, Use::Agreed);
     keyring.use_key(7, &sealing, Use::Agreed);
     assert!(keyring.mark_used(7, &sealing) && !keyring.mark_used(7, &sealing));
     assert!(keyring.keep_key(7, &opening, true));
-    for _ in 0..KEYS_KEPT / 2 {
+    for _ in 0..UNUSED_KEPT / 2 {
         keyring.use_key(7, &AesKey::generate(), Use::Agreed);
     }
     keyring.save().expect("saved");
     let again = Keyring::open(&dir, "p").expect("opens");
     let mut keyring = again.expect("is there");
-    for _ in 0..KEYS_KEPT {
+    for _ in 0..UNUSED_KEPT {
         keyring.use_key(7, &AesKey::generate(), Use::Agreed);
     }
-    assert!(keyring.keep_key(7, &late, true), "there is room for it");
+    assert!(keyring.keep_key(7, &late, true));
     keyring.use_key(7, &idle, Use::Agreed);
+    for _ in 0..UNUSED_KEPT {
+        assert!(keyring.keep_key(7, &AesKey::generate(), false));
+    }
+    assert!(keyring.keep_key(7, &doubted, false), "the last of them");
     let keys = keyring.keys_with(7);
-    assert_eq!((keys.len(), &keys[0]), (KEYS_KEPT, &idle));
-    for key in [&sealing, &opening, &late] {
+    assert_eq!((keys.len(), &keys[0]), (UNUSED_KEPT + 3, &idle));
+    for key in [&sealing, &opening, &late, &doubted] {
         assert!(keys.contains(key));
     }
+}
+
+#[test]
+fn keys_that_have_served_are_bounded_as_well_and_the_newest_is_one_of_them() {
+    let data = tempfile::tempdir().expect("a directory");
+    let mut keyring = settled(&dir_in(data.path()));
+    for _ in 0..KEYS_KEPT {
+        assert!(keyring.keep_key(7, &AesKey::generate(), true));
+    }
+    let [late, newest] = std::array::from_fn(|_| AesKey::generate());
+    assert!(!keyring.keep_key(7, &late, true) && !keyring.keep_key(7, &late, false));
+    keyring.use_key(7, &newest, Use::Agreed);
+    let keys = keyring.keys_with(7);
+    assert_eq!((keys.len(), &keys[0]), (KEYS_KEPT, &newest));
 }
 
 #[test]

@@ -9,6 +9,9 @@ use crate::agent::crypto::AesKey;
 /// AES keys kept per peer: enough for years of restarts, and a bound for a peer who floods. Where
 /// one has to go, it is one that never served, as those of a flood.
 pub(super) const KEYS_KEPT: usize = 1_000;
+/// As many of them may be such as never served: an offer that nothing followed is soon worthless,
+/// and each is tried on whatever does not open.
+pub(super) const UNUSED_KEPT: usize = 20;
 
 /// What is known of one peer.
 #[derive(Debug, Clone, Default)]
@@ -67,6 +70,9 @@ impl Peer {
         let key = key.clone();
         self.keys.push(Kept { key, is_used });
         self.newest = newest;
+        while self.unused().count() > UNUSED_KEPT {
+            self.drop_unused();
+        }
         if self.keys.len() > KEYS_KEPT && !self.drop_unused() {
             self.keys.remove(0);
         }
@@ -90,8 +96,8 @@ impl Peer {
         if self.keys.iter().any(|kept| kept.key == *key) {
             return false;
         }
-        let is_full = self.keys.len() >= KEYS_KEPT;
-        if is_full && !(is_used && self.drop_unused()) {
+        let is_crowded = !is_used && self.unused().count() >= UNUSED_KEPT;
+        if (is_crowded || self.keys.len() >= KEYS_KEPT) && !self.drop_unused() {
             return false;
         }
         let key = key.clone();

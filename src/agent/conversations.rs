@@ -141,7 +141,7 @@ impl Conversations {
         }
     }
 
-    /// The AES keys of a conversation, the newest first.
+    /// The AES keys of a conversation: the newest, then the likeliest to open something.
     pub(super) fn keys_with(&self, peer: UserId) -> Vec<AesKey> {
         self.keyring.keys_with(peer)
     }

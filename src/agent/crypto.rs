@@ -80,17 +80,34 @@ pub(super) fn seal(key: &AesKey, plain: &[u8]) -> String {
 
 /// What [`seal`] sealed, or nothing if the text is malformed or does not authenticate.
 pub(super) fn open(key: &AesKey, sealed: &str) -> Option<Vec<u8>> {
-    let mut bytes = BASE64_STANDARD.decode(sealed).ok()?;
-    let tag_at = bytes.len().checked_sub(TAG_BYTES)?;
-    let tag: [u8; TAG_BYTES] = bytes[tag_at..].try_into().ok()?;
-    bytes.truncate(tag_at);
-    let (iv, body) = bytes.split_at_mut_checked(IV_BYTES)?;
-    let cipher = key.cipher();
-    cipher
-        .decrypt_in_place_detached((&*iv).into(), b"", body, &tag.into())
-        .ok()?;
-    bytes.drain(..IV_BYTES);
-    Some(bytes)
+    Sealed::from_base64(sealed).open(key)
+}
+
+/// A sealed text out of its base64, for as many keys as are tried on it.
+pub(super) struct Sealed(Vec<u8>);
+
+impl Sealed {
+    /// No key opens what is malformed.
+    pub(super) fn from_base64(text: &str) -> Self {
+        Self(BASE64_STANDARD.decode(text).unwrap_or_default())
+    }
+
+    /// The bytes that each key has to authenticate.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// What was sealed, or nothing if it does not authenticate under `key`.
+    pub(super) fn open(&self, key: &AesKey) -> Option<Vec<u8>> {
+        let (iv, rest) = self.0.split_first_chunk::<IV_BYTES>()?;
+        let (body, tag) = rest.split_last_chunk::<TAG_BYTES>()?;
+        let mut plain = body.to_vec();
+        let cipher = key.cipher();
+        cipher
+            .decrypt_in_place_detached(iv.into(), b"", &mut plain, tag.into())
+            .ok()?;
+        Some(plain)
+    }
 }
 
 /// A user's own RSA key. `Debug` shows nothing of it.

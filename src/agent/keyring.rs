@@ -186,7 +186,7 @@ impl Keyring {
         &self.peers
     }
 
-    /// Every AES key shared with `peer`, the newest first.
+    /// Every AES key shared with `peer`, the likeliest first.
     pub(super) fn keys_with(&self, peer: UserId) -> Vec<AesKey> {
         let keys = self.peers.get(&peer).into_iter().flat_map(Peer::keys);
         keys.cloned().collect()

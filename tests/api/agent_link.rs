@@ -293,3 +293,29 @@ fn nothing_is_delivered_anew_when_the_link_is_back_and_nothing_was_missed() {
     }
     alice.peer(bob.id, |shown| shown["unread"] == 3);
 }
+
+#[test]
+fn a_peer_of_a_thousand_keys_stalls_nobody_with_a_large_text_that_none_of_them_opens() {
+    let relay = Relay::start();
+    let agent = Agent::start(&relay.url);
+    let [mallory, carol] = ["mallory", "carol"].map(|name| relay.puppet(name));
+    let alice = agent.person("alice");
+    alice.sees(mallory.id);
+    let stream = agent.stream();
+    let keys = (0..1_000_u16).map(|number| {
+        let mut key = [0; 32];
+        key[..2].copy_from_slice(&number.to_be_bytes());
+        key
+    });
+    for key in keys {
+        mallory.offer(alice.id, key);
+        mallory.write(alice.id, "mine too", key, false);
+    }
+    for _ in 0..1_000 {
+        assert_eq!(stream.message()["content"], "mine too");
+    }
+    mallory.send(alice.id, &"A".repeat(11 * 1024 * 1024), "");
+    carol.write(alice.id, "hi", [3; 32], true);
+    assert_eq!(stream.message()["content"], "[无法解密消息]");
+    assert_eq!(stream.message()["content"], "hi");
+}

@@ -55,9 +55,14 @@ impl Peer {
         self.keys.last().map(|kept| &kept.key)
     }
 
-    /// Every AES key shared with them, the newest first.
+    /// Every AES key shared with them: the newest, then those that have sealed or opened anything,
+    /// then the others, each from the newest on.
     pub(super) fn keys(&self) -> impl Iterator<Item = &AesKey> {
-        self.keys.iter().rev().map(|kept| &kept.key)
+        let older = self.keys.iter().rev().skip(1);
+        let used = older.clone().filter(|kept| kept.is_used);
+        let unused = older.filter(|kept| !kept.is_used);
+        let keys = self.keys.last().into_iter().chain(used).chain(unused);
+        keys.map(|kept| &kept.key)
     }
 
     /// Keeps `key` as the newest one. True if that is news.

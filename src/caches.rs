@@ -1,6 +1,9 @@
 //! Small memories of rows that are asked for with each request. It knows nothing of what changes
 //! them: writers forget what they change.
 
+use std::collections::HashMap;
+use std::hash::Hash;
+
 use quick_cache::sync::Cache;
 
 use crate::error::Result;
@@ -36,27 +39,81 @@ impl Caches {
     }
 }
 
-/// Looks something up and remembers it in `cache`, unless nothing is remembered here.
-///
-/// A change that was made between look-up and remembering would be missed, so it is looked up once
-/// more after it has been remembered.
+/// Looks something up and remembers it in `cache`; as [`remembered_all`].
 pub(crate) fn remembered<K, V>(
     cache: &Cache<K, V>,
     key: K,
     look_up: impl Fn() -> Result<Option<V>>,
 ) -> Result<Option<V>>
 where
-    K: Clone + Eq + std::hash::Hash,
+    K: Clone + Eq + Hash,
     V: Clone + PartialEq,
 {
-    let found = look_up()?;
-    let Some(value) = found.clone().filter(|_| cache.capacity() > 0) else {
+    let look_up = |keys: &[K]| Ok(keys.iter().cloned().zip(look_up()?).collect());
+    let found = remembered_all(cache, &[key], look_up)?;
+    Ok(found.into_values().next())
+}
+
+/// Looks several things up and remembers in `cache` what there is, unless nothing is remembered here.
+///
+/// A change that was made between look-up and remembering would be missed, so all is looked up once
+/// more after it has been remembered. What is another then, or cannot be looked up, is forgotten.
+pub(crate) fn remembered_all<K, V>(
+    cache: &Cache<K, V>,
+    keys: &[K],
+    mut look_up: impl FnMut(&[K]) -> Result<HashMap<K, V>>,
+) -> Result<HashMap<K, V>>
+where
+    K: Clone + Eq + Hash,
+    V: Clone + PartialEq,
+{
+    let found = look_up(keys)?;
+    if found.is_empty() || cache.capacity() == 0 {
         return Ok(found);
-    };
-    cache.insert(key.clone(), value);
-    let found_again = look_up()?;
-    if found_again != found {
-        cache.remove(&key);
     }
-    Ok(found_again)
+    for (key, value) in &found {
+        cache.insert(key.clone(), value.clone());
+    }
+    let found_again = look_up(keys);
+    for (key, value) in &found {
+        let again = found_again.as_ref().ok().and_then(|again| again.get(key));
+        if again != Some(value) {
+            cache.remove(key);
+        }
+    }
+    found_again
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Error;
+
+    /// What is answered, and what is remembered, where two looks at one thing find this.
+    fn two_looks(
+        first: Option<i64>,
+        second: Result<Option<i64>>,
+    ) -> (Result<Option<i64>>, Option<i64>) {
+        let cache = Cache::new(10);
+        let looks = std::cell::RefCell::new(vec![second, Ok(first)]);
+        let look_up = || looks.borrow_mut().pop().expect("at most two looks");
+        let answer = remembered(&cache, "key", look_up);
+        (answer, cache.get("key"))
+    }
+
+    #[test]
+    fn only_what_was_found_twice_is_remembered() {
+        for (first, second, kept) in [
+            (Some(1), Some(1), Some(1)),
+            (Some(1), Some(2), None),
+            (Some(1), None, None),
+        ] {
+            let (answer, remembered) = two_looks(first, Ok(second));
+            assert_eq!(answer.expect("it is looked up"), second);
+            assert_eq!(remembered, kept, "{first:?}, then {second:?}");
+        }
+        let (answer, remembered) = two_looks(Some(1), Err(Error::BUSY));
+        assert!(answer.is_err());
+        assert_eq!(remembered, None, "it may have changed in between");
+    }
 }

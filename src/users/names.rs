@@ -9,7 +9,7 @@ use std::collections::hash_map::Entry;
 use diesel::prelude::*;
 
 use crate::app::App;
-use crate::caches::remembered;
+use crate::caches::{remembered, remembered_all};
 use crate::db::Conn;
 use crate::error::{Error, Result};
 use crate::model::{Name, UserId};
@@ -61,36 +61,13 @@ pub(crate) fn names_of(
         }
     }
     if !missing.is_empty() {
-        names.extend(look_up(conn, &missing)?);
-        remember(app, conn, &missing, &names)?;
+        let look_up = |missing: &[UserId]| look_up(conn, missing);
+        names.extend(remembered_all(&app.caches.names, &missing, look_up)?);
     }
     Ok(names)
 }
 
-fn remember(
-    app: &App,
-    conn: &mut Conn,
-    ids: &[UserId],
-    names: &HashMap<UserId, Name>,
-) -> Result<()> {
-    let cache = &app.caches.names;
-    if cache.capacity() == 0 {
-        return Ok(());
-    }
-    for id in ids {
-        if let Some(name) = names.get(id) {
-            cache.insert(*id, name.clone());
-        }
-    }
-    for (id, name) in look_up(conn, ids)? {
-        if names.get(&id) != Some(&name) {
-            cache.remove(&id);
-        }
-    }
-    Ok(())
-}
-
-fn look_up(conn: &mut Conn, ids: &[UserId]) -> Result<Vec<(UserId, Name)>> {
+fn look_up(conn: &mut Conn, ids: &[UserId]) -> Result<HashMap<UserId, Name>> {
     let rows = users::table
         .filter(users::id.eq_any(ids.to_vec()))
         .select((users::id, users::username))

@@ -1,5 +1,6 @@
 //! Lists of any length: complete if they fit into one piece, streamed otherwise. Memory stays
-//! bounded either way, and no database connection is held between two pieces.
+//! bounded either way, and no database connection is held between two pieces. A slow reader is still
+//! here long after: no piece but the first is made without asking whether the login is still good.
 
 use std::future::{Future, ready};
 use std::io::Cursor;
@@ -28,11 +29,13 @@ pub(crate) enum Listing {
 }
 
 impl Listing {
-    /// Lets `write` write the first piece, and the others while they are sent.
+    /// Lets `write` write the first piece, and the others while they are sent, each only if `check`
+    /// has nothing against it.
     ///
-    /// It returns whether there is more to write. An error in the first piece is returned; one in
-    /// a later piece can only end the answer early, as invalid JSON.
+    /// It returns whether there is more to write. An error in the first piece is returned; one
+    /// before or in a later piece can only end the answer early, as invalid JSON.
     pub(crate) fn new(
+        check: impl Fn() -> Result<()> + Send + 'static,
         mut write: impl FnMut(&mut Vec<u8>) -> Result<bool> + Send + 'static,
     ) -> Result<Self> {
         let mut next = move |()| {
@@ -41,11 +44,12 @@ impl Listing {
             Ok((piece, has_more.then_some(())))
         };
         let first = next(())?;
-        Ok(Listing::behind(first, move |rest| ready(next(rest))))
+        let next = move |rest| ready(check().and_then(|()| next(rest)));
+        Ok(Listing::behind(first, next))
     }
 
     /// The same of pieces that have to be waited for: each is made of what the one before has left,
-    /// once that one is sent.
+    /// once that one is sent. `next` itself asks whether there may be another.
     pub(crate) async fn awaited<R: Send + 'static, F>(
         all: R,
         mut next: impl FnMut(R) -> F + Send + 'static,
@@ -145,7 +149,8 @@ mod tests {
     /// How much of a list of so many pieces is written at once.
     fn write_bytes(pieces: usize) -> usize {
         let mut rest = pieces;
-        let list = Listing::new(move |out| {
+        let check = || Ok(());
+        let list = Listing::new(check, move |out| {
             out.extend_from_slice(&PIECE);
             rest -= 1;
             Ok(rest > 0)

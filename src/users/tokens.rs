@@ -1,7 +1,8 @@
 //! Bearer tokens: JWT, HS256, one session row each.
 //!
 //! A token is only as good as its session: logout, a password change or expiry ends both at once,
-//! and with them every live socket that was opened with it, or with one that it has replaced.
+//! and with them every live socket that was opened with it, or with one that it has replaced, and
+//! every list that is still being read.
 
 use std::sync::Arc;
 
@@ -199,14 +200,25 @@ pub fn check(app: &App, token: &str) -> Result<Session> {
     })
 }
 
-/// Looks again whether a session is there, for whoever has just begun what its end is to end: it may
-/// have come before.
+/// Looks again whether a session is alive: for whoever has just begun what its end is to end, since
+/// that may have come before, and for whatever takes long.
 ///
-/// Errors: [`Error::InvalidToken`].
+/// Errors: [`Error::InvalidToken`], [`Error::ExpiredToken`].
 pub fn check_again(app: &App, session: &Session) -> Result<()> {
-    find(app, session.id)?
-        .map(|_| ())
-        .ok_or(Error::InvalidToken)
+    let (_, expires_at) = find(app, session.id)?.ok_or(Error::InvalidToken)?;
+    if expires_at <= Instant::now() {
+        return Err(Error::ExpiredToken);
+    }
+    Ok(())
+}
+
+/// [`check_again`], to be asked as often as one likes; where no session was needed all is well.
+pub fn watch(
+    app: &Arc<App>,
+    session: Option<Session>,
+) -> impl Fn() -> Result<()> + Send + 'static + use<> {
+    let app = app.clone();
+    move || session.map_or(Ok(()), |session| check_again(&app, &session))
 }
 
 /// Ends one session: its token, its sockets, and what presence knows by it. Again is no error.

@@ -31,6 +31,7 @@ mod agent_start;
 mod agent_waiting;
 mod agent_world;
 mod encommunication;
+mod ended_logins;
 mod one_store;
 mod password_changes;
 mod relay_stub;

@@ -15,8 +15,8 @@ use crate::error::Result;
 use crate::messages::history::{history_between, nth_newest};
 use crate::messages::lists::Chunk;
 use crate::messages::numbered::numbered_history;
-use crate::model::{Message, MessageId, UserId};
-use crate::users;
+use crate::model::{Message, MessageId, Session, UserId};
+use crate::users::{self, tokens};
 
 /// How many messages a page has unless the client says.
 const USUAL_PAGE: i64 = 50;
@@ -66,13 +66,14 @@ pub(super) fn history(
         total,
         pages: (total + limit - 1) / limit,
     };
-    Ok(write_page(app, pair, pagination, newest_first)?)
+    Ok(write_page(app, session, pair, pagination, newest_first)?)
 }
 
 /// Writes a page, which comes newest first. What is too large for one piece is read anew, piece by
 /// piece from the page's oldest message on.
 fn write_page(
     app: &Arc<App>,
+    session: Session,
     pair: (UserId, UserId),
     pagination: Pagination,
     mut page: Chunk<Message>,
@@ -92,8 +93,9 @@ fn write_page(
     }
     let (head, tail) = frame(pagination);
     let mut head = Some(head);
+    let check = tokens::watch(app, Some(session));
     let app = app.clone();
-    Listing::new(move |out| {
+    Listing::new(check, move |out| {
         let chunk = match whole.take() {
             Some(chunk) => chunk,
             None => history_between(&app, pair, after, end, asked)?,

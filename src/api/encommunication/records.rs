@@ -15,7 +15,8 @@ use crate::api::listing::{Array, Listing};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::messages::{history, lists};
-use crate::model::{Message, MessageId, UserId};
+use crate::model::{Message, MessageId, Session, UserId};
+use crate::users::tokens;
 
 /// How many records are read at once.
 const ROWS_AT_ONCE: i64 = 500;
@@ -95,7 +96,7 @@ pub(super) fn records(
     if session.user != one {
         return Err(Error::Forbidden.into());
     }
-    Ok(list(app, (one, other), limit, before)?)
+    Ok(list(app, session, (one, other), limit, before)?)
 }
 
 /// The user that a parameter names, which may not be missing.
@@ -112,9 +113,10 @@ fn integer(name: &str, text: Option<&str>) -> Result<Option<i64>, Failure> {
 /// The records of a pair below `before`, the newest `limit` of them if there is a limit.
 fn list(
     app: &Arc<App>,
+    session: Session,
     pair: (UserId, UserId),
     limit: Option<i64>,
-    before: MessageId,
+    mut before: MessageId,
 ) -> Result<Listing> {
     // Oldest first, so the page begins at its oldest record; found by key, not by reading.
     let oldest = match limit {
@@ -124,9 +126,10 @@ fn list(
     let mut after = MessageId(oldest.map_or(0, |id| id.0 - 1));
     let mut wanted = limit.unwrap_or(i64::MAX);
     let mut asked = wanted.min(ROWS_AT_ONCE);
+    let check = tokens::watch(app, Some(session));
     let app = app.clone();
     let mut list = Array::default();
-    Listing::new(move |out| {
+    Listing::new(check, move |out| {
         let chunk = history::history_between(&app, pair, after, before, asked)?;
         for message in &chunk.rows {
             list.put(out, &Record::new(message));
@@ -136,6 +139,10 @@ fn list(
         let is_full = chunk.is_cut || i64::try_from(chunk.rows.len()) == Ok(asked);
         let has_more = is_full && wanted > 0;
         asked = chunk.next_limit(wanted.min(ROWS_AT_ONCE));
+        if has_more && before == MessageId(i64::MAX) {
+            // It would have no end while more is written than is read.
+            before = MessageId(lists::newest(&app)?.0 + 1);
+        }
         if !has_more {
             list.end(out);
         }

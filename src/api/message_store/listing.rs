@@ -17,7 +17,8 @@ use crate::app::App;
 use crate::error::{Error, Result};
 use crate::hub::{Channel, End, Event};
 use crate::messages::lists::{self, Chunk, Page, Posted, Received};
-use crate::model::{Access, Instant, Message, MessageId};
+use crate::model::{Access, Instant, Message, MessageId, Session};
+use crate::users::tokens;
 
 /// How many messages are read at once where no page was asked for.
 pub(super) const ROWS_AT_ONCE: i64 = 200;
@@ -113,7 +114,7 @@ pub(super) async fn inbox(
         put_json(out, &InboxItem::new(message));
         message.id
     };
-    Ok(listing(app, ask, fetch, write)?)
+    Ok(listing(app, reader.session, ask, fetch, write)?)
 }
 
 /// message_store §7. What one waits for here is sent by oneself, from elsewhere.
@@ -146,7 +147,7 @@ pub(super) async fn outbox(
         put_json(out, &item);
         message.id
     };
-    Ok(listing(app, ask, fetch, write)?)
+    Ok(listing(app, sender.session, ask, fetch, write)?)
 }
 
 impl Ask {
@@ -240,18 +241,23 @@ async fn wait_for_more(
 /// A list, as published.
 fn listing<T>(
     app: &Arc<App>,
+    session: Option<Session>,
     ask: Ask,
     fetch: impl Fn(&App, Page) -> Result<Chunk<T>> + Send + 'static,
     write: impl Fn(&T, &mut Vec<u8>) -> MessageId + Send + 'static,
 ) -> Result<Listing> {
+    let check = tokens::watch(app, session);
     let app = app.clone();
     let mut cursor = Progress::new(ask);
-    Listing::new(move |out| {
+    Listing::new(check, move |out| {
         let chunk = fetch(&app, cursor.page)?;
         if cursor.is_first {
             out.extend_from_slice(b"{\"messages\":[");
         }
         cursor.advance(&chunk, &write, out);
+        if cursor.is_endless() {
+            cursor.up_to = Some(lists::newest(&app)?);
+        }
         if cursor.is_done {
             cursor.finish(out);
         }
@@ -264,6 +270,8 @@ struct Progress {
     page: Page,
     /// How many are still wanted; `None` for all, which is no page.
     wanted: Option<i64>,
+    /// Up to where a list goes that would have no end while more comes than is read.
+    up_to: Option<MessageId>,
     is_done: bool,
     is_first: bool,
     last: Option<MessageId>,
@@ -274,6 +282,7 @@ impl Progress {
         Progress {
             page: ask.page,
             wanted: ask.limit,
+            up_to: None,
             is_done: false,
             is_first: true,
             last: None,
@@ -298,7 +307,8 @@ impl Progress {
         let is_exhausted = !chunk.is_cut && read < asked;
         self.wanted = self.wanted.map(|wanted| wanted - read);
         let is_satisfied = self.wanted.is_some_and(|wanted| wanted <= 0);
-        self.is_done = is_exhausted || is_satisfied;
+        let is_at_end = self.up_to.is_some_and(|end| self.last >= Some(end));
+        self.is_done = is_exhausted || is_satisfied || is_at_end;
         if is_exhausted && matches!(self.page, Page::Before(..)) {
             self.last = None;
         }
@@ -308,6 +318,12 @@ impl Progress {
             (Page::After(..), Some(last)) => Page::After(last, next),
             (page, None) => page,
         };
+    }
+
+    /// Whether it goes on for as long as something comes.
+    fn is_endless(&self) -> bool {
+        let is_open = self.wanted.is_none() && self.up_to.is_none();
+        is_open && !self.is_done && matches!(self.page, Page::After(..))
     }
 
     /// Closes the list. `next` is the cursor for the following page: for `before`, null at the

@@ -15,8 +15,8 @@ use crate::app::App;
 use crate::config::ConnectionInfo;
 use crate::contacts::{self, Contact};
 use crate::error::Error;
-use crate::model::{FriendRequest, Instant, User, UserId};
-use crate::users;
+use crate::model::{FriendRequest, Instant, Session, User, UserId};
+use crate::users::{self, tokens};
 
 /// How many users of a list are looked up at once: the public key of each may have 64 KiB.
 const ROWS_AT_ONCE: usize = 16;
@@ -80,13 +80,15 @@ impl Tie {
 /// A list of users, each shown with what is known of them already.
 fn listing<T: Send + 'static, S: Serialize>(
     app: &AppState,
+    session: Session,
     others: Vec<(UserId, T)>,
     show: impl Fn(T, &App, User) -> S + Send + 'static,
 ) -> Result<Listing, Failure> {
+    let check = tokens::watch(app, Some(session));
     let app = (*app).clone();
     let mut others = others.into_iter();
     let mut list = Array::default();
-    let listing = Listing::new(move |out| {
+    let listing = Listing::new(check, move |out| {
         while out.len() < WRITE_BYTES && others.len() > 0 {
             let some: Vec<(UserId, T)> = others.by_ref().take(ROWS_AT_ONCE).collect();
             let ids: Vec<UserId> = some.iter().map(|(id, _)| *id).collect();
@@ -138,10 +140,10 @@ fn accepted(app: &App, user: UserId, contact: &Contact) -> Answer {
 /// secure_im §2.2: everybody whom the caller has added, in that order.
 #[get("/me/contacts")]
 pub(super) fn list(app: &AppState, bearer: Bearer) -> Result<Listing, Failure> {
-    let user = bearer.session(app)?.user;
-    let contacts = contacts::list_contacts(app, user)?.into_iter();
-    let ties = contacts.map(|contact| (contact.id, Tie::accepted(user, &contact)));
-    listing(app, ties.collect(), Tie::shown)
+    let session = bearer.session(app)?;
+    let contacts = contacts::list_contacts(app, session.user)?.into_iter();
+    let ties = contacts.map(|contact| (contact.id, Tie::accepted(session.user, &contact)));
+    listing(app, session, ties.collect(), Tie::shown)
 }
 
 /// A contact who is online.
@@ -155,25 +157,27 @@ struct Online {
 /// secure_im §2.3: those of them who are online, and where.
 #[get("/me/contacts/online")]
 pub(super) fn list_online(app: &AppState, bearer: Bearer) -> Result<Listing, Failure> {
-    let user = bearer.session(app)?.user;
-    let contacts = contacts::list_contacts(app, user)?.into_iter();
+    let session = bearer.session(app)?;
+    let contacts = contacts::list_contacts(app, session.user)?.into_iter();
     let online = contacts.filter(|contact| app.presence.is_online(contact.id));
     // Somebody added one way has not agreed to be found.
     let is_for_everyone = app.config.connection_info == ConnectionInfo::Everyone;
     let online = online.map(|contact| (contact.id, contact.is_mutual || is_for_everyone));
-    listing(app, online.collect(), |may_see, app, user| Online {
-        username: user.username.clone(),
-        reachable: reachable(app, user, may_see),
+    listing(app, session, online.collect(), |may_see, app, user| {
+        Online {
+            username: user.username.clone(),
+            reachable: reachable(app, user, may_see),
+        }
     })
 }
 
 /// The requests that wait for the caller's answer, oldest first.
 #[get("/me/contacts/pending")]
 pub(super) fn list_pending(app: &AppState, bearer: Bearer) -> Result<Listing, Failure> {
-    let user = bearer.session(app)?.user;
-    let requests = contacts::list_requests_to(app, user)?.into_iter();
+    let session = bearer.session(app)?;
+    let requests = contacts::list_requests_to(app, session.user)?.into_iter();
     let ties = requests.map(|(request, _)| (request.from_id, Tie::pending(&request)));
-    listing(app, ties.collect(), Tie::shown)
+    listing(app, session, ties.collect(), Tie::shown)
 }
 
 /// Accepts the request of the user with this id.

@@ -15,8 +15,8 @@ use crate::app::App;
 use crate::error::{Error, Result};
 use crate::messages::unread::{self, Part, Slice};
 use crate::messages::{self, Draft};
-use crate::model::{Message, MessageId, UserId};
-use crate::users;
+use crate::model::{Message, MessageId, Session, UserId};
+use crate::users::{self, tokens};
 
 #[derive(Serialize)]
 struct Shown {
@@ -63,7 +63,7 @@ pub(super) async fn take(
     bearer: Bearer,
     ack: Option<&str>,
 ) -> Result<Listing, Failure> {
-    let reader = bearer.session(app)?.user;
+    let reader = bearer.session(app)?;
     let is_manual = match ack {
         None | Some("auto") => false,
         Some("manual") => true,
@@ -74,7 +74,7 @@ pub(super) async fn take(
     };
     let app = (*app).clone();
     let all = Unread {
-        part: Part::all(&app, reader)?,
+        part: Part::all(&app, reader.user)?,
         list: Array::default(),
     };
     let next = move |rest| slice(app.clone(), reader, is_manual, rest);
@@ -89,18 +89,18 @@ struct Unread {
 
 async fn slice(
     app: Arc<App>,
-    reader: UserId,
+    reader: Session,
     is_manual: bool,
     all: Unread,
 ) -> Result<Piece<Unread>> {
     let Unread { part, mut list } = all;
-    let found = if is_manual {
-        unread::list(&app, reader, part).await
-    } else {
-        unread::take(&app, reader, part).await
+    let found = match list.is_begun.then(|| tokens::check_again(&app, &reader)) {
+        Some(Err(cause)) => Err(cause),
+        _ if is_manual => unread::list(&app, reader.user, part).await,
+        _ => unread::take(&app, reader.user, part).await,
     };
     let found = match found {
-        // What has left is marked as read: the list is closed, so that it can be. The rest waits.
+        // What has left is marked as read: the list is closed, so that it can be read. The rest waits.
         Err(cause) if list.is_begun => {
             log_if_internal(&cause);
             Slice::default()

@@ -6,7 +6,7 @@ use std::io::Read as _;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::person::{Person, detail, is_instant, problems};
+use super::person::{Person, detail, is_instant, log_in, problems};
 use crate::world::World;
 
 fn ids(list: &[Value]) -> Vec<i64> {
@@ -67,6 +67,25 @@ fn racing_readers_never_get_the_same_message_twice() {
         "something came twice, or not at all"
     );
     assert_eq!(taken.into_iter().collect::<BTreeSet<_>>(), sent);
+}
+
+#[test]
+fn what_is_fetched_slowly_ends_with_the_login_and_the_rest_stays_unread() {
+    let world = World::start();
+    let [alice, mut bob] = Person::arrive_all(&world, ["alice", "bob"]);
+    let content = "x".repeat(1 << 20);
+    let sent: Vec<i64> = (0..40).map(|_| alice.send(&bob, &content)).collect();
+    let fetched = bob.request(Method::GET, "/messages").send();
+    let mut fetched = fetched.expect("the server answers");
+    assert_eq!(bob.call(Method::POST, "/logout").status, 200);
+    let mut taken = String::new();
+    let read = fetched.read_to_string(&mut taken);
+    read.expect("it ends in order");
+    let taken: Vec<Value> = serde_json::from_str(&taken).expect("a whole list");
+    bob.token = log_in(&world, "bob");
+    let rest = bob.list("/messages");
+    assert!(!taken.is_empty() && !rest.is_empty());
+    assert_eq!(ids(&[taken, rest].concat()), sent);
 }
 
 #[test]

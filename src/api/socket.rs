@@ -187,6 +187,10 @@ pub(crate) async fn run<E, T, R, F>(
                 Err(end) => break Some(parting(end, codes)),
             },
             frame = socket.next() => {
+                // Both may be there, and nothing is done for whose login is over.
+                if let Err(end) = subscription.check() {
+                    break Some(parting(end, codes));
+                }
                 if shows_life(socket.get_mut(), frame.as_ref()) {
                     life.shown(Instant::now());
                 }

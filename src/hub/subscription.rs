@@ -45,7 +45,18 @@ impl Subscription {
 
     /// Whether it is over, for those who are shown what they did not wait for here.
     pub fn has_ended(&self) -> bool {
-        self.ending.has_come()
+        self.check().is_err()
+    }
+
+    /// The same for those who are to say why.
+    pub fn check(&self) -> Result<(), End> {
+        if self.ending.signal.is_cancelled() {
+            Err(self.end())
+        } else if self.ending.has_come() {
+            Err(End::Expired)
+        } else {
+            Ok(())
+        }
     }
 
     /// Changes which room's events come, if any.

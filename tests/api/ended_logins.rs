@@ -1,12 +1,13 @@
-//! What a login has begun does not outlive it: lists that are read slowly.
+//! What a login has begun does not outlive it: lists that are read slowly, frames that wait.
 
 use std::io::Read as _;
 
 use reqwest::Method;
 use reqwest::blocking::Response;
+use serde_json::{Value, json};
 
-use crate::chat8::Someone;
-use crate::world::{Reply, World};
+use crate::chat8::{Live, Someone};
+use crate::world::{Reply, World, skips_sqlite_test, wait_for};
 
 /// More than the system keeps for a reader who takes nothing.
 const LETTERS: usize = 40;
@@ -96,5 +97,44 @@ fn a_list_has_an_end_although_more_comes_while_it_is_read() {
         assert!(rest.len() > LETTERS * LETTER_BYTES, "{path}");
         assert!(rest.ends_with([']', '}']), "{path} is whole");
         assert!(!rest.contains("the last"), "{path}");
+    }
+}
+
+#[test]
+fn of_frames_that_wait_none_is_taken_once_the_login_has_ended() {
+    // Elsewhere the logout would not wait for the same as the first frame.
+    if skips_sqlite_test() {
+        return;
+    }
+    let world = World::start();
+    let bob = Someone::new(&world, "bob");
+    // Which of the two the server looks at first is chance each time.
+    for round in 1..=12 {
+        let sender = Someone::new(&world, &format!("sender{round}"));
+        let path = format!("/chat?token={}", sender.token);
+        let mut socket = Live::open(&world, &path, &[]).expect("the socket opens");
+        let frame = json!({"fromId": sender.id, "toId": bob.id, "message": "sealed"}).to_string();
+        let length = u8::try_from(frame.len()).expect("a short frame");
+        // This mask changes nothing.
+        let frame = [&[0x81, 0x80 | length, 0, 0, 0, 0], frame.as_bytes()].concat();
+        std::thread::scope(|scope| {
+            let held = world.hold_mailbox("bob");
+            scope.spawn(|| log_out(&sender));
+            world.wait_for_held_write();
+            // In one piece, so that all are there when the first is done.
+            socket
+                .write(&frame.repeat(20))
+                .expect("the socket takes it");
+            wait_for(|| {
+                let metrics = world.get("/metrics", &[]).text;
+                metrics
+                    .contains("sealpost_writer_waiting 2\n")
+                    .then_some(())
+            });
+            drop(held);
+        });
+        assert_eq!(socket.closing_code(), Some(1008));
+        let taken: Vec<Value> = world.person("bob").inbox();
+        assert_eq!(taken.len(), round, "the first was begun before the end");
     }
 }

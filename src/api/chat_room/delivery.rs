@@ -180,6 +180,11 @@ impl Member {
         self.events.next().await.map_err(Gone::Ended)
     }
 
+    /// Fails once there will be no more events, whatever is still waiting.
+    pub(super) fn check(&self) -> Result<(), Gone> {
+        self.events.check().map_err(Gone::Ended)
+    }
+
     /// Resolves when there will be no more events.
     pub(super) async fn ended(&mut self) {
         self.events.ended().await;

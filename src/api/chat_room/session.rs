@@ -78,9 +78,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         self.link.part(gone).await;
     }
 
-    /// The next line; pushes go out meanwhile.
+    /// The next line; pushes go out meanwhile. Of a login that is over there is none, however many
+    /// have come.
     async fn next_line(&mut self) -> Result<String, Gone> {
         loop {
+            self.check_login()?;
             if let Some(line) = self.link.lines.next_line() {
                 let refused = |TooLong| Gone::Refused(Frame::Error(Refusal::new(1008, "消息过长")));
                 return line.map(str::to_owned).map_err(refused);
@@ -264,6 +266,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     /// a client that waits.
     pub(super) fn member(&self) -> Result<&Member, Gone> {
         self.member.as_ref().ok_or(Gone::Peer)
+    }
+
+    /// Fails if the login is over; while there is none, it is not.
+    pub(super) fn check_login(&self) -> Result<(), Gone> {
+        self.member.as_ref().map_or(Ok(()), Member::check)
     }
 
     /// Writes an answer when its time has come.

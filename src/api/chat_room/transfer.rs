@@ -68,6 +68,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let received = self
             .receive(accepted.size_bytes, &mut accepted.incoming)
             .await?;
+        self.check_login()?;
         let Accepted {
             name,
             room,

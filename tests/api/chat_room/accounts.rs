@@ -1,12 +1,13 @@
 //! Registering, logging in and out.
 
+use std::io::{Read as _, Write as _};
 use std::sync::mpsc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::client::{Client, PASSWORD, Rooms, assert_error, bare, credentials, saying, told};
-use crate::world::Setup;
+use crate::world::{Setup, wait_for};
 
 fn refused(kind: &str, text: &str) -> Value {
     let mut frame = json!({
@@ -245,6 +246,46 @@ fn a_password_change_elsewhere_ends_the_connection() {
     rooms.post("/auth/change_password", &body).ok();
     assert_eq!(alice.receive()["message_type"], "system_message");
     assert!(alice.is_closed());
+}
+
+/// How many messages the server has begun to carry out.
+fn said(rooms: &Rooms) -> u64 {
+    const COUNT: &str = "sealpost_chat_room_messages_total{type=\"chat_message\"} ";
+    let metrics = rooms.get("/metrics", &[]).text;
+    let count = metrics.lines().find_map(|line| line.strip_prefix(COUNT));
+    count.map_or(0, |count| count.parse().expect("a number"))
+}
+
+#[test]
+fn of_requests_that_wait_none_is_carried_out_once_the_password_has_changed() {
+    let rooms = Rooms::start();
+    let mut alice = rooms.arrive("alice");
+    // Its echoes are written without a look at what comes from the room one is in.
+    let room = alice.create("elsewhere", &[]);
+    let say = |content: &str| {
+        format!(r#"{{"message_type":"chat_message","chat_group_id":{room},"content":"{content}"}}"#)
+            + "\n"
+    };
+    // The first has the server make room for many.
+    let flood = say(&"x".repeat(60_000)) + &say("x").repeat(100_000);
+    let mut incoming = alice.stream().try_clone().expect("a TCP stream");
+    std::thread::scope(|scope| {
+        // It does not matter how much of it the server takes.
+        scope.spawn(|| drop(alice.stream().write_all(flood.as_bytes())));
+        let echoes = scope.spawn(|| {
+            let mut piece = vec![0; 64 << 10];
+            while incoming.read(&mut piece).is_ok_and(|count| count > 0) {}
+        });
+        wait_for(|| (said(&rooms) > 100).then_some(()));
+        let body = json!({
+            "user_id": "alice", "current_password_hash": sha256_hex(PASSWORD), "new_password_hash": "another",
+        });
+        rooms.post("/auth/change_password", &body).ok();
+        let by_then = said(&rooms);
+        echoes.join().expect("the connection ends");
+        let after = said(&rooms) - by_then;
+        assert!(after <= 1, "{after} more were carried out");
+    });
 }
 
 /// Logs in over and over, each time on a connection of its own, until that is refused. Returns the

@@ -54,5 +54,6 @@ mod operations_restore;
 mod operations_settings;
 mod operations_start;
 mod several_servers;
+mod synced;
 
 mod tidy;

@@ -39,17 +39,21 @@ pub(crate) fn password_of(username: &str) -> String {
     format!("password of {username}")
 }
 
+/// The body with which [`Someone::new`] registers.
+pub(crate) fn registration(username: &str) -> Value {
+    let password = password_of(username);
+    json!({
+        "username": username,
+        "email": format!("{username}@example.org"),
+        "password": password,
+        "confirm_password": password,
+    })
+}
+
 impl<'w> Someone<'w> {
     /// Registers `username`.
     pub(crate) fn new(world: &'w World, username: &str) -> Self {
-        let password = password_of(username);
-        let body = json!({
-            "username": username,
-            "email": format!("{username}@example.org"),
-            "password": password,
-            "confirm_password": password,
-        });
-        let registered = data(&world.post("/api/v1/auth/register", &body));
+        let registered = data(&world.post("/api/v1/auth/register", &registration(username)));
         Someone {
             world,
             id: registered["user_id"]

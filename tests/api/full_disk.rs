@@ -13,14 +13,14 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::chat8::{Someone, data, refused};
-use crate::operations_refused::change_database;
 use crate::world::{Reply, Setup, World, program, skips_postgres_test, skips_sqlite_test};
 
-/// A mount namespace of our own with `mount` done in it; `None`, said on stderr, where that is not allowed.
-struct OwnMounts(Child);
+/// A mount namespace of our own.
+pub(crate) struct OwnMounts(Child);
 
 impl OwnMounts {
-    fn new(mount: &str) -> Option<Self> {
+    /// One with `mount` done in it; `None`, said on stderr, where that is not allowed.
+    pub(crate) fn new(mount: &str) -> Option<Self> {
         let script = format!("{mount} && echo mounted && exec sleep infinity");
         let holder = Command::new("unshare")
             .args(["--mount", "--propagation", "private", "sh", "-c", &script])
@@ -45,7 +45,7 @@ impl OwnMounts {
     }
 
     /// The command line that enters these mounts.
-    fn wrapper(&self) -> [String; 5] {
+    pub(crate) fn wrapper(&self) -> [String; 5] {
         let pid = self.0.id().to_string();
         ["nsenter", "--target", &pid, "--mount", "--wd=."].map(str::to_owned)
     }
@@ -189,27 +189,6 @@ fn an_upload_that_finds_no_room_is_told_to_come_back_and_leaves_nothing_behind()
     let uploads = disk.join("data/uploads");
     mounts.run(&format!("test -z \"$(ls {})\"", uploads.display()));
     data(&alice.upload(&bob, "small", b"x"));
-}
-
-/// Has the store refuse every new message and nothing else.
-pub(crate) fn refuse_messages(world: &World) {
-    let refusal = match world.database() {
-        Some(_) => "ALTER TABLE messages ADD CONSTRAINT no_more CHECK (false) NOT VALID",
-        None => {
-            "CREATE TRIGGER no_more BEFORE INSERT ON messages
-             BEGIN SELECT RAISE(ABORT, 'no more'); END"
-        }
-    };
-    change_database(world, refusal);
-}
-
-/// Has it take them again.
-pub(crate) fn take_messages_again(world: &World) {
-    let again = match world.database() {
-        Some(_) => "ALTER TABLE messages DROP CONSTRAINT no_more",
-        None => "DROP TRIGGER no_more",
-    };
-    change_database(world, again);
 }
 
 fn assert_refused_or_gone(world: &World) {

@@ -45,6 +45,7 @@ mod permission_matrix;
 mod durability;
 mod full_disk;
 mod in_doubt;
+mod internal_errors;
 mod operations;
 mod operations_advice;
 mod operations_backup;

@@ -3,7 +3,8 @@
 use reqwest::Method;
 use serde_json::json;
 
-use super::{Someone, data, refused};
+use super::{Someone, data, refused, registration};
+use crate::internal_errors::{assert_cause_is_logged, refuse_new};
 use crate::world::{Reply, World};
 
 /// Every route that needs a token, with an id where it takes one.
@@ -134,4 +135,14 @@ fn a_body_that_cannot_be_read_is_400_and_one_of_a_wrong_shape_422() {
         refused(&send(body), 422, "VALIDATION");
     }
     refused(&send(&vec![b' '; 30 << 20]), 413, "VALIDATION");
+}
+
+#[test]
+fn a_fault_of_the_server_is_500_with_its_cause_in_the_log_alone() {
+    let world = World::start();
+    refuse_new(&world, "users");
+    let reply = world.post("/api/v1/auth/register", &registration("alice"));
+    assert_eq!(refused(&reply, 500, "INTERNAL"), json!({}));
+    assert_eq!(reply.json()["error"]["message"], "服务器内部错误");
+    assert_cause_is_logged(&world);
 }

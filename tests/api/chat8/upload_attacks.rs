@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::uploads::PNG;
 use super::{Someone, data, done, file_form, files_on_disk, refused, text, wait_until};
-use crate::full_disk::{refuse_messages, take_messages_again};
+use crate::internal_errors::{refuse_new, take_new_again};
 use crate::world::{Reply, Setup, World};
 
 #[test]
@@ -45,10 +45,10 @@ fn a_name_is_never_a_path() {
 fn a_file_whose_message_cannot_be_stored_is_not_kept() {
     let world = World::start();
     let [alice, bob] = ["alice", "bob"].map(|name| Someone::new(&world, name));
-    refuse_messages(&world);
+    refuse_new(&world, "messages");
     assert!(alice.upload(&bob, "plan.txt", b"x").status >= 500);
     assert_eq!(files_on_disk(&world), 0);
-    take_messages_again(&world);
+    take_new_again(&world, "messages");
     data(&alice.upload(&bob, "plan.txt", b"x"));
     assert_eq!(files_on_disk(&world), 1);
 }

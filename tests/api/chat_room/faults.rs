@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::client::{Rooms, assert_error, bare, request, saying, told};
+use super::client::{Rooms, assert_error, bare, credentials, request, saying, told};
+use crate::internal_errors::{assert_cause_is_logged, refuse_new};
 
 #[test]
 fn the_captured_errors_of_form() {
@@ -169,4 +170,19 @@ fn a_message_whose_commit_is_not_answered_may_be_stored_and_its_sender_is_told_s
     assert_error(&refusal, 1009);
     let words = refusal["error_message"].as_str().expect("a text");
     assert!(words.contains("可能已保存"), "{words}");
+}
+
+#[test]
+fn a_fault_of_the_server_is_told_in_fixed_words_with_its_cause_in_the_log_alone() {
+    let rooms = Rooms::start();
+    refuse_new(&rooms, "users");
+    let reply = rooms
+        .connect()
+        .ask(&credentials("register_request", "alice"));
+    let expected = json!({
+        "message_type": "register_response", "success": false, "user_id": null, "username": null,
+        "error_message": "服务器内部错误",
+    });
+    assert_eq!(told(reply), expected);
+    assert_cause_is_logged(&rooms);
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::client::{Client, Rooms, assert_calendar, assert_error, request, saying, told};
-use crate::full_disk::{refuse_messages, take_messages_again};
+use crate::internal_errors::{refuse_new, take_new_again};
 use crate::world::Setup;
 
 /// An upload's first line.
@@ -212,12 +212,12 @@ fn a_client_that_dies_in_the_middle_of_an_upload_leaves_nothing() {
 fn a_file_of_which_the_room_cannot_be_told_is_not_kept() {
     let rooms = Rooms::start();
     let mut alice = rooms.arrive("alice");
-    refuse_messages(&rooms);
+    refuse_new(&rooms, "messages");
     alice.ask(&offer("a.txt", 3, 1));
     alice.send_bytes(b"abc");
     assert_eq!(alice.receive()["message_type"], "error_message");
     assert!(kept(&rooms).is_empty());
-    take_messages_again(&rooms);
+    take_new_again(&rooms, "messages");
     let id = upload(&mut alice, "a.txt", b"abc", 1);
     let list = alice.ask(&request("file_list_request", "chat_group_id", 1));
     let files = list["files"].as_array().expect("a list");

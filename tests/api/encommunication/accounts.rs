@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::people::{PASSWORD, join, public_key_of};
 use crate::chat8::{Someone, data};
+use crate::internal_errors::{assert_cause_is_logged, refuse_new};
 use crate::world::{Reply, World, program};
 
 fn registration(name: &str) -> Value {
@@ -211,4 +212,13 @@ fn the_command_makes_the_key_where_there_is_none() {
     let refused = print();
     assert_eq!(refused.status.code(), Some(1));
     assert!(refused.stdout.is_empty());
+}
+
+#[test]
+fn a_fault_of_the_server_is_500_with_its_cause_in_the_log_alone() {
+    let world = World::start();
+    refuse_new(&world, "users");
+    let reply = world.post("/register", &registration("alice"));
+    assert_eq!(refusal(&reply, 500), "服务器内部错误, 请稍后重试");
+    assert_cause_is_logged(&world);
 }

@@ -4,6 +4,7 @@ use reqwest::Method;
 use serde_json::json;
 
 use super::person::{Person, detail, problems, register, registration};
+use crate::internal_errors::{assert_cause_is_logged, refuse_new};
 use crate::world::{Reply, World};
 
 /// Every route that needs a token.
@@ -141,4 +142,13 @@ fn the_later_clients_story_runs_from_end_to_end() {
         "SGVsbG8gd29ybGQh"
     );
     assert!(again.list("/messages/").is_empty());
+}
+
+#[test]
+fn a_fault_of_the_server_is_500_with_its_cause_in_the_log_alone() {
+    let world = World::start();
+    refuse_new(&world, "users");
+    let reply = world.post("/users/", &registration("alice"));
+    assert_eq!(detail(&reply, 500), "Internal Server Error");
+    assert_cause_is_logged(&world);
 }

@@ -180,16 +180,6 @@ fn of_a_parameter_that_is_repeated_the_last_one_counts() {
     }
 }
 
-/// Waits until the server counts one live connection of a channel.
-fn until_live(world: &World, channel: &str) {
-    let live = format!("sealpost_live{{channel=\"{channel}\"}} 1");
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while !world.get("/metrics", &[]).text.contains(&live) {
-        assert!(Instant::now() < deadline, "nobody waits");
-        std::thread::yield_now();
-    }
-}
-
 #[test]
 fn a_waiting_outbox_is_woken_by_ones_own_sends_alone_through_whatever_api() {
     let world = World::start();
@@ -199,7 +189,7 @@ fn a_waiting_outbox_is_woken_by_ones_own_sends_alone_through_whatever_api() {
             let query = [("after", "0"), ("wait", "60")];
             ids(&alice.list("/messages/outbox", &query).messages())
         });
-        until_live(&world, "message_store_outbox");
+        world.wait_until_live("message_store_outbox");
         bob.send(&alice, "received, not sent");
         let letter = serde_json::json!({"receiver_id": id_of(&world, "bob"), "content": "sent"});
         let request = world.request(reqwest::Method::POST, "/api/v1/messages");
@@ -247,7 +237,7 @@ fn a_wait_whose_token_is_ended_is_refused() {
         };
         std::thread::scope(|scope| {
             let waiting = scope.spawn(waiting);
-            until_live(&world, channel);
+            world.wait_until_live(channel);
             let logout = world.request(reqwest::Method::POST, "/logout");
             assert_eq!(Reply::to(logout.bearer_auth(&token)).status, 200);
             waiting.join().expect("no panic").error(401);

@@ -1,13 +1,15 @@
 //! Starting and ending: what stands in the way is said in one line, and nothing is damaged.
 
-use std::io::{BufRead as _, BufReader};
-use std::net::TcpListener;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use reqwest::Method;
 use tempfile::TempDir;
 
+use crate::chat8::Someone;
 use crate::world::{Reply, Setup, World, free_port, program};
 
 /// Runs `serve` to its end, which must come by itself.
@@ -207,27 +209,39 @@ fn a_server_that_is_to_outlive_its_terminal_does() {
 }
 
 #[test]
-fn the_orderly_end_does_not_wait_for_those_who_wait() {
+fn the_orderly_end_takes_ten_seconds_at_most_whoever_is_still_there() {
     let mut world = World::start();
-    world.register("alice");
+    // A client that does not answer when it is told to go.
+    let socket = Someone::new(&world, "alice").connect();
     let stream = world
         .request(Method::GET, "/messages/stream?user_id=alice")
         .send();
     assert_eq!(stream.as_ref().expect("it answers").status(), 200);
-    let idle =
-        std::net::TcpStream::connect(("127.0.0.1", world.server.port())).expect("it accepts");
+    let connect = || TcpStream::connect(("127.0.0.1", world.server.port())).expect("it accepts");
+    let idle = connect();
+    let unfinished = begin_request(connect());
     let waiting = {
         let request = world.request(Method::GET, "/messages/inbox?user_id=alice&after=0&wait=60");
         std::thread::spawn(move || drop(Reply::try_to(request)))
     };
-    assert_eq!(
-        world.server.stop().code(),
-        Some(0),
-        "{}",
-        world.server.log()
-    );
+    world.wait_until_live("message_store_inbox");
+    world.server.signal("TERM");
+    let status = world.server.wait_at_most(Duration::from_secs(10));
+    assert_eq!(status.code(), Some(0), "{}", world.server.log());
     waiting.join().expect("no panic");
-    drop((stream, idle));
+    drop((socket, stream, idle, unfinished));
+}
+
+/// A request that the server has begun to read, and will wait for the rest of.
+fn begin_request(mut stream: TcpStream) -> TcpStream {
+    let head = "POST /messages/send HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\
+                Content-Type: application/json\r\nExpect: 100-continue\r\n\r\n";
+    stream.write_all(head.as_bytes()).expect("it is taken");
+    let mut line = String::new();
+    let mut reader = BufReader::new(&stream);
+    reader.read_line(&mut line).expect("it answers");
+    assert_eq!(line, "HTTP/1.1 100 Continue\r\n");
+    stream
 }
 
 #[test]

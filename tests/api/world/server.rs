@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::waiting::{PATIENCE, poll};
 
@@ -169,8 +169,13 @@ impl Server {
 
     /// Waits until it has ended by itself.
     pub(crate) fn wait(&mut self) -> ExitStatus {
+        self.wait_at_most(PATIENCE)
+    }
+
+    /// The same, for a server that has promised to end within this time.
+    pub(crate) fn wait_at_most(&mut self, time: Duration) -> ExitStatus {
         let status = || self.child.try_wait().expect("a child can be waited for");
-        poll(PATIENCE, status).unwrap_or_else(|| panic!("it did not end; its log:\n{}", self.log()))
+        poll(time, status).unwrap_or_else(|| panic!("it did not end; its log:\n{}", self.log()))
     }
 
     /// Asks for the orderly end (SIGTERM) and waits for it.

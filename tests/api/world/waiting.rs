@@ -3,6 +3,8 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::World;
+
 /// How long anything may take before the test gives up; generous, for a machine under load.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -22,4 +24,16 @@ pub(crate) fn poll<T>(patience: Duration, mut find: impl FnMut() -> Option<T>) -
 #[track_caller]
 pub(crate) fn wait_for<T>(find: impl FnMut() -> Option<T>) -> T {
     poll(PATIENCE, find).expect("it comes in time")
+}
+
+impl World {
+    /// Waits until the server counts one live connection of a channel.
+    #[track_caller]
+    pub(crate) fn wait_until_live(&self, channel: &str) {
+        let live = format!("sealpost_live{{channel=\"{channel}\"}} 1\n");
+        wait_for(|| {
+            let metrics = self.get("/metrics", &[]).text;
+            metrics.contains(&live).then_some(())
+        });
+    }
 }

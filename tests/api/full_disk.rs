@@ -303,7 +303,7 @@ fn assert_start_is_refused(wrapper: &[String], data_dir: &Path) {
 }
 
 /// Runs the program behind `wrapper` to its end.
-fn run(wrapper: &[String], args: &[&str], data_dir: &Path, files: &[&Path]) -> Output {
+pub(crate) fn run(wrapper: &[String], args: &[&str], data_dir: &Path, files: &[&Path]) -> Output {
     let mut command = Command::new(&wrapper[0]);
     command.args(&wrapper[1..]).arg(program().get_program());
     command.args(args).arg("--data-dir").arg(data_dir);

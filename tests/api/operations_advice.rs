@@ -6,6 +6,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
+use crate::operations_check::problems_in;
 use crate::operations_start::{assert_one_line, serve};
 use crate::world::{World, program};
 
@@ -51,7 +52,7 @@ fn as_other_user(args: &[&str]) -> Command {
     command
 }
 
-fn set_mode(path: &Path, mode: u32) {
+pub(crate) fn set_mode(path: &Path, mode: u32) {
     let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
     std::fs::set_permissions(path, mode).expect("set");
 }
@@ -72,19 +73,10 @@ fn ended_world() -> World {
 fn problems(data_dir: &Path) -> Vec<(String, String)> {
     let mut check = as_other_user(&["check", "--port", "0", "--no-chat-room", "--data-dir"]);
     let output = check.arg(data_dir).output().expect("setpriv runs");
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
-    let said = String::from_utf8(output.stdout).expect("UTF-8");
-    let found = said.split("PROBLEM ").skip(1);
-    found
-        .map(|rest| {
-            let mut lines = rest.lines().map(str::to_owned);
-            let mut next = || lines.next().expect("two lines");
-            (next(), next())
-        })
-        .collect()
+    problems_in(&output)
 }
 
-const GIVE: &str = "        -> give it to the user that runs sealpost";
+const GIVE: &str = "give it to the user that runs sealpost";
 
 #[test]
 fn a_data_directory_of_another_user_is_named_as_theirs() {

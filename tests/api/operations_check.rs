@@ -1,11 +1,14 @@
 //! `check` finds what `serve` would not start with, and changes nothing of it.
 
+use std::net::TcpListener;
 use std::os::unix::fs::{DirBuilderExt as _, symlink};
 use std::path::Path;
 use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
+use crate::full_disk::{self, OwnMounts};
+use crate::operations_advice::set_mode;
 use crate::world::{
     OwnDatabase, World, free_port, program, skips_postgres_test, skips_sqlite_test,
 };
@@ -31,6 +34,18 @@ fn assert_says(word: &str, output: &Output) {
     let said = String::from_utf8_lossy(&said);
     let mut bad = said.lines().filter(|line| !line.starts_with("ok "));
     assert!(bad.any(|line| line.contains(word)), "says {word}: {said}");
+}
+
+/// Each problem that `check` has found, with what it says is to be done about it.
+pub(crate) fn problems_in(output: &Output) -> Vec<(String, String)> {
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stdout);
+    let problem = |rest: &str| {
+        let (text, rest) = rest.split_once("\n        -> ").expect("an advice");
+        let advice = rest.lines().next().expect("a line");
+        (text.to_owned(), advice.to_owned())
+    };
+    said.split("PROBLEM ").skip(1).map(problem).collect()
 }
 
 /// `--data-dir`, free ports, no TCP.
@@ -135,6 +150,84 @@ fn a_port_that_is_named_twice_is_found() {
             command.args(["--port", &port, flag, &port, "--data-dir"]);
             command.arg(home.path().join("data"));
         });
+    }
+}
+
+#[test]
+fn a_port_of_another_program_is_found() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = taken.local_addr().expect("an address").port().to_string();
+    let home = TempDir::new().expect("a temporary directory");
+    for (flag, args) in [
+        ("--port", ["--no-chat-room", "--port", &port]),
+        ("--chat-room-port", ["--port=0", "--chat-room-port", &port]),
+    ] {
+        let prepare = |command: &mut Command| {
+            command
+                .args(args)
+                .arg("--data-dir")
+                .arg(home.path().join("data"));
+        };
+        assert_neither_is_content(&port, prepare);
+        let mut check = program();
+        prepare(check.arg("check"));
+        let found = problems_in(&check.output().expect("the program runs"));
+        let advice = format!("stop what uses it, or choose another {flag}");
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0].1, advice);
+    }
+}
+
+#[test]
+fn files_that_others_may_read_are_found_and_the_advice_makes_them_private() {
+    let mut world = World::start();
+    assert!(world.server.stop().success());
+    let data_dir = world.data_dir();
+    set_mode(data_dir, 0o755);
+    let names = ["token.key", "server.key", "sealpost.db"].into_iter();
+    let names = names.filter(|name| data_dir.join(name).exists());
+    let place = |name: &str| data_dir.join(name).display().to_string();
+    let expected: Vec<_> = names
+        .map(|name| {
+            set_mode(&data_dir.join(name), 0o644);
+            let advice = format!(
+                "chmod 700 {} && chmod 600 {}",
+                data_dir.display(),
+                place(name)
+            );
+            (format!("{name} can be read by other users"), advice)
+        })
+        .collect();
+    let check = || {
+        let mut command = program();
+        on(data_dir)(command.arg("check"));
+        let url = world.database().map(OwnDatabase::url);
+        command.args(url.into_iter().flat_map(|url| ["--database-url", url]));
+        command.output().expect("the program runs")
+    };
+    assert_eq!(problems_in(&check()), expected);
+    for (_, advice) in expected {
+        let status = Command::new("sh").args(["-c", &advice]).status();
+        assert!(status.expect("sh runs").success(), "{advice}");
+    }
+    let output = check();
+    assert!(output.status.success(), "{output:?}");
+}
+
+#[test]
+fn a_disk_with_little_room_is_found() {
+    let home = TempDir::new().expect("a temporary directory");
+    let disk = home.path();
+    let mount = format!("mount -t tmpfs -o size=12m none {}", disk.display());
+    let Some(mounts) = OwnMounts::new(&mount) else {
+        return;
+    };
+    let little = "12 MiB of disk are free".to_owned();
+    let expected = [(little, "free some space or move the data".to_owned())];
+    for data_dir in [disk, &disk.join("not yet")] {
+        let args = ["check", "--port", "0", "--no-chat-room"];
+        let output = full_disk::run(&mounts.wrapper(), &args, data_dir, &[]);
+        assert_eq!(problems_in(&output), expected);
     }
 }
 

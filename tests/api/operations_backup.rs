@@ -241,7 +241,8 @@ fn check_finds_a_sound_store_sound_and_a_damaged_one_damaged() {
         alice.send(&bob, &format!("{n} {}", "x".repeat(5000)));
     }
     assert!(world.server.stop().success());
-    let check = |data_dir: &Path| run(&["check", "--port", "0", "--data-dir"], &[data_dir]);
+    let args = ["check", "--port", "0", "--no-chat-room", "--data-dir"];
+    let check = |data_dir: &Path| run(&args, &[data_dir]);
     let output = check(world.data_dir());
     assert!(output.status.success(), "{output:?}");
     for entry in std::fs::read_dir(world.data_dir()).expect("readable") {

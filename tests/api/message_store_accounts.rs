@@ -5,6 +5,7 @@ use rsa::pkcs8::{EncodePublicKey as _, LineEnding};
 use rsa::{BigUint, RsaPublicKey};
 use serde_json::{Value, json};
 
+use crate::operations_refused::change_database;
 use crate::world::{PUBLIC_KEY, World, redacted};
 
 fn registration(user_id: &str) -> Value {
@@ -355,4 +356,33 @@ fn no_secret_is_kept_as_it_was_sent() {
     for word in [secret, &token] {
         assert!(!world.server.log().contains(word));
     }
+}
+
+#[test]
+fn a_verifier_of_weaker_parameters_is_replaced_at_the_next_login() {
+    // Of `hashed_password_of_alice`, with 8 KiB and one pass.
+    const WEAK: &str = "$argon2id$v=19$m=8,t=1,p=1$c2VhbHBvc3Qgc2FsdCAxNg$\
+                        kTqD7eun5pWHVctoqiBWQqF4XLqoORBECBzPIPE3/ic";
+    let world = World::start();
+    let alice = world.register("alice");
+    change_database(&world, &format!("UPDATE users SET verifier = '{WEAK}'"));
+    let wrong = credentials("alice", "wrong");
+    world.post("/auth/login", &wrong).error(401);
+    assert_verifier_begins(&world, "$argon2id$v=19$m=8,t=1,p=1$");
+    alice.log_in();
+    assert_verifier_begins(&world, "$argon2id$v=19$m=19456,t=2,p=1$");
+    alice.log_in();
+    world.post("/auth/login", &wrong).error(401);
+}
+
+/// Of the only user. Asked by a statement that fails otherwise, which both databases understand.
+fn assert_verifier_begins(world: &World, beginning: &str) {
+    change_database(
+        world,
+        &format!(
+            "CREATE TABLE one (found INTEGER CHECK (found = 1));
+             INSERT INTO one SELECT count(*) FROM users WHERE verifier LIKE '{beginning}%';
+             DROP TABLE one"
+        ),
+    );
 }

@@ -62,7 +62,7 @@ pub fn backup(data_dir: &Path, target: &Path) -> Result<()> {
     let partial = partial_beside(target);
     let _claim = Claim::of(target)?;
     remove_with_log(&partial)?;
-    let finished = copy(&source, &partial).and_then(|()| put_in_place(&partial, target));
+    let finished = copy(&source, &partial).and_then(|()| put_in_place(&source, &partial, target));
     if finished.is_err() {
         remove_with_log(&partial)?;
     }
@@ -124,7 +124,8 @@ pub fn restore(source: &Path, target: &Path) -> Result<()> {
     }
     let partial = partial_beside(target);
     remove_with_log(&partial)?;
-    let finished = renew(source, &partial, target).and_then(|()| put_in_place(&partial, target));
+    let finished =
+        renew(source, &partial, target).and_then(|()| put_in_place(source, &partial, target));
     if finished.is_err() {
         remove_with_log(&partial)?;
     }
@@ -251,11 +252,13 @@ fn check_is_ours(path: &Path) -> Result<Option<String>> {
     }
 }
 
-fn put_in_place(partial: &Path, target: &Path) -> Result<()> {
+/// Gives the copy of `source` its name, if it is sound.
+fn put_in_place(source: &Path, partial: &Path, target: &Path) -> Result<()> {
     let problems = integrity_problems(partial)?;
     if !problems.is_empty() {
         return Err(Error::Internal(format!(
-            "the copy is damaged: {}",
+            "the copy of {} is damaged: {}",
+            source.display(),
             problems.join("; ")
         )));
     }

@@ -142,7 +142,7 @@ pub(super) fn with_advice(path: &Path, error: Error) -> Error {
     let is_said = |words: [&str; 2]| words.iter().any(|words| cause.contains(words));
     let place = path.display();
     // A file whose beginning is damaged is none to SQLite.
-    if is_said(["database disk image is malformed", "file is not a database"]) {
+    if is_said([MALFORMED, "file is not a database"]) {
         Error::Internal(format!(
             "the database is damaged: {cause}; keep {place} and what is beside it, and \
              `sealpost restore` the last backup"
@@ -217,6 +217,9 @@ fn sqlite_version_number(connection: &mut SqliteConnection) -> Result<i32> {
     Ok(next() * 1_000_000 + next() * 1_000 + next())
 }
 
+/// What SQLite says of a file that it cannot make sense of.
+const MALFORMED: &str = "database disk image is malformed";
+
 #[derive(QueryableByName)]
 struct Finding {
     #[diesel(sql_type = Text)]
@@ -227,8 +230,12 @@ struct Finding {
 /// Changes nothing.
 pub fn integrity_problems(path: &Path) -> Result<Vec<String>> {
     let mut connection = origin::open_unchanging(path)?;
-    let findings: Vec<Finding> =
-        diesel::sql_query("PRAGMA integrity_check").load(&mut connection)?;
+    let checked = diesel::sql_query("PRAGMA integrity_check").load::<Finding>(&mut connection);
+    let findings = match checked {
+        // Where it cannot go on it gives up, and says nothing of what it has found before.
+        Err(cause) if cause.to_string() == MALFORMED => return Ok(vec![MALFORMED.to_owned()]),
+        checked => checked?,
+    };
     Ok(findings
         .into_iter()
         .map(|row| row.integrity_check)

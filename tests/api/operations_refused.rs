@@ -97,7 +97,7 @@ fn a_damaged_database_is_said_in_one_line_with_what_to_do() {
 }
 
 /// Every file in a directory with its bytes.
-fn files_in(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+pub(crate) fn files_in(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let entries = std::fs::read_dir(directory).expect("readable");
     entries
         .map(|entry| entry.expect("an entry").path())

@@ -288,3 +288,95 @@ fn check_content(content: &str, limit_bytes: u64) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use diesel::connection::{Instrumentation, InstrumentationEvent, set_default_instrumentation};
+    use diesel::sql_types::Text;
+
+    use super::history::{history_between, nth_newest, received_after};
+    use super::lists::{Page, inbox, newest_for, outbox};
+    use super::*;
+    use crate::config::Config;
+
+    thread_local! {
+        /// What this thread has asked its database.
+        static ASKED: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+    }
+
+    fn note_queries() -> Option<Box<dyn Instrumentation>> {
+        Some(Box::new(|event: InstrumentationEvent<'_>| {
+            if let InstrumentationEvent::StartQuery { query, .. } = event {
+                ASKED.with_borrow_mut(|asked| asked.push(query.to_string()));
+            }
+        }))
+    }
+
+    /// One step of how SQLite answers a query.
+    #[derive(QueryableByName)]
+    struct Step {
+        #[diesel(sql_type = Text)]
+        detail: String,
+    }
+
+    /// The steps by which SQLite answers what `ask` asks.
+    fn steps_of<T>(app: &App, ask: impl FnOnce(&App) -> Result<T>) -> Vec<String> {
+        ASKED.take();
+        ask(app).expect("it is answered");
+        let explain = |query: String| {
+            let steps = app.db.read(|conn| {
+                let Conn::Sqlite(inner) = conn else {
+                    unreachable!("it is the default");
+                };
+                let explained = diesel::sql_query(format!("EXPLAIN QUERY PLAN {query}"));
+                Ok(explained.load::<Step>(inner)?)
+            });
+            steps.expect("it is explained")
+        };
+        let steps = ASKED.take().into_iter().flat_map(explain);
+        steps.map(|step| step.detail).collect()
+    }
+
+    #[test]
+    fn every_page_is_one_range_of_an_index_and_nothing_is_scanned_or_sorted() {
+        set_default_instrumentation(note_queries).expect("it is set once");
+        let home = tempfile::tempdir().expect("a directory");
+        let config = Config {
+            data_dir: home.path().to_owned(),
+            ..Config::default()
+        };
+        let app = App::open(config).expect("it opens");
+        let (user, pair) = (UserId(1), (UserId(1), UserId(2)));
+        let (low, high) = (MessageId(10), MessageId(1_000));
+        let mut answers = Vec::new();
+        for page in [
+            Page::Before(None, 50),
+            Page::Before(Some(high), 50),
+            Page::After(low, 50),
+        ] {
+            answers.push(("inbox", steps_of(&app, |app| inbox(app, user, page))));
+            answers.push(("outbox", steps_of(&app, |app| outbox(app, user, page))));
+        }
+        answers.extend([
+            (
+                "history",
+                steps_of(&app, |app| history_between(app, pair, low, high, 50)),
+            ),
+            ("nth", steps_of(&app, |app| nth_newest(app, pair, high, 20))),
+            (
+                "received",
+                steps_of(&app, |app| received_after(app, user, low, high, 50)),
+            ),
+            ("newest", steps_of(&app, |app| newest_for(app, user))),
+        ]);
+        app.db.close();
+        for (what, steps) in answers {
+            let is_searched = |step: &String| step.starts_with("SEARCH");
+            assert!(steps.iter().any(is_searched), "{what}: {steps:?}");
+            let is_costly = |step: &String| step.contains("SCAN") || step.contains("TEMP B-TREE");
+            assert!(!steps.iter().any(is_costly), "{what}: {steps:?}");
+        }
+    }
+}

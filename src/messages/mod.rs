@@ -306,6 +306,7 @@ mod tests {
         static ASKED: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "diesel would have it so")]
     fn note_queries() -> Option<Box<dyn Instrumentation>> {
         Some(Box::new(|event: InstrumentationEvent<'_>| {
             if let InstrumentationEvent::StartQuery { query, .. } = event {

@@ -41,6 +41,47 @@ fn a_reader_who_is_stuck_may_be_256_events_behind_and_one_who_had_no_turn_4096()
     assert_eq!(patience(false), 4_096);
 }
 
+/// A word of so many bytes.
+fn word(bytes: usize) -> Event {
+    Event::Broadcast {
+        user: UserId(2),
+        username: "somebody".into(),
+        text: "x".repeat(bytes),
+    }
+}
+
+/// Whether a reader who takes nothing is kept after words of these sizes.
+fn is_kept_after<const N: usize>(sizes_bytes: [usize; N]) -> bool {
+    let hub = Hub::default();
+    let user = UserId(1);
+    let reader = listen(&hub, user, Channel::SecureIm);
+    for bytes in sizes_bytes {
+        hub.to_user(user, word(bytes));
+    }
+    !reader.has_ended()
+}
+
+#[test]
+fn a_reader_may_be_16_mib_behind_and_a_single_larger_message_passes() {
+    assert!(is_kept_after([1 << 20; 16]));
+    assert!(!is_kept_after([1 << 20; 17]));
+    assert!(is_kept_after([(16 << 20) - 1, 1]));
+    assert!(!is_kept_after([(16 << 20) - 1, 2]));
+    assert!(is_kept_after([20 << 20]));
+    assert!(!is_kept_after([20 << 20, 1]));
+}
+
+#[test]
+fn what_a_reader_has_taken_makes_room_for_more() {
+    let hub = Hub::default();
+    let user = UserId(1);
+    let mut reader = listen(&hub, user, Channel::SecureIm);
+    for _ in 0..40 {
+        hub.to_user(user, word(1 << 20));
+        assert!(reader.next().now_or_never().is_some_and(|it| it.is_ok()));
+    }
+}
+
 #[test]
 fn of_the_rosters_that_wait_for_a_reader_only_the_newest_is_kept() {
     let hub = Hub::default();

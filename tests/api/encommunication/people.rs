@@ -1,5 +1,6 @@
 //! People of the relay and their sockets, as bare as can be: what is sent and read is the wire's.
 
+use std::io::ErrorKind;
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -103,6 +104,11 @@ impl User<'_> {
             (records.len() >= count).then_some(records)
         })
     }
+}
+
+/// Whether nothing came in time, rather than the end.
+fn is_over_time(cause: &std::io::Error) -> bool {
+    matches!(cause.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 
 /// One WebSocket.
@@ -232,13 +238,17 @@ impl Socket {
         self.end().expect("a close frame comes")
     }
 
-    /// Reads to the end; `None` if it was cut without a close frame.
+    /// Reads to the end; `None` if it was cut without a close frame. Panics if it goes on.
     pub(crate) fn end(&mut self) -> Option<u16> {
         loop {
-            match self.0.read().ok()? {
-                Message::Close(Some(close)) => return Some(close.code.into()),
-                Message::Close(None) => panic!("closed without a code"),
-                _ => {}
+            match self.0.read() {
+                Ok(Message::Close(Some(close))) => return Some(close.code.into()),
+                Ok(Message::Close(None)) => panic!("closed without a code"),
+                Ok(_) => {}
+                Err(tungstenite::Error::Io(cause)) if is_over_time(&cause) => {
+                    panic!("the socket is still open")
+                }
+                Err(_) => return None,
             }
         }
     }

@@ -125,6 +125,41 @@ impl Presence {
 mod tests {
     use super::*;
 
+    /// Whether somebody counts as online who has logged in so long ago and is connected to nothing.
+    fn is_online_after(secs: u64) -> bool {
+        let presence = Presence::new(Hub::default());
+        let user = UserId(1);
+        let session = Session {
+            id: SessionId(1),
+            user,
+            expires_at: model::Instant::now().plus_secs(3_600),
+        };
+        let endpoint = Endpoint {
+            ip: IpAddr::from([127, 0, 0, 1]),
+            port: 7_000,
+        };
+        presence.note(session, endpoint);
+        let passed = Duration::from_secs(secs);
+        for seen in presence.seen().values_mut() {
+            seen.at = seen
+                .at
+                .checked_sub(passed)
+                .expect("the machine is up that long");
+        }
+        assert_eq!(
+            presence.online_users().contains(&user),
+            presence.is_online(user)
+        );
+        presence.is_online(user)
+    }
+
+    #[test]
+    fn a_login_or_heartbeat_keeps_its_user_online_for_two_minutes() {
+        assert!(is_online_after(0));
+        assert!(is_online_after(110));
+        assert!(!is_online_after(121));
+    }
+
     #[test]
     fn an_address_is_kept_while_its_session_lives_and_no_longer() {
         let presence = Presence::new(Hub::default());

@@ -182,6 +182,28 @@ fn logging_out_keeps_the_connection_and_another_login_works() {
 }
 
 #[test]
+fn a_login_leads_back_to_the_public_room_whatever_room_was_entered_before() {
+    let rooms = Rooms::start();
+    let mut alice = rooms.arrive("alice");
+    let mut bob = rooms.arrive("bob");
+    let team = alice.create("team", &["bob"]);
+    for logs_out in [true, false] {
+        alice.enter("team");
+        if logs_out {
+            alice.ask(&bare("logout_request"));
+        }
+        let public = json!({"id": 1, "name": "public"});
+        assert_eq!(alice.log_in("alice")["current_chat_group"], public);
+        bob.say(1, "welcome back");
+        assert_eq!(alice.receive()["content"], "welcome back");
+        alice.say(1, "here I am");
+        assert_eq!(bob.receive()["content"], "here I am");
+        bob.say(team, "said in the room that was left");
+        assert!(alice.has_nothing_waiting());
+    }
+}
+
+#[test]
 fn a_newer_login_closes_the_older_with_a_system_message() {
     let rooms = Rooms::start();
     let mut first = rooms.arrive("alice");

@@ -166,6 +166,36 @@ fn refused_uploads_are_errors_and_the_connection_goes_on_as_lines() {
     upload(&mut alice, "just.TXT", &[7; 1_000], 1);
 }
 
+/// Whether an upload is welcome; nothing of it is sent.
+fn is_welcome(rooms: &Rooms, name: &str, size_bytes: u64) -> bool {
+    let ready = rooms.come_back("alice").ask(&offer(name, size_bytes, 1));
+    ready["message"] == "准备接收文件"
+}
+
+#[test]
+fn a_file_has_100_mib_at_most() {
+    let rooms = Rooms::start();
+    rooms.sign_up("alice");
+    assert!(is_welcome(&rooms, "a.zip", 100 << 20));
+    let mut alice = rooms.come_back("alice");
+    assert_error(&alice.ask(&offer("a.zip", (100 << 20) + 1, 1)), 1007);
+}
+
+#[test]
+fn every_published_extension_is_taken() {
+    let rooms = Rooms::start();
+    rooms.sign_up("alice");
+    let published = ".txt .doc .docx .pdf .jpg .jpeg .png .gif .mp3 .mp4 .avi .zip .rar .py .js \
+                     .html .css .md";
+    assert_eq!(published.split(' ').count(), 18);
+    for extension in published.split(' ') {
+        assert!(
+            is_welcome(&rooms, &format!("a{extension}"), 1),
+            "{extension}"
+        );
+    }
+}
+
 #[test]
 fn a_name_with_a_path_is_stored_under_none_and_shown_without() {
     let rooms = Rooms::start();

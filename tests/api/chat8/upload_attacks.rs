@@ -129,6 +129,19 @@ fn fifty_mebibytes_are_taken_and_one_byte_more_is_not() {
 }
 
 #[test]
+fn an_avatar_has_five_mebibytes_at_most() {
+    let world = World::start();
+    let alice = Someone::new(&world, "alice");
+    let mut picture = PNG.to_vec();
+    picture.resize(5 << 20, 0);
+    data(&alice.upload_avatar("whole.png", &picture));
+    picture.push(0);
+    let reply = alice.upload_avatar("large.png", &picture);
+    refused(&reply, 413, "FILE_002");
+    assert_eq!(files_on_disk(&world), 1);
+}
+
+#[test]
 fn a_form_that_is_not_as_it_should_be_leaves_nothing() {
     let world = World::start();
     let [alice, bob] = ["alice", "bob"].map(|name| Someone::new(&world, name));

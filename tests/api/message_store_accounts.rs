@@ -263,10 +263,12 @@ fn user_ids_hold_no_control_characters() {
 }
 
 #[test]
-fn an_rsa_key_that_is_too_weak_is_refused() {
+fn an_rsa_key_that_nobody_should_use_is_refused() {
     let world = World::start();
     let too_short = rsa_key(1024, 65537);
+    let too_long = rsa_key(8200, 65537);
     let small_exponent = rsa_key(2048, 3);
+    let even_exponent = rsa_key(2048, 65538);
     let keys = [
         too_short
             .to_public_key_pem(LineEnding::LF)
@@ -274,7 +276,13 @@ fn an_rsa_key_that_is_too_weak_is_refused() {
         too_short
             .to_pkcs1_pem(LineEnding::LF)
             .expect("a key encodes"),
+        too_long
+            .to_public_key_pem(LineEnding::LF)
+            .expect("a key encodes"),
         small_exponent
+            .to_public_key_pem(LineEnding::LF)
+            .expect("a key encodes"),
+        even_exponent
             .to_public_key_pem(LineEnding::LF)
             .expect("a key encodes"),
     ];
@@ -296,7 +304,7 @@ fn an_rsa_key_that_is_too_weak_is_refused() {
 #[test]
 fn an_rsa_key_is_checked_however_its_lines_are_broken() {
     let world = World::start();
-    for (bits, is_taken) in [(1024, false), (2048, true)] {
+    for (bits, is_taken) in [(1024, false), (2048, true), (8192, true), (8200, false)] {
         let pem = rsa_key(bits, 65537)
             .to_public_key_pem(LineEnding::LF)
             .expect("a key encodes");

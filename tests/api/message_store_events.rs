@@ -1,30 +1,42 @@
 //! `GET /messages/stream`: server-sent events for what is sent and granted to a user.
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader};
+use std::time::Instant;
 
 use reqwest::Method;
-use reqwest::blocking::Response;
-use serde_json::Value;
+use reqwest::blocking::{RequestBuilder, Response};
+use serde_json::{Value, json};
 
-use crate::world::{Person, Reply, World};
+use crate::world::{PATIENCE, Person, Reply, Setup, World, password_hash_of};
 
 /// One event of the stream.
 #[derive(Debug)]
-struct Event {
-    id: String,
-    data: Value,
+pub(crate) struct Event {
+    pub(crate) id: String,
+    pub(crate) data: Value,
 }
 
 /// An open stream of events.
-struct Stream(BufReader<Response>);
+pub(crate) struct Stream(BufReader<Response>);
 
 impl Stream {
-    fn open(person: &Person, last_event_id: Option<i64>) -> Self {
+    /// Opens a stream that depends on no login.
+    pub(crate) fn open(person: &Person, last_event_id: Option<i64>) -> Self {
         let mut request = person.world.request(Method::GET, "/messages/stream");
-        request = request.query(&[("user_id", &person.id)]);
         if let Some(id) = last_event_id {
             request = request.header("Last-Event-ID", id);
         }
+        Self::answering(request.query(&[("user_id", &person.id)]))
+    }
+
+    /// Opens a stream with a token of its user.
+    fn with_token(person: &Person) -> Self {
+        let request = person.world.request(Method::GET, "/messages/stream");
+        let request = request.query(&[("user_id", &person.id)]);
+        Self::answering(request.bearer_auth(person.token()))
+    }
+
+    fn answering(request: RequestBuilder) -> Self {
         let response = request.send().expect("the server answers");
         assert_eq!(response.status(), 200);
         let content_type = response.headers()["content-type"]
@@ -39,12 +51,12 @@ impl Stream {
     }
 
     /// The next event; comments and fields of no interest are passed over.
-    fn next(&mut self) -> Event {
+    pub(crate) fn next(&mut self) -> Event {
         let (mut id, mut data) = (String::new(), String::new());
+        let start = Instant::now();
         loop {
-            let mut line = String::new();
-            let read = self.0.read_line(&mut line).expect("the stream goes on");
-            assert!(read > 0, "the stream ended");
+            let line = self.line(start);
+            assert!(!line.is_empty(), "the stream ended");
             let line = line.trim_end();
             if let Some(value) = line.strip_prefix("id:") {
                 value.trim_start().clone_into(&mut id);
@@ -55,6 +67,29 @@ impl Stream {
                 return Event { id, data };
             }
         }
+    }
+
+    /// What comes until the stream ends in order.
+    fn rest(mut self) -> String {
+        let mut rest = String::new();
+        let start = Instant::now();
+        loop {
+            let line = self.line(start);
+            if line.is_empty() {
+                return rest;
+            }
+            rest.push_str(&line);
+        }
+    }
+
+    /// The next line, which is empty at the end. Comments come for ever: panics if what one has
+    /// waited for since `start` takes too long.
+    fn line(&mut self, start: Instant) -> String {
+        assert!(start.elapsed() < PATIENCE, "only comments come");
+        let mut line = String::new();
+        let read = self.0.read_line(&mut line);
+        read.expect("the stream goes on, or ends in order");
+        line
     }
 }
 
@@ -217,22 +252,48 @@ fn a_slow_reader_is_shown_nothing_that_comes_after_the_logout() {
     let large = "x".repeat(1 << 20);
     (0..40).for_each(|_| _ = alice.send(&bob, &large));
     let request = world.request(Method::GET, "/messages/stream?user_id=bob");
-    let request = request.header("Last-Event-ID", 0).bearer_auth(bob.token());
-    let stream = request.send().expect("the server answers");
-    let mut stream = Stream(BufReader::new(stream));
+    let request = request.header("Last-Event-ID", 0);
+    let mut stream = Stream::answering(request.bearer_auth(bob.token()));
     stream.next();
     let logout = world.request(Method::POST, "/logout");
     assert_eq!(Reply::to(logout.bearer_auth(bob.token())).status, 200);
     alice.send(&bob, "after the logout");
-    let mut rest = String::new();
-    let read = stream.0.read_to_string(&mut rest);
-    read.expect("the stream ends in order");
+    let rest = stream.rest();
     assert!(!rest.contains("after the logout"));
     assert!(
         rest.len() < 30 << 20,
         "{} bytes came all the same",
         rest.len()
     );
+}
+
+#[test]
+fn a_stream_ends_when_the_time_of_its_token_is_up() {
+    let world = Setup::new().env("ROCKET_TOKEN_LIFETIME_SECS", 2).start();
+    let stream = Stream::with_token(&world.register("bob"));
+    assert!(!stream.rest().contains("data:"));
+}
+
+#[test]
+fn a_stream_ends_with_the_password_that_its_login_had() {
+    let world = World::start();
+    let bob = world.register("bob");
+    let stream = Stream::with_token(&bob);
+    let change = json!({
+        "user_id": "bob", "current_password_hash": password_hash_of("bob"), "new_password_hash": "new",
+    });
+    world.post("/auth/change_password", &change).ok();
+    world.register("alice").send(&bob, "after the change");
+    assert!(!stream.rest().contains("after the change"));
+}
+
+#[test]
+fn a_stream_ends_in_order_when_the_server_stops() {
+    let mut world = World::start();
+    let stream = Stream::open(&world.register("bob"), None);
+    world.server.signal("TERM");
+    stream.rest();
+    assert!(world.server.wait().success());
 }
 
 #[test]

@@ -23,7 +23,7 @@ use tempfile::TempDir;
 pub(crate) use postgres::{OwnDatabase, skips_postgres_test, skips_sqlite_test};
 pub(crate) use reply::{Reply, as_float, redacted};
 pub(crate) use server::{Server, free_port, program};
-pub(crate) use waiting::{poll, wait_for};
+pub(crate) use waiting::{PATIENCE, poll, wait_for};
 
 /// The public key every person registers with, unless the test is about keys.
 pub(crate) const PUBLIC_KEY: &str = "your_public_key";

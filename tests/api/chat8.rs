@@ -10,9 +10,9 @@ mod tokens;
 mod upload_attacks;
 mod uploads;
 
-use std::io::Write;
-use std::net::TcpStream;
-use std::time::Duration;
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, TcpStream};
+use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use reqwest::blocking::multipart::{Form, Part};
@@ -260,6 +260,14 @@ impl Live {
         self.0.get_mut().write_all(bytes)
     }
 
+    /// Says by the connection itself, without a close frame, that nothing more will be sent.
+    pub(crate) fn finish_sending(&mut self) {
+        let stream = self.0.get_mut();
+        stream
+            .shutdown(Shutdown::Write)
+            .expect("an open connection");
+    }
+
     /// The next frame.
     pub(crate) fn next(&mut self) -> Value {
         loop {
@@ -288,6 +296,44 @@ impl Live {
     pub(crate) fn ping(&mut self) {
         self.say(&json!({"type": "ping"}));
         self.next_of("pong");
+    }
+
+    /// Waits for a ping of the server's and answers it.
+    pub(crate) fn answer_a_ping(&mut self) {
+        self.wait_longer();
+        while !matches!(self.0.read().expect("a ping comes"), Message::Ping(_)) {}
+        self.0.flush().expect("the pong leaves");
+    }
+
+    /// Pings the server, as the protocol of sockets has it, and waits for its pong.
+    pub(crate) fn hear_the_answer_to_a_ping(&mut self) {
+        self.send(Message::Ping(b"there?".to_vec()));
+        while !matches!(self.0.read().expect("a pong comes"), Message::Pong(_)) {}
+    }
+
+    /// Every byte up to the end, none of them answered.
+    pub(crate) fn hear_out_without_an_answer(&mut self) -> Vec<u8> {
+        self.wait_longer();
+        let (mut heard, mut piece) = (Vec::new(), [0; 64]);
+        let start = Instant::now();
+        loop {
+            let count = self.0.get_mut().read(&mut piece).expect("something comes");
+            heard.extend_from_slice(&piece[..count]);
+            if count == 0 {
+                return heard;
+            }
+            // Pings come for ever.
+            assert!(start.elapsed() < 9 * PATIENCE, "the end does not come");
+        }
+    }
+
+    /// Gives the server time for what it does every half a minute.
+    fn wait_longer(&mut self) {
+        let patience = Some(3 * PATIENCE);
+        self.0
+            .get_mut()
+            .set_read_timeout(patience)
+            .expect("a timeout");
     }
 
     /// The code of the close frame that ends the socket; frames before it are passed over.

@@ -7,7 +7,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
 use crate::chat8::{Live, Someone};
-use crate::world::{Setup, World, poll, wait_for};
+use crate::world::{Person, Setup, World, poll, wait_for};
 
 /// The socket of each API, opened by the same user.
 fn sockets_of_all_apis(alice: &Someone) -> Vec<(&'static str, Live)> {
@@ -37,6 +37,17 @@ fn a_client_that_closes_hears_its_own_code() {
 }
 
 #[test]
+fn a_client_that_has_shut_its_side_is_not_there_any_more() {
+    let world = World::start();
+    let alice = Someone::new(&world, "alice");
+    for (api, mut half_open) in sockets_of_all_apis(&alice) {
+        assert_eq!(live(&world, api), 1, "{api}");
+        half_open.finish_sending();
+        wait_for(|| (live(&world, api) == 0).then_some(()));
+    }
+}
+
+#[test]
 fn a_client_hears_why_it_is_closed_although_it_was_still_sending() {
     let world = World::start();
     let alice = Someone::new(&world, "alice");
@@ -51,22 +62,35 @@ fn a_client_hears_why_it_is_closed_although_it_was_still_sending() {
     }
 }
 
+/// How many sockets of an API the server counts.
+fn live(world: &World, api: &str) -> usize {
+    let metrics = world.get("/metrics", &[]).text;
+    let start = format!("sealpost_live{{channel=\"{api}\"}} ");
+    let counted = metrics.lines().find_map(|line| line.strip_prefix(&start));
+    counted.map_or(0, |count| count.parse().expect("a number"))
+}
+
+/// Has somebody sent more than the system keeps for a reader.
+fn overwhelm(receiver: &Someone, sender: &Person) {
+    for _ in 0..2 {
+        let content = "x".repeat(8 << 20);
+        sender.try_send(&receiver.username, &content).ok();
+    }
+}
+
 #[test]
 fn a_reader_who_takes_nothing_is_gone_with_its_token() {
-    let world = Setup::new().env("ROCKET_TOKEN_LIFETIME_SECS", 3).start();
-    let (alice, bob) = (Someone::new(&world, "alice"), world.register("bob"));
-    let live = alice.connect();
-    // More than the system keeps for a reader.
-    for _ in 0..2 {
-        bob.try_send("alice", &"x".repeat(8 << 20)).ok();
-    }
-    let is_live = || {
-        let metrics = world.get("/metrics", &[]).text;
-        metrics.contains(r#"sealpost_live{channel="chat8"} 1"#)
-    };
-    assert!(is_live());
-    wait_for(|| (!is_live()).then_some(()));
-    drop(live);
+    let world = Setup::new().env("ROCKET_TOKEN_LIFETIME_SECS", 5).start();
+    let bob = world.register("bob");
+    let alice = Someone::new(&world, "alice");
+    let _stuck = alice.connect();
+    assert_eq!(live(&world, "chat8"), 1);
+    overwhelm(&alice, &bob);
+    // Long before it would be given up for taking nothing.
+    let gone = poll(Duration::from_secs(30), || {
+        (live(&world, "chat8") == 0).then_some(())
+    });
+    assert!(gone.is_some(), "it outlives its token");
 }
 
 #[test]
@@ -90,25 +114,46 @@ fn what_is_against_the_protocol_is_closed_with_a_code() {
 }
 
 #[test]
-fn a_reader_who_takes_nothing_for_a_minute_is_gone_and_those_who_only_wait_are_not() {
+fn who_takes_nothing_for_a_minute_is_gone_who_answers_no_ping_hears_1011_and_who_waits_lives_on() {
     let world = World::start();
-    let [alice, bob] = ["alice", "bob"].map(|name| Someone::new(&world, name));
-    let idle = sockets_of_all_apis(&bob);
-    let stuck = alice.connect();
-    for _ in 0..2 {
-        world
-            .person("bob")
-            .try_send("alice", &"x".repeat(8 << 20))
-            .ok();
+    let [alice, bob, carol] = ["alice", "bob", "carol"].map(|name| Someone::new(&world, name));
+    let mut waiting = sockets_of_all_apis(&bob);
+    let _stuck = alice.connect();
+    let mut silent = carol.connect();
+    overwhelm(&alice, &world.person("bob"));
+    assert_eq!(live(&world, "chat8"), 3);
+    let heard = std::thread::scope(|scope| {
+        for (_, waiting) in &mut waiting {
+            scope.spawn(|| (0..3).for_each(|_| waiting.answer_a_ping()));
+        }
+        silent.hear_out_without_an_answer()
+    });
+    let reason = b"no sign of life";
+    let farewell = [&[0x88, 17][..], &1011_u16.to_be_bytes(), reason].concat();
+    let pings = heard.strip_suffix(&farewell[..]).expect("it hears why");
+    // With the third, the 90 seconds are just about over.
+    assert!([[0x89, 0].repeat(2), [0x89, 0].repeat(3)].contains(&pings.to_vec()));
+    assert_eq!(live(&world, "chat8"), 1, "who takes nothing is still there");
+    for (_, waiting) in &mut waiting {
+        waiting.hear_the_answer_to_a_ping();
     }
-    let live = |count: usize| {
-        let metrics = world.get("/metrics", &[]).text;
-        metrics.contains(&format!("sealpost_live{{channel=\"chat8\"}} {count}\n"))
-    };
-    assert!(live(2));
-    let gone = poll(Duration::from_secs(150), || live(1).then_some(()));
-    assert!(gone.is_some(), "it stays for ever");
-    drop((idle, stuck));
+}
+
+#[test]
+fn a_server_that_stops_says_so_with_the_code_of_each_api() {
+    let mut world = World::start();
+    let mut sockets = sockets_of_all_apis(&Someone::new(&world, "alice"));
+    world.server.signal("TERM");
+    for (api, live) in &mut sockets {
+        let code = if *api == "encommunication" {
+            1013
+        } else {
+            1012
+        };
+        assert_eq!(live.closing_code(), Some(code), "{api}");
+    }
+    drop(sockets);
+    assert!(world.server.wait().success());
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What operators see of a running server: health, metrics, the log, and its documentation.
 
 use reqwest::Method;
+use serde_json::Value;
 
 use crate::world::{Reply, Setup, World, skips_sqlite_test};
 
@@ -74,6 +75,61 @@ fn the_log_has_a_line_per_request_without_its_query_or_secrets() {
     ] {
         assert!(!log.contains(secret), "{secret} is in the log:\n{log}");
     }
+}
+
+#[test]
+fn each_request_is_one_line_of_json() {
+    let world = World::start();
+    let alice = world.register("alice");
+    alice.list("/messages/inbox", &[]).ok();
+    alice.list("/messages/inbox", &[("limit", "0")]).error(400);
+    // Lines leave in the order of their requests.
+    world.get("/healthz", &[]);
+    world.server.wait_for_line(|line| line.contains("/healthz"));
+    let log = world.server.log();
+    let lines = log.lines().filter(|line| line.contains("/messages/inbox"));
+    let lines: Vec<Value> = lines
+        .map(|line| serde_json::from_str(line).expect("a line is JSON"))
+        .collect();
+    for (line, status) in lines.iter().zip([200, 400]) {
+        assert_eq!(line["message"], "request", "{line}");
+        assert_eq!(line["level"], "INFO", "{line}");
+        assert_eq!(line["method"], "GET", "{line}");
+        assert_eq!(line["path"], "/messages/inbox", "{line}");
+        assert_eq!(line["status"], status, "{line}");
+        assert!(
+            line["micros"].is_u64() && line["timestamp"].is_string(),
+            "{line}"
+        );
+    }
+    assert_eq!(lines.len(), 2, "{log}");
+}
+
+#[test]
+fn writes_and_their_commits_are_counted() {
+    if skips_sqlite_test() {
+        return;
+    }
+    const SENT: u64 = 5;
+    let world = World::start();
+    let [alice, bob] = world.people(["alice", "bob"]);
+    let figures = || {
+        let metrics = world.get("/metrics", &[]).text;
+        ["commits", "jobs"].map(|what| {
+            let start = format!("sealpost_writer_{what}_total ");
+            let value = metrics.lines().find_map(|line| line.strip_prefix(&start));
+            value
+                .expect("it is counted")
+                .parse::<u64>()
+                .expect("a number")
+        })
+    };
+    let before = figures();
+    // Each is committed before the next one is sent.
+    (0..SENT).for_each(|_| _ = alice.send(&bob, "sealed"));
+    let [commits, jobs] = figures();
+    assert!(commits >= before[0] + SENT, "{commits} after {}", before[0]);
+    assert!(jobs >= before[1] + SENT, "{jobs} after {}", before[1]);
 }
 
 #[test]

@@ -5,15 +5,13 @@ takes for granted (an account, a friend, somebody to write to) is made first, by
 """
 
 import json
-import subprocess
-import sys
 
 import pytest
 import requests
 import websocket
 
 from conftest import is_free
-from test_openapi import CHECKS, UNTHROTTLED
+from test_openapi import UNTHROTTLED, check_every_answer
 
 PUBLISHED_PORT = 8000
 # Calls that would end the login with which all the others are made.
@@ -167,15 +165,6 @@ def test_every_answer_to_somebody_logged_in_is_described(start, tmp_path, settin
     _, others_token = register(base_url, "other")
     letter = {"receiver_id": user, "content": "Hello, World!"}
     requests.post(f"{base_url}/messages", json=letter, headers={"Authorization": f"Bearer {others_token}"})
-    config = tmp_path / "schemathesis.toml"
-    config.write_text(settings)
-    command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(config), "run"]
-    command += [f"{server.url}/openapi.json", "--checks", CHECKS, "--header", f"Authorization: Bearer {token}"]
-    command += ["--include-path-regex", "^/api/v1/", "--exclude-path-regex", ENDING]
-    command += ["--phases", "examples,coverage,fuzzing", "--max-examples", "20", "--seed", "20240101"]
-    command += ["--continue-on-failure", "--no-color", "--warnings", "off"]
-
-    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-
-    assert run.returncode == 0, run.stdout[-20000:] + run.stderr[-2000:]
-    assert server.process.poll() is None, "the server is still there"
+    options = ["--header", f"Authorization: Bearer {token}"]
+    options += ["--include-path-regex", "^/api/v1/", "--exclude-path-regex", ENDING]
+    check_every_answer(server, tmp_path, settings, *options)

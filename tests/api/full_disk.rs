@@ -28,7 +28,7 @@ impl OwnMounts {
             .stderr(Stdio::null())
             .spawn();
         let Ok(mut holder) = holder else {
-            eprintln!("skipped: there is no `unshare`");
+            crate::world::skipped("there is no `unshare`");
             return None;
         };
         let mut line = String::new();
@@ -40,7 +40,7 @@ impl OwnMounts {
         if line.trim() == "mounted" {
             return Some(mounts);
         }
-        eprintln!("skipped: this user may not mount, as in `{mount}`");
+        crate::world::skipped("this user may not mount");
         None
     }
 

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use crate::operations_check::problems_in;
 use crate::operations_start::{assert_one_line, serve};
-use crate::world::{World, program};
+use crate::world::{World, program, skipped, skips_sqlite_test};
 
 #[test]
 fn a_file_in_the_place_of_the_data_directory_is_said_in_one_line() {
@@ -33,11 +33,11 @@ fn a_key_of_the_server_that_is_none_is_said_in_words() {
 /// Nobody, on most systems.
 const OTHER: u32 = 65_534;
 
-/// Whether the tests run as somebody who cannot be several users; says on stderr what is skipped.
-fn skips_without_root(test: &str) -> bool {
+/// Whether the tests run as somebody who cannot be several users, so that the caller is skipped.
+fn skips_without_root() -> bool {
     let skips = !rustix::process::geteuid().is_root();
     if skips {
-        eprintln!("skipped {test}: only root is several users");
+        skipped("only root is several users");
     }
     skips
 }
@@ -80,7 +80,7 @@ const GIVE: &str = "give it to the user that runs sealpost";
 
 #[test]
 fn a_data_directory_of_another_user_is_named_as_theirs() {
-    if skips_without_root("a_data_directory_of_another_user_is_named_as_theirs") {
+    if skips_without_root() {
         return;
     }
     let world = ended_world();
@@ -113,7 +113,7 @@ fn a_data_directory_of_another_user_is_named_as_theirs() {
 
 #[test]
 fn files_of_another_user_are_to_be_given_away_and_not_restored() {
-    if skips_without_root("files_of_another_user_are_to_be_given_away_and_not_restored") {
+    if skips_without_root() {
         return;
     }
     let world = ended_world();
@@ -132,14 +132,11 @@ fn files_of_another_user_are_to_be_given_away_and_not_restored() {
 
 #[test]
 fn a_directory_that_takes_no_file_is_said_in_one_line() {
-    if skips_without_root("a_directory_that_takes_no_file_is_said_in_one_line") {
+    // On PostgreSQL nothing is written beside the uploads.
+    if skips_sqlite_test() || skips_without_root() {
         return;
     }
     let world = ended_world();
-    if world.database().is_some() {
-        eprintln!("skipped: on PostgreSQL nothing is written beside the uploads");
-        return;
-    }
     for entry in std::fs::read_dir(world.data_dir()).expect("readable") {
         give(&entry.expect("an entry").path());
     }
@@ -158,7 +155,7 @@ fn a_directory_that_takes_no_file_is_said_in_one_line() {
 
 #[test]
 fn files_of_another_user_are_named_as_theirs() {
-    if skips_without_root("files_of_another_user_are_named_as_theirs") {
+    if skips_without_root() {
         return;
     }
     let world = ended_world();

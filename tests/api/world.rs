@@ -10,6 +10,7 @@ mod memory;
 mod postgres;
 mod reply;
 mod server;
+mod skipped;
 mod waiting;
 
 use std::path::{Path, PathBuf};
@@ -20,9 +21,10 @@ use reqwest::blocking::{Client, RequestBuilder};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-pub(crate) use postgres::{OwnDatabase, skips_postgres_test, skips_sqlite_test};
+pub(crate) use postgres::OwnDatabase;
 pub(crate) use reply::{Reply, as_float, redacted};
 pub(crate) use server::{Server, free_port, program};
+pub(crate) use skipped::{skipped, skips_postgres_test, skips_sqlite_test};
 pub(crate) use waiting::{PATIENCE, poll, wait_for};
 
 /// The public key every person registers with, unless the test is about keys.

@@ -13,7 +13,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use super::client::{Rooms, bare, credentials};
-use crate::world::{Setup, World, program};
+use crate::world::{Setup, World, program, skipped};
 
 #[test]
 fn a_taken_port_is_one_clear_line_and_exit_code_1() {
@@ -128,7 +128,7 @@ fn certificate(home: &TempDir) -> Option<(String, String)> {
 fn with_a_certificate_it_speaks_tls() {
     let home = TempDir::new().expect("a directory");
     let Some((certificate, key)) = certificate(&home) else {
-        eprintln!("skipped: there is no openssl");
+        skipped("there is no openssl");
         return;
     };
     let setup = Setup::new()

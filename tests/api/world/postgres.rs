@@ -110,26 +110,6 @@ pub(crate) fn asked_for() -> Option<String> {
         .filter(|url| !url.is_empty())
 }
 
-/// Whether this run is on PostgreSQL; says on stderr that a test about the SQLite file is skipped.
-pub(crate) fn skips_sqlite_test() -> bool {
-    skips(asked_for().is_some(), "the SQLite file")
-}
-
-/// Whether this run is on SQLite; says on stderr that a test about PostgreSQL is skipped.
-pub(crate) fn skips_postgres_test() -> bool {
-    skips(asked_for().is_none(), "PostgreSQL")
-}
-
-fn skips(is_on_the_other: bool, what: &str) -> bool {
-    if is_on_the_other {
-        // The thread of a test has its name.
-        let thread = std::thread::current();
-        let test = thread.name().unwrap_or("a test");
-        eprintln!("skipped: {test} is about {what}, and this run is not");
-    }
-    is_on_the_other
-}
-
 fn execute(url: &str, sql: &str) -> Result<(), Box<dyn std::error::Error>> {
     PgConnection::establish(url)?.batch_execute(sql)?;
     Ok(())

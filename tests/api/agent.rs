@@ -6,8 +6,9 @@ use std::os::unix::fs::PermissionsExt;
 use serde_json::{Value, json};
 
 use crate::agent_world::{Agent, good, refused};
+use crate::operations_start::assert_one_line;
 use crate::relay_stub::{Relay, seal};
-use crate::world::{as_float, wait_for};
+use crate::world::{as_float, ended, program, wait_for};
 
 #[test]
 fn registering_and_logging_in_answer_as_published() {
@@ -372,19 +373,10 @@ fn any_username_keeps_its_keys_inside_the_store_and_to_its_owner() {
 
 #[test]
 fn an_agent_listens_on_this_machine_only() {
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_sealpost"))
-        .args([
-            "agent",
-            "--server",
-            "http://127.0.0.1:9",
-            "--address",
-            "0.0.0.0",
-            "--port",
-            "0",
-        ])
-        .current_dir(std::env::temp_dir())
-        .output();
-    assert!(!output.expect("it runs").status.success());
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let everywhere = ["agent", "--address", "0.0.0.0", "--port", "0"];
+    let output = ended(program().args(everywhere).current_dir(home.path()));
+    assert_one_line(&output, "it listens on loopback addresses only");
 }
 
 #[test]

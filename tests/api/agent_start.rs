@@ -1,18 +1,17 @@
 //! How the agent starts: what it does not need does not stop it, and what it lacks is named.
 
-use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::Command;
 use std::time::Instant;
 
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::agent_world::{Agent, refused};
+use crate::agent_world::{Agent, announced, refused};
 use crate::operations_start::assert_one_line;
 use crate::relay_stub::{Relay, SOON};
-use crate::world::{Reply, program};
+use crate::world::{Process, Reply, ended, program};
 
 /// An agent that keeps its keys in `data_dir`; its server is away.
 fn agent(data_dir: &Path) -> Command {
@@ -25,32 +24,17 @@ fn agent(data_dir: &Path) -> Command {
     command
 }
 
-/// The same, once it has announced itself, and what else it may say.
-fn started(data_dir: &Path) -> (Child, BufReader<ChildStdout>) {
-    let process = agent(data_dir).stdout(Stdio::piped()).spawn();
-    let mut process = process.expect("it starts");
-    let mut stdout = BufReader::new(process.stdout.take().expect("piped"));
-    let mut line = String::new();
-    let read = stdout.read_line(&mut line).expect("text");
-    assert!(read > 0, "it announces itself");
-    (process, stdout)
+/// The same, once it has announced itself with its address.
+fn started(data_dir: &Path) -> (Process, String) {
+    Process::start(&mut agent(data_dir), announced)
 }
 
 #[test]
 fn settings_of_the_server_do_not_stop_the_agent() {
     let home = TempDir::new().expect("a temporary directory");
-    let mut process = agent(&home.path().join("keys"))
-        .env("ROCKET_AUTH", "nonsense")
-        .env("ROCKET_PORT", "nonsense")
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the program starts");
-    let stdout = process.stdout.take().expect("piped");
-    let line = BufReader::new(stdout).lines().next();
-    process.kill().expect("a child can be killed");
-    process.wait().expect("a killed child ends");
-    let line = line.expect("it announces itself").expect("text");
-    assert!(line.starts_with("sealpost agent: open "), "{line}");
+    let mut agent = agent(&home.path().join("keys"));
+    agent.env("ROCKET_AUTH", "nonsense");
+    Process::start(agent.env("ROCKET_PORT", "nonsense"), announced);
 }
 
 #[test]
@@ -66,23 +50,14 @@ fn a_server_that_does_not_answer_keeps_no_agent_from_its_start() {
 #[test]
 fn why_the_server_cannot_be_reached_is_in_the_log_once() {
     let home = TempDir::new().expect("a temporary directory");
-    let mut process = agent(&home.path().join("keys"))
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the program starts");
-    let mut lines = BufReader::new(process.stdout.take().expect("piped")).lines();
-    let line = lines.next().expect("it announces itself").expect("text");
-    let url = line.strip_prefix("sealpost agent: open ").expect("its URL");
+    let (mut agent, url) = started(&home.path().join("keys"));
     let body = json!({"username": "alice", "password": "p"});
     for _ in 0..2 {
         let request = crate::world::client().post(format!("{url}/api/login"));
         assert_eq!(Reply::to(request.json(&body)).status, 500);
     }
-    let pid = rustix::process::Pid::from_child(&process);
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it runs");
-    let output = process.wait_with_output().expect("it ends");
-    let log = String::from_utf8_lossy(&output.stderr);
+    agent.stop();
+    let log = agent.log();
     assert_eq!(log.matches("Connection refused").count(), 1, "{log}");
 }
 
@@ -90,8 +65,8 @@ fn why_the_server_cannot_be_reached_is_in_the_log_once() {
 fn a_log_filter_that_cannot_be_meant_is_said_by_the_agent_in_one_line() {
     let home = TempDir::new().expect("a temporary directory");
     let mut command = agent(&home.path().join("keys"));
-    let output = command.env("ROCKET_LOG_FILTER", "wrn").output();
-    assert_one_line(&output.expect("the program runs"), "log_filter");
+    let output = ended(command.env("ROCKET_LOG_FILTER", "wrn"));
+    assert_one_line(&output, "log_filter");
 }
 
 #[test]
@@ -100,9 +75,7 @@ fn a_place_where_the_agent_can_keep_no_keys_is_said_in_one_line() {
     let file = home.path().join("file");
     std::fs::write(&file, "").expect("written");
     let data_dir = file.join("keys");
-    let mut command = agent(&data_dir);
-    let output = command.current_dir(home.path()).output();
-    let output = output.expect("the program runs");
+    let output = ended(agent(&data_dir).current_dir(home.path()));
     assert_one_line(&output, &data_dir.display().to_string());
     assert_one_line(&output, "Not a directory");
 }
@@ -111,13 +84,11 @@ fn a_place_where_the_agent_can_keep_no_keys_is_said_in_one_line() {
 fn a_damaged_pinned_key_is_told_by_its_path_and_in_english() {
     let home = TempDir::new().expect("a temporary directory");
     let data_dir = home.path().join("keys");
-    let (mut first, _stdout) = started(&data_dir);
-    first.kill().expect("a child can be killed");
-    first.wait().expect("a killed child ends");
+    drop(started(&data_dir));
     let place = std::fs::read_dir(&data_dir).expect("readable").next();
     let file = place.expect("one").expect("one").path().join("server.json");
     std::fs::write(&file, "{").expect("written");
-    let output = agent(&data_dir).output().expect("the program runs");
+    let output = ended(&mut agent(&data_dir));
     assert_one_line(&output, &format!("{} is damaged", file.display()));
     assert!(output.stderr.is_ascii(), "{output:?}");
 }
@@ -185,26 +156,9 @@ fn who_can_not_log_in_for_a_damaged_file_of_peers_is_told_to_move_it_away() {
 fn of_two_agents_on_one_directory_the_second_is_refused_in_one_line() {
     let home = TempDir::new().expect("a temporary directory");
     let data_dir = home.path().join("keys");
-    let (mut first, _stdout) = started(&data_dir);
-    let mut second = agent(&data_dir);
-    let second = second.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-    let mut second = second.expect("it starts");
-    let mut lines = BufReader::new(second.stdout.take().expect("piped")).lines();
-    // One that is not refused would run for ever.
-    if lines.next().is_some() {
-        second.kill().expect("a child can be killed");
-    }
-    let other = agent(&home.path().join("other"))
-        .stdout(Stdio::piped())
-        .spawn();
-    let mut other = other.expect("it starts");
-    let mut lines = BufReader::new(other.stdout.take().expect("piped")).lines();
-    lines.next().expect("it announces itself").expect("text");
-    for process in [&mut first, &mut other] {
-        process.kill().expect("a child can be killed");
-        process.wait().expect("a killed child ends");
-    }
-    let second = second.wait_with_output().expect("it ends");
+    let _first = started(&data_dir);
+    let second = ended(&mut agent(&data_dir));
+    let _other = started(&home.path().join("other"));
     assert_one_line(&second, &data_dir.display().to_string());
     assert_one_line(&second, "another agent");
     assert_one_line(&second, "--data-dir");

@@ -3,7 +3,6 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -12,11 +11,11 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::relay_stub::SOON;
-use crate::world::wait_for;
+use crate::world::{Process, program, wait_for};
 
 /// A running agent.
 pub(crate) struct Agent {
-    process: Child,
+    process: Process,
     pub(crate) url: String,
     pub(crate) http: Client,
     home: TempDir,
@@ -71,16 +70,12 @@ impl Agent {
 
     /// Asks the agent to end and waits until it has.
     pub(crate) fn stop(&mut self) {
-        let id = self.process.id().to_string();
-        let asked = Command::new("kill").arg(id).status().expect("kill runs");
-        assert!(asked.success());
-        assert!(self.process.wait().expect("it ends").success());
+        assert!(self.process.stop().success());
     }
 
     /// Ends the agent at once, without a word.
     pub(crate) fn kill(&mut self) {
-        self.process.kill().expect("a child can be killed");
-        self.process.wait().expect("a killed child ends");
+        self.process.kill();
     }
 
     /// Where the agent keeps its keys.
@@ -139,13 +134,6 @@ impl Agent {
             }
         });
         Stream(events)
-    }
-}
-
-impl Drop for Agent {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }
 
@@ -231,16 +219,15 @@ fn answer(response: reqwest::Result<Response>) -> (u16, Value) {
     (status, response.json().expect("JSON"))
 }
 
-fn launch(home: &Path, server: &str) -> (Child, String) {
-    let mut process = Command::new(env!("CARGO_BIN_EXE_sealpost"))
-        .args(["agent", "--server", server, "--port", "0", "--data-dir"])
-        .arg(home.join("keys"))
-        .current_dir(home)
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the program starts");
-    let mut lines = BufReader::new(process.stdout.take().expect("piped")).lines();
-    let line = lines.next().expect("it announces itself").expect("text");
+fn launch(home: &Path, server: &str) -> (Process, String) {
+    let mut command = program();
+    command.args(["agent", "--server", server, "--port", "0", "--data-dir"]);
+    let command = command.arg(home.join("keys")).current_dir(home);
+    Process::start(command, announced)
+}
+
+/// The address in the line with which an agent announces itself.
+pub(crate) fn announced(line: &str) -> Option<String> {
     let url = line.strip_prefix("sealpost agent: open ");
-    (process, url.expect("the published words").to_owned())
+    url.map(str::to_owned)
 }

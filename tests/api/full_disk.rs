@@ -104,7 +104,7 @@ fn assert_not_ready(world: &World) {
     match Reply::try_to(world.request(Method::GET, "/readyz")) {
         Ok(reply) => {
             assert_eq!(reply.status, 503, "{reply:?}");
-            world.get("/healthz", &[]);
+            assert_eq!(world.get("/healthz", &[]).status, 200, "it lives");
         }
         Err(gone) => assert!(gone.is_connect(), "{gone}"),
     }
@@ -308,7 +308,7 @@ pub(crate) fn run(wrapper: &[String], args: &[&str], data_dir: &Path, files: &[&
     command.args(&wrapper[1..]).arg(program().get_program());
     command.args(args).arg("--data-dir").arg(data_dir);
     let command = command.args(files).env_remove("DATABASE_URL");
-    command.output().expect("the program runs")
+    crate::world::ended(command)
 }
 
 fn assert_refused_naming(path: &Path, output: &Output) {

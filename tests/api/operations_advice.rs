@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use crate::operations_check::problems_in;
 use crate::operations_start::{assert_one_line, serve};
-use crate::world::{World, program, skipped, skips_sqlite_test};
+use crate::world::{World, ended, program, skipped, skips_sqlite_test};
 
 #[test]
 fn a_file_in_the_place_of_the_data_directory_is_said_in_one_line() {
@@ -91,7 +91,7 @@ fn a_data_directory_of_another_user_is_named_as_theirs() {
     ] {
         let mut command = as_other_user(args);
         command.arg("--data-dir").arg(data_dir);
-        let output = command.output().expect("setpriv runs");
+        let output = ended(&mut command);
         assert_one_line(&output, &data_dir.display().to_string());
         assert_one_line(&output, "cannot ");
         assert_one_line(&output, "belongs to another user (id 0)");
@@ -106,7 +106,7 @@ fn a_data_directory_of_another_user_is_named_as_theirs() {
     assert_eq!(advice, GIVE);
     let beside = world.home().join("new");
     let mut serve = as_other_user(&["serve", "--no-chat-room", "--port", "0", "--data-dir"]);
-    let output = serve.arg(beside).output().expect("setpriv runs");
+    let output = ended(serve.arg(beside));
     let home = world.home().display();
     assert_one_line(&output, &format!("; {home} belongs to another user (id 0)"));
 }
@@ -143,7 +143,7 @@ fn a_directory_that_takes_no_file_is_said_in_one_line() {
     give(world.data_dir());
     set_mode(world.data_dir(), 0o500);
     let mut serve = as_other_user(&["serve", "--no-chat-room", "--port", "0", "--data-dir"]);
-    let output = serve.arg(world.data_dir()).output().expect("setpriv runs");
+    let output = ended(serve.arg(world.data_dir()));
     let data_dir = world.data_dir().display();
     assert_one_line(
         &output,
@@ -171,7 +171,7 @@ fn files_of_another_user_are_named_as_theirs() {
         if let Some(url) = url {
             serve.args(["--database-url", url]);
         }
-        let output = serve.output().expect("setpriv runs");
+        let output = ended(&mut serve);
         assert_one_line(&output, &path.display().to_string());
         assert_one_line(&output, "it belongs to another user (id 0)");
         give(&path);
@@ -183,12 +183,12 @@ fn an_address_of_another_machine_is_told_from_a_port_that_is_taken() {
     let home = TempDir::new().expect("a temporary directory");
     for command in ["serve", "check"] {
         // An address of a network that is for documentation only.
-        let output = program()
-            .args([command, "--address", "192.0.2.1", "--port", "0"])
-            .args(["--no-chat-room", "--data-dir"])
-            .arg(home.path().join(command))
-            .output()
-            .expect("the program runs");
+        let output = ended(
+            program()
+                .args([command, "--address", "192.0.2.1", "--port", "0"])
+                .args(["--no-chat-room", "--data-dir"])
+                .arg(home.path().join(command)),
+        );
         let said = [output.stdout, output.stderr].concat();
         let said = String::from_utf8_lossy(&said);
         assert!(said.contains("this machine has no such address"), "{said}");

@@ -8,14 +8,10 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::operations_start::assert_one_line;
-use crate::world::{Setup, World, program, skips_sqlite_test};
+use crate::world::{Setup, World, ended, program, skips_sqlite_test};
 
 fn run(args: &[&str], paths: &[&Path]) -> Output {
-    program()
-        .args(args)
-        .args(paths)
-        .output()
-        .expect("the program runs")
+    ended(program().args(args).args(paths))
 }
 
 /// Runs `backup` or `restore`.

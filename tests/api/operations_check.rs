@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::full_disk::{self, OwnMounts};
 use crate::operations_advice::set_mode;
 use crate::world::{
-    OwnDatabase, World, free_port, program, skips_postgres_test, skips_sqlite_test,
+    OwnDatabase, World, ended, free_port, program, skips_postgres_test, skips_sqlite_test,
 };
 
 /// `check` and then `serve` as `prepare` has them run; neither may be content, and `check` says
@@ -20,7 +20,7 @@ fn assert_neither_is_content(word: &str, prepare: impl Fn(&mut Command)) {
         let mut program = program();
         program.arg(command);
         prepare(&mut program);
-        let output = program.output().expect("the program runs");
+        let output = ended(&mut program);
         assert_eq!(output.status.code(), Some(1), "{command}: {output:?}");
         if command == "check" {
             assert_says(word, &output);
@@ -103,12 +103,12 @@ fn a_data_directory_that_cannot_be_had_is_found() {
         command.env("ROCKET_DATA_DIR", "").current_dir(home.path());
     });
     let gone = "mkdir gone && cd gone && rmdir ../gone && exec \"$0\" check";
-    let output = Command::new("sh")
-        .args(["-c", gone])
-        .arg(program().get_program())
-        .current_dir(home.path())
-        .output()
-        .expect("sh runs");
+    let output = ended(
+        Command::new("sh")
+            .args(["-c", gone])
+            .arg(program().get_program())
+            .current_dir(home.path()),
+    );
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert_says("working directory", &output);
 }

@@ -8,7 +8,7 @@ use diesel::{Connection as _, SqliteConnection};
 use tempfile::TempDir;
 
 use crate::operations_start::{assert_one_line, serve};
-use crate::world::{Setup, World, program, skips_sqlite_test};
+use crate::world::{Setup, World, ended, program, skips_sqlite_test};
 
 #[test]
 fn a_database_of_a_newer_version_is_refused_and_left_as_it_was() {
@@ -165,11 +165,11 @@ fn a_database_of_another_program_is_neither_replaced_nor_restored_nor_backed_up(
     let before = std::fs::read(&foreign).expect("readable");
     let backup = home.path().join("backup.db");
     let run = |command: &str, data_dir: &Path, file: &Path| {
-        program()
-            .args([command, "--data-dir"])
-            .args([data_dir, file])
-            .output()
-            .expect("the program runs")
+        ended(
+            program()
+                .args([command, "--data-dir"])
+                .args([data_dir, file]),
+        )
     };
     assert!(run("backup", world.data_dir(), &backup).status.success());
     assert_one_line(&run("restore", &data_dir, &backup), "another program");
@@ -271,5 +271,5 @@ fn check(data_dir: &Path, more: &[&str]) -> std::process::Output {
     let mut command = program();
     command.args(["check", "--port", "0", "--no-chat-room"]);
     command.args(more).arg("--data-dir").arg(data_dir);
-    command.output().expect("the program runs")
+    ended(&mut command)
 }

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::operations_backup::command;
 use crate::operations_refused::files_in;
 use crate::operations_start::assert_one_line;
-use crate::world::{Reply, Setup, World, program, skips_sqlite_test};
+use crate::world::{Reply, Setup, World, ended, program, skips_sqlite_test};
 
 fn send_some(world: &World) -> i64 {
     let [alice, bob] = ["alice", "bob"].map(|name| world.person(name));
@@ -137,7 +137,7 @@ fn a_database_behind_a_link_is_read_with_its_log_and_the_link_stays() {
 fn check(data_dir: &Path) -> std::process::Output {
     let mut command = program();
     command.args(["check", "--port", "0", "--no-chat-room", "--data-dir"]);
-    command.arg(data_dir).output().expect("the program runs")
+    ended(command.arg(data_dir))
 }
 
 #[test]

@@ -1,25 +1,24 @@
 //! Which setting counts, and what is said of one that does not: `check` names the ports it would
 //! take.
 
-use std::process::{Output, Stdio};
+use std::process::Output;
 
 use tempfile::TempDir;
 
 use crate::operations_start::assert_one_line;
-use crate::world::program;
+use crate::world::{ended, program};
 
 /// Runs `check` beside a `Rocket.toml` with this text.
 fn check(file: &str, variables: &[(&str, &str)], args: &[&str]) -> Output {
     let home = TempDir::new().expect("a temporary directory");
     std::fs::write(home.path().join("Rocket.toml"), file).expect("written");
-    program()
-        .args(["check", "--no-chat-room"])
-        .args(args)
-        .envs(variables.iter().copied())
-        .current_dir(home.path())
-        .stdin(Stdio::null())
-        .output()
-        .expect("the program runs")
+    ended(
+        program()
+            .args(["check", "--no-chat-room"])
+            .args(args)
+            .envs(variables.iter().copied())
+            .current_dir(home.path()),
+    )
 }
 
 /// The ports that `check` would take.
@@ -64,7 +63,7 @@ fn a_port_that_is_named_twice_is_told_as_such() {
     let rooms = |flags: &[&str]| {
         let mut program = program();
         program.arg("check").args(flags).current_dir(home.path());
-        program.output().expect("the program runs")
+        ended(&mut program)
     };
     let flags = ["--port", "6205", "--chat-room-port", "6205"];
     assert_one_line(&rooms(&flags), twice);
@@ -119,8 +118,8 @@ fn the_agent_warns_of_settings_that_nobody_reads() {
     // An address that it refuses, so that it ends.
     agent.args(["agent", "--port", "0", "--address", "10.0.0.1"]);
     let agent = agent.current_dir(home.path());
-    let output = agent.env("ROCKET_LOG_FILTR", "debug").output();
-    let said = String::from_utf8(output.expect("the program runs").stderr).expect("UTF-8");
+    let output = ended(agent.env("ROCKET_LOG_FILTR", "debug"));
+    let said = String::from_utf8(output.stderr).expect("UTF-8");
     let warning = "sealpost: warning: ROCKET_LOG_FILTR has no effect";
     assert!(said.starts_with(warning), "{said}");
 }
@@ -211,8 +210,8 @@ fn a_file_of_settings_that_is_not_there_stops_the_agent_too() {
     agent
         .args(["agent", "--port", "0"])
         .current_dir(home.path());
-    let output = agent.env("ROCKET_CONFIG", "nowhere.toml").output();
-    assert_one_line(&output.expect("the program runs"), "nowhere.toml");
+    let output = ended(agent.env("ROCKET_CONFIG", "nowhere.toml"));
+    assert_one_line(&output, "nowhere.toml");
 }
 
 #[test]

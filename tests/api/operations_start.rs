@@ -21,10 +21,7 @@ pub(crate) fn serve(data_dir: &Path, port: &str, database_url: Option<&str>) -> 
     if let Some(url) = database_url {
         command.args(["--database-url", url]);
     }
-    command
-        .current_dir(data_dir.parent().expect("a parent"))
-        .output()
-        .expect("the program runs")
+    crate::world::ended(command.current_dir(data_dir.parent().expect("a parent")))
 }
 
 /// One clear line on stderr that holds `word`, and exit code 1.
@@ -63,12 +60,12 @@ fn a_data_directory_that_cannot_be_made_is_said_in_one_line() {
     let file = home.path().join("a file");
     std::fs::write(&file, "not a directory").expect("written");
     let data_dir = file.join("data");
-    let output = program()
-        .args(["serve", "--no-chat-room", "--port", "0", "--data-dir"])
-        .arg(&data_dir)
-        .current_dir(home.path())
-        .output()
-        .expect("the program runs");
+    let output = crate::world::ended(
+        program()
+            .args(["serve", "--no-chat-room", "--port", "0", "--data-dir"])
+            .arg(&data_dir)
+            .current_dir(home.path()),
+    );
     assert_one_line(&output, &data_dir.display().to_string());
     assert_eq!(
         std::fs::read_to_string(&file).expect("still there"),
@@ -125,14 +122,14 @@ fn settings_that_cannot_be_meant_are_said_in_one_line() {
             "max_upload_bytes",
         ),
     ] {
-        let output = program()
-            // Settings are read alike for every command, and this one ends.
-            .args(["check", "--data-dir"])
-            .arg(home.path().join("data"))
-            .env(name, value)
-            .current_dir(home.path())
-            .output()
-            .expect("the program runs");
+        let output = crate::world::ended(
+            program()
+                // Settings are read alike for every command, and this one ends.
+                .args(["check", "--data-dir"])
+                .arg(home.path().join("data"))
+                .env(name, value)
+                .current_dir(home.path()),
+        );
         assert_one_line(&output, says);
     }
 }
@@ -266,7 +263,7 @@ fn the_orderly_end_does_not_wait_for_a_log_that_nobody_reads() {
     }
     let pid = rustix::process::Pid::from_child(&server);
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it runs");
-    assert!(server.wait().expect("it ends").success());
+    assert!(crate::world::end_of(server).status.success());
 }
 
 #[test]

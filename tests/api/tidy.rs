@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::world::program;
+use crate::world::{ended, program};
 
 /// A source file: its path from the crate's root, its text, and its code without comments and tests.
 struct Source {
@@ -361,7 +361,7 @@ const UNDESCRIBED: [&str; 2] = ["/docs", "/openapi.json"];
 #[test]
 fn the_description_is_what_is_mounted() {
     let lines = |args: &[&str]| {
-        let output = program().args(args).output().expect("the program runs");
+        let output = ended(program().args(args));
         assert!(output.status.success(), "{output:?}");
         String::from_utf8(output.stdout).expect("UTF-8")
     };

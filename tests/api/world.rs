@@ -8,6 +8,7 @@ mod bulk;
 mod held;
 mod memory;
 mod postgres;
+mod process;
 mod reply;
 mod server;
 mod skipped;
@@ -22,8 +23,9 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 pub(crate) use postgres::OwnDatabase;
+pub(crate) use process::{Process, end_of, ended, program};
 pub(crate) use reply::{Reply, as_float, redacted};
-pub(crate) use server::{Server, free_port, program};
+pub(crate) use server::{Server, free_port};
 pub(crate) use skipped::{skipped, skips_postgres_test, skips_sqlite_test};
 pub(crate) use waiting::{PATIENCE, poll, wait_for};
 

@@ -13,26 +13,26 @@ use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use super::client::{Rooms, bare, credentials};
-use crate::world::{Setup, World, program, skipped};
+use crate::world::{Setup, World, ended, program, skipped};
 
 #[test]
 fn a_taken_port_is_one_clear_line_and_exit_code_1() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = taken.local_addr().expect("an address").port();
     let home = TempDir::new().expect("a directory");
-    let output = program()
-        .args([
-            "serve",
-            "--port",
-            "0",
-            "--data-dir",
-            "data",
-            "--chat-room-port",
-            &port.to_string(),
-        ])
-        .current_dir(home.path())
-        .output()
-        .expect("the program runs");
+    let output = ended(
+        program()
+            .args([
+                "serve",
+                "--port",
+                "0",
+                "--data-dir",
+                "data",
+                "--chat-room-port",
+                &port.to_string(),
+            ])
+            .current_dir(home.path()),
+    );
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(
@@ -47,7 +47,7 @@ fn a_taken_port_is_one_clear_line_and_exit_code_1() {
 }
 
 #[test]
-fn it_can_be_left_out() {
+fn a_server_without_the_chat_room_says_nothing_of_it() {
     let world = World::start();
     // What is said last.
     world
@@ -170,21 +170,21 @@ fn with_a_certificate_it_speaks_tls() {
 fn a_certificate_that_is_not_there_is_one_clear_line() {
     let home = TempDir::new().expect("a directory");
     fs::write(home.path().join("empty.pem"), "").expect("a file");
-    let output = program()
-        .args([
-            "serve",
-            "--port",
-            "0",
-            "--chat-room-port",
-            "0",
-            "--data-dir",
-            "data",
-        ])
-        .env("ROCKET_CHAT_ROOM__TLS__CERTS", "missing.pem")
-        .env("ROCKET_CHAT_ROOM__TLS__KEY", "empty.pem")
-        .current_dir(home.path())
-        .output()
-        .expect("the program runs");
+    let output = ended(
+        program()
+            .args([
+                "serve",
+                "--port",
+                "0",
+                "--chat-room-port",
+                "0",
+                "--data-dir",
+                "data",
+            ])
+            .env("ROCKET_CHAT_ROOM__TLS__CERTS", "missing.pem")
+            .env("ROCKET_CHAT_ROOM__TLS__KEY", "empty.pem")
+            .current_dir(home.path()),
+    );
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("missing.pem"), "{said}");

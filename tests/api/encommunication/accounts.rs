@@ -175,10 +175,7 @@ fn the_servers_key_is_made_once_is_private_and_is_shown_by_route_and_command() {
 
     let data_dir = world.data_dir().display().to_string();
     let print = || {
-        let output = program()
-            .args(["server-key", "--data-dir", &data_dir])
-            .output();
-        let output = output.expect("the program runs");
+        let output = crate::world::ended(program().args(["server-key", "--data-dir", &data_dir]));
         assert!(output.status.success(), "{output:?}");
         String::from_utf8(output.stdout).expect("text")
     };
@@ -197,14 +194,8 @@ fn the_servers_key_is_made_once_is_private_and_is_shown_by_route_and_command() {
 fn the_command_makes_the_key_where_there_is_none() {
     let home = tempfile::tempdir().expect("a temporary directory");
     let data_dir = home.path().join("data");
-    let print = || {
-        let output = program()
-            .arg("server-key")
-            .arg("--data-dir")
-            .arg(&data_dir)
-            .output();
-        output.expect("the program runs")
-    };
+    let server_key = ["server-key", "--data-dir"];
+    let print = || crate::world::ended(program().args(server_key).arg(&data_dir));
     let made = print();
     assert!(made.status.success(), "{made:?}");
     assert_eq!(print().stdout, made.stdout);

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { logIn, openChat, shows, stage, texts, write } from "./stage.mjs";
+import { logIn, openChat, scrollUpTo, shows, stage, texts, write } from "./stage.mjs";
 
 test("a page opened while the link is away says so and sends what is written when it is back", async () => {
   const { world, page, ann } = stage;
@@ -66,12 +66,7 @@ test("more than a page that was missed is not hidden behind a message that came 
   world.push({ type: "link", user: ann.id, state: "reconnecting" });
   world.push({ type: "link", user: ann.id, state: "connected" });
   await shows(".message", "letter 130");
-  await page.focus("#scroller");
-  for (let at = 0; at < 8; at += 1) {
-    await page.evaluate(() => document.getElementById("scroller").scrollBy(0, -100_000));
-    await page.waitForTimeout(150);
-  }
-  await shows(".bubble", /^letter 1$/);
+  await scrollUpTo("letter 1");
   assert.deepEqual(await texts(), Array.from({ length: 131 }, (_, at) => `letter ${at + 1}`));
 });
 

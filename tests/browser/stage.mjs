@@ -44,6 +44,16 @@ export async function openChat(page = stage.page) {
 /** The texts of all messages shown, oldest first. */
 export const texts = (page = stage.page) => page.locator(".message .bubble").allTextContents();
 
+/** Scrolls up, as often as it takes, until the message with exactly this text is shown. */
+export async function scrollUpTo(text, page = stage.page) {
+  await page.focus("#scroller");
+  const isShown = (wanted) => {
+    document.getElementById("scroller").scrollBy(0, -100_000);
+    return [...document.querySelectorAll(".message .bubble")].some((bubble) => bubble.textContent === wanted);
+  };
+  await page.waitForFunction(isShown, text, { polling: 50 });
+}
+
 /** Waits until an element matching `selector` shows `text`. */
 export const shows = (selector, text, page = stage.page) =>
   page.locator(selector, { hasText: text }).first().waitFor();

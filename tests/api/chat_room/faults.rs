@@ -134,7 +134,8 @@ fn a_line_without_end_is_an_error_and_the_end() {
 fn replies_are_held_for_8_ms_and_pushes_are_not() {
     let rooms = Rooms::start();
     let mut alice = rooms.arrive("alice");
-    let mut fastest_push = Duration::MAX;
+    let account = rooms.person("alice");
+    let (mut fastest_push, mut fastest_commit) = (Duration::MAX, Duration::MAX);
     for _ in 0..30 {
         let sent = Instant::now();
         alice.ask(&bare("list_users_request"));
@@ -153,8 +154,13 @@ fn replies_are_held_for_8_ms_and_pushes_are_not() {
         let sent = Instant::now();
         alice.say(1, "echo");
         fastest_push = fastest_push.min(sent.elapsed());
+        let sent = Instant::now();
+        account.send(&account, "echo");
+        fastest_commit = fastest_commit.min(sent.elapsed());
     }
-    assert!(fastest_push < Duration::from_millis(8), "{fastest_push:?}");
+    // No echo comes before the disk has the message, and some disks take longer.
+    let soon = Duration::from_millis(8).max(2 * fastest_commit);
+    assert!(fastest_push < soon, "{fastest_push:?}, {fastest_commit:?}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::client::{Rooms, assert_error, bare, credentials, request, saying, tol
 use crate::internal_errors::{assert_cause_is_logged, refuse_new};
 
 #[test]
-fn the_captured_errors_of_form() {
+fn a_line_that_is_no_request_is_answered_as_captured() {
     let rooms = Rooms::start();
     let mut alice = rooms.connect();
     alice.send_bytes(b"{not json}\n");

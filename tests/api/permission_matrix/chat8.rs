@@ -244,7 +244,7 @@ fn keys_and_profiles() -> Vec<Row> {
 }
 
 #[test]
-fn in_chat8_the_matrix_holds() {
+fn every_call_of_chat8_serves_only_those_whom_the_table_names() {
     let cast = Cast::assemble("");
     for table in [messages_and_files(), friends(), keys_and_profiles()] {
         check(&cast, &table, &MANNERS);

@@ -168,7 +168,7 @@ fn connection_info(usually: Outcome, but: &'static [(Part, Outcome)]) -> Row {
 }
 
 #[test]
-fn in_secure_im_the_matrix_holds() {
+fn every_call_of_secure_im_serves_only_those_whom_the_table_names() {
     let cast = Cast::assemble("");
     let where_they_are = [connection_info(Shows("127.0.0.1"), &[])];
     for table in [&mailbox(), &contacts(), &whereabouts(), &where_they_are[..]] {

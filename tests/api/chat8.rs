@@ -17,14 +17,12 @@ use std::time::{Duration, Instant};
 use reqwest::Method;
 use reqwest::blocking::multipart::{Form, Part};
 use serde_json::{Value, json};
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::handshake::HandshakeError;
-use tokio_tungstenite::tungstenite::{self, Message, WebSocket};
+use tokio_tungstenite::tungstenite::{Message, WebSocket};
 
-use crate::world::{Reply, World, poll};
+use crate::world::{Reply, World, close_code, dial, next_text, poll};
 
 /// How long a test waits for what must come.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = crate::world::PATIENCE;
 
 /// A user of chat8 with a token.
 pub(crate) struct Someone<'w> {
@@ -228,23 +226,8 @@ impl Live {
         path: &str,
         headers: &[(&'static str, &str)],
     ) -> Result<Self, u16> {
-        let address = ("127.0.0.1", world.server.port());
-        let stream = TcpStream::connect(address).expect("the server listens");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-        let url = format!("ws://127.0.0.1:{}{path}", world.server.port());
-        let mut request = url.into_client_request().expect("a request");
-        for (name, value) in headers {
-            request
-                .headers_mut()
-                .insert(*name, value.parse().expect("a header"));
-        }
-        match tungstenite::client(request, stream) {
-            Ok((socket, _)) => Ok(Live(socket)),
-            Err(HandshakeError::Failure(tungstenite::Error::Http(answer))) => {
-                Err(answer.status().as_u16())
-            }
-            Err(other) => panic!("no handshake: {other}"),
-        }
+        let opened = dial(world.server.port(), path, headers);
+        opened.map(Live).map_err(|answer| answer.status().as_u16())
     }
 
     pub(crate) fn say(&mut self, frame: &Value) {
@@ -270,15 +253,7 @@ impl Live {
 
     /// The next frame.
     pub(crate) fn next(&mut self) -> Value {
-        loop {
-            match self.0.read().expect("a frame comes") {
-                Message::Text(text) => {
-                    return serde_json::from_str(&text).expect("frames are JSON");
-                }
-                Message::Ping(_) | Message::Pong(_) => {}
-                other => panic!("not a frame: {other:?}"),
-            }
-        }
+        serde_json::from_str(&next_text(&mut self.0)).expect("frames are JSON")
     }
 
     /// The next frame of a type; others are passed over. Returns its `data`.
@@ -338,13 +313,7 @@ impl Live {
 
     /// The code of the close frame that ends the socket; frames before it are passed over.
     pub(crate) fn closing_code(&mut self) -> Option<u16> {
-        loop {
-            match self.0.read() {
-                Ok(Message::Close(close)) => return close.map(|close| close.code.into()),
-                Ok(_) => {}
-                Err(_) => return None,
-            }
-        }
+        close_code(&mut self.0)
     }
 }
 

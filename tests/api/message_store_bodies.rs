@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::world::{Reply, Setup, World};
+use crate::world::{Reply, Setup, World, rest_of};
 
 /// Each route that reads a JSON body, with a body it takes (message 1 exists, from alice to bob).
 fn routes() -> Vec<(Method, &'static str, Value)> {
@@ -70,20 +70,14 @@ fn send_raw(world: &World, method: &Method, path: &str, body: impl Into<Vec<u8>>
 
 #[test]
 fn a_client_that_stops_in_the_middle_of_a_body_hears_so_and_is_let_go() {
-    use std::io::{Read as _, Write as _};
+    use std::io::Write as _;
 
     let world = World::start();
-    let address = ("127.0.0.1", world.server.port());
-    let mut socket = std::net::TcpStream::connect(address).expect("it accepts");
+    let mut socket = world.connect();
     let half =
         b"POST /auth/login HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n{\"user_id\": \"alic";
     socket.write_all(half).expect("taken");
-    let limit = Some(std::time::Duration::from_secs(60));
-    socket.set_read_timeout(limit).expect("set");
-    let mut answer = String::new();
-    socket
-        .read_to_string(&mut answer)
-        .expect("an answer, and the end");
+    let answer = String::from_utf8(rest_of(&mut socket)).expect("UTF-8");
     assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
 }
 

@@ -41,8 +41,7 @@ fn large_bodies_that_never_end_take_no_more_than_their_room() {
     let piece = vec![b' '; 1 << 20];
     let stuck: Vec<_> = (0..40)
         .map(|_| {
-            let address = ("127.0.0.1", world.server.port());
-            let mut socket = std::net::TcpStream::connect(address).expect("it accepts");
+            let mut socket = world.connect();
             let limit = Some(std::time::Duration::from_millis(500));
             socket.set_write_timeout(limit).expect("set");
             socket.write_all(head.as_bytes()).expect("taken");
@@ -105,8 +104,7 @@ fn large_bodies_of_strangers_take_no_room_from_those_who_say_who_they_are() {
     let head = "POST /auth/login HTTP/1.1\r\nHost: x\r\nContent-Length: 25000000\r\n\r\n";
     let stuck: Vec<_> = (0..12)
         .map(|_| {
-            let address = ("127.0.0.1", world.server.port());
-            let mut socket = std::net::TcpStream::connect(address).expect("it accepts");
+            let mut socket = world.connect();
             socket.write_all(head.as_bytes()).expect("taken");
             socket.write_all(&vec![b' '; 70_000]).expect("taken");
             socket

@@ -1,9 +1,11 @@
 //! What operators see of a running server: health, metrics, the log, and its documentation.
 
+use std::io::Write as _;
+
 use reqwest::Method;
 use serde_json::Value;
 
-use crate::world::{Reply, Setup, World, skips_sqlite_test};
+use crate::world::{Reply, Setup, World, rest_of, skips_sqlite_test};
 
 #[test]
 fn the_metrics_count_requests_by_route_template() {
@@ -202,14 +204,11 @@ fn no_cache_keeps_what_is_somebodys_own() {
 
 #[test]
 fn http_2_is_not_spoken() {
-    use std::io::{Read as _, Write as _};
     let world = World::start();
-    let address = ("127.0.0.1", world.server.port());
-    let mut socket = std::net::TcpStream::connect(address).expect("it accepts");
+    let mut socket = world.connect();
     let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
     socket.write_all(preface).expect("taken");
-    let mut answer = Vec::new();
-    socket.read_to_end(&mut answer).ok();
+    let answer = rest_of(&mut socket);
     // A server that spoke it would begin with its settings, and go on.
     assert!(
         answer.is_empty() || answer.starts_with(b"HTTP/1.1 4"),
@@ -281,18 +280,13 @@ fn the_description_names_every_call_of_the_published_document() {
 fn many_connections_at_once_are_all_served() {
     let world = World::start();
     world.register("alice");
-    let address = ("127.0.0.1", world.server.port());
-    let idle: Vec<_> = (0..300)
-        .map(|_| std::net::TcpStream::connect(address).expect("it accepts"))
-        .collect();
+    let idle: Vec<_> = (0..300).map(|_| world.connect()).collect();
     world.person("alice").list("/messages/inbox", &[]).ok();
     drop(idle);
 }
 
 #[test]
 fn what_is_not_http_does_no_harm() {
-    use std::io::{Read as _, Write as _};
-
     let world = World::start();
     world.register("alice");
     let head = "POST /messages/send HTTP/1.1\r\nHost: x\r\n";
@@ -312,13 +306,11 @@ fn what_is_not_http_does_no_harm() {
         "GET /%2e%2e/%2e%2e/etc/passwd HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".to_owned(),
     ];
     for request in requests {
-        let mut socket =
-            std::net::TcpStream::connect(("127.0.0.1", world.server.port())).expect("it accepts");
+        let mut socket = world.connect();
         // It may hang up before it has read everything.
         drop(socket.write_all(request.as_bytes()));
         drop(socket.shutdown(std::net::Shutdown::Write));
-        let mut answer = Vec::new();
-        drop(socket.read_to_end(&mut answer));
+        let answer = rest_of(&mut socket);
         let answer = String::from_utf8_lossy(&answer);
         assert!(
             !answer.starts_with("HTTP/1.1 2") && !answer.starts_with("HTTP/1.1 5"),

@@ -12,8 +12,10 @@ mod process;
 mod reply;
 mod server;
 mod skipped;
+mod socket;
 mod waiting;
 
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -27,6 +29,7 @@ pub(crate) use process::{Process, end_of, ended, program};
 pub(crate) use reply::{Reply, as_float, redacted};
 pub(crate) use server::{Server, free_port};
 pub(crate) use skipped::{skipped, skips_postgres_test, skips_sqlite_test};
+pub(crate) use socket::{Refusal, close_code, dial, next_text, rest_of, texts_so_far};
 pub(crate) use waiting::{PATIENCE, poll, wait_for};
 
 /// The public key every person registers with, unless the test is about keys.
@@ -173,6 +176,22 @@ impl World {
     /// The full address of `path` on this server.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.server.port())
+    }
+
+    /// A bare connection, for what no client would send.
+    pub(crate) fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(("127.0.0.1", self.server.port())).expect("it accepts");
+        let patience = Some(PATIENCE);
+        stream.set_read_timeout(patience).expect("a timeout");
+        stream
+    }
+
+    /// How many the server counts as live on a channel.
+    pub(crate) fn live(&self, channel: &str) -> usize {
+        let metrics = self.get("/metrics", &[]).text;
+        let figure = format!("sealpost_live{{channel=\"{channel}\"}} ");
+        let count = metrics.lines().find_map(|line| line.strip_prefix(&figure));
+        count.map_or(0, |count| count.parse().expect("a number"))
     }
 
     /// A request to be completed by the test; [`Reply::to`] sends it.

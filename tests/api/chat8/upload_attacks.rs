@@ -219,8 +219,7 @@ const PART: &str = "--b\r\nContent-Disposition: form-data; name=\"file\"; filena
 
 /// Begins an upload and stays silent in the middle of it, once its first half is on disk.
 fn half_an_upload(alice: &Someone) -> TcpStream {
-    let mut stream =
-        TcpStream::connect(("127.0.0.1", alice.world.server.port())).expect("the server listens");
+    let mut stream = alice.world.connect();
     let head = format!(
         "POST /api/v1/upload/file HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n\
          Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 1000000\r\n\r\n{PART}",
@@ -252,8 +251,7 @@ fn an_upload_that_outlives_its_login_is_refused() {
 fn a_form_whose_boundary_never_comes_is_not_read_to_its_end() {
     let world = World::start();
     let alice = Someone::new(&world, "alice");
-    let mut stream =
-        TcpStream::connect(("127.0.0.1", world.server.port())).expect("the server listens");
+    let mut stream = world.connect();
     let head = format!(
         "POST /api/v1/upload/file HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n\
          Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 40000000\r\n\r\n",

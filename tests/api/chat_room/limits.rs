@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::time::{Duration, Instant};
 
 use super::client::{Client, Rooms, assert_error, bare, saying};
-use crate::world::Setup;
+use crate::world::{Setup, wait_for};
 
 /// As many open files as the system allows: each connection takes one here too.
 fn raise_file_limit() {
@@ -29,15 +29,12 @@ fn there_are_4096_connections_and_the_next_is_told_so() {
     assert_error(&one_more.receive(), 1009);
     assert!(one_more.is_closed());
     drop(others);
-    let end = Instant::now() + Duration::from_secs(20);
-    loop {
+    // Places become free again.
+    wait_for(|| {
         let mut next = rooms.connect();
         next.send(&bare("nope"));
-        if next.receive()["error_code"] == 1008 {
-            break;
-        }
-        assert!(Instant::now() < end, "places become free again");
-    }
+        (next.receive()["error_code"] == 1008).then_some(())
+    });
 }
 
 #[test]
@@ -149,10 +146,10 @@ fn a_client_that_is_killed_is_offline_at_once() {
     bob.send(&saying(1, "last words"));
     assert_eq!(alice.receive()["content"], "last words");
     drop(bob);
-    let end = Instant::now() + Duration::from_secs(20);
-    while alice.ask(&bare("list_users_request"))["users"][1]["is_online"] != false {
-        assert!(Instant::now() < end, "bob is still online");
-    }
+    wait_for(|| {
+        let list = alice.ask(&bare("list_users_request"));
+        (list["users"][1]["is_online"] == false).then_some(())
+    });
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Starting, watching and stopping the TCP protocol with the rest.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use super::client::{Rooms, bare, credentials};
-use crate::world::{Setup, World, ended, program, skipped};
+use crate::world::{Setup, World, ended, program, rest_of, skipped};
 
 #[test]
 fn a_taken_port_is_one_clear_line_and_exit_code_1() {
@@ -161,8 +161,7 @@ fn with_a_certificate_it_speaks_tls() {
     // Nothing is said in clear.
     let mut plain = rooms.connect();
     plain.send_bytes(b"{\"message_type\":\"login_request\"}\n");
-    let mut rest = Vec::new();
-    drop(plain.stream().read_to_end(&mut rest));
+    let rest = rest_of(plain.stream());
     assert!(!rest.contains(&b'{'), "{rest:?}");
 }
 

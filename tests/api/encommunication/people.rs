@@ -1,17 +1,12 @@
 //! People of the relay and their sockets, as bare as can be: what is sent and read is the wire's.
 
-use std::io::ErrorKind;
 use std::net::TcpStream;
-use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue, Response};
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
-use tokio_tungstenite::tungstenite::{self, HandshakeError, Message, WebSocket};
+use tokio_tungstenite::tungstenite::{Message, WebSocket};
 
-use crate::world::{Reply, World, wait_for};
+use crate::world::{Refusal, Reply, World, close_code, dial, next_text, texts_so_far, wait_for};
 
 /// What everybody's password is.
 pub(crate) const PASSWORD: &str = "密码 p@ss";
@@ -106,11 +101,6 @@ impl User<'_> {
     }
 }
 
-/// Whether nothing came in time, rather than the end.
-fn is_over_time(cause: &std::io::Error) -> bool {
-    matches!(cause.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
-}
-
 /// One WebSocket.
 pub(crate) struct Socket(WebSocket<TcpStream>);
 
@@ -120,7 +110,7 @@ impl Socket {
         world: &World,
         path: &str,
         headers: &[(&str, &str)],
-    ) -> Result<Self, Box<Response<Option<Vec<u8>>>>> {
+    ) -> Result<Self, Refusal> {
         Self::open_on(world.server.port(), path, headers)
     }
 
@@ -129,27 +119,8 @@ impl Socket {
         port: u16,
         path: &str,
         headers: &[(&str, &str)],
-    ) -> Result<Self, Box<Response<Option<Vec<u8>>>>> {
-        let url = format!("ws://127.0.0.1:{port}{path}");
-        let mut request = url.into_client_request().expect("a URL");
-        for (name, value) in headers {
-            let name: HeaderName = name.parse().expect("a header name");
-            let value = HeaderValue::from_str(value).expect("a header value");
-            request.headers_mut().insert(name, value);
-        }
-        let stream = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
-        let patience = Some(Duration::from_secs(20));
-        stream.set_read_timeout(patience).expect("a timeout");
-        let config = WebSocketConfig {
-            max_message_size: None,
-            max_frame_size: None,
-            ..WebSocketConfig::default()
-        };
-        match tungstenite::client::client_with_config(request, stream, Some(config)) {
-            Ok((socket, _)) => Ok(Self(socket)),
-            Err(HandshakeError::Failure(tungstenite::Error::Http(answer))) => Err(Box::new(answer)),
-            Err(other) => panic!("no handshake: {other}"),
-        }
+    ) -> Result<Self, Refusal> {
+        dial(port, path, headers).map(Self)
     }
 
     /// Sends a frame.
@@ -174,13 +145,7 @@ impl Socket {
 
     /// The next frame of any sort.
     pub(crate) fn next(&mut self) -> Value {
-        loop {
-            match self.0.read().expect("a frame comes") {
-                Message::Text(text) => return serde_json::from_str(&text).expect("JSON"),
-                Message::Ping(_) | Message::Pong(_) => {}
-                other => panic!("not a frame: {other:?}"),
-            }
-        }
+        serde_json::from_str(&next_text(&mut self.0)).expect("JSON")
     }
 
     /// The next frame that is no roster.
@@ -218,19 +183,13 @@ impl Socket {
 
     /// Everything but rosters that comes before the answer to a ping of now.
     pub(crate) fn frames_so_far(&mut self) -> Vec<Value> {
-        let mark = b"so far".to_vec();
-        self.send_message(Message::Ping(mark.clone()));
-        let mut frames = Vec::new();
-        loop {
-            match self.0.read().expect("a frame comes") {
-                Message::Pong(payload) if payload == mark => return frames,
-                Message::Text(text) => {
-                    let frame: Value = serde_json::from_str(&text).expect("JSON");
-                    frames.extend((!frame["message"].is_array()).then_some(frame));
-                }
-                _ => {}
-            }
-        }
+        let texts = texts_so_far(&mut self.0);
+        let frames = texts
+            .iter()
+            .map(|text| serde_json::from_str(text).expect("JSON"));
+        frames
+            .filter(|frame: &Value| !frame["message"].is_array())
+            .collect()
     }
 
     /// Reads to the end and returns the code that the server closed with.
@@ -240,17 +199,7 @@ impl Socket {
 
     /// Reads to the end; `None` if it was cut without a close frame. Panics if it goes on.
     pub(crate) fn end(&mut self) -> Option<u16> {
-        loop {
-            match self.0.read() {
-                Ok(Message::Close(Some(close))) => return Some(close.code.into()),
-                Ok(Message::Close(None)) => panic!("closed without a code"),
-                Ok(_) => {}
-                Err(tungstenite::Error::Io(cause)) if is_over_time(&cause) => {
-                    panic!("the socket is still open")
-                }
-                Err(_) => return None,
-            }
-        }
+        close_code(&mut self.0)
     }
 
     /// Closes from this side.

@@ -1,14 +1,11 @@
 //! The broadcast socket: what one says, all others hear.
 
-use std::net::TcpStream;
-use std::time::{Duration, Instant};
-
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::person::Person;
 use super::socket::Socket;
-use crate::world::{Setup, World};
+use crate::world::{Setup, World, wait_for};
 
 #[test]
 fn others_hear_who_comes_who_speaks_and_who_goes() {
@@ -166,7 +163,7 @@ fn a_connection_that_is_only_half_a_handshake_keeps_nobody_online() {
     let world = World::start();
     let [alice, bob] = Person::arrive_all(&world, ["alice", "bob"]);
     bob.log_out();
-    let half = TcpStream::connect(("127.0.0.1", world.server.port())).expect("it listens");
+    let half = world.connect();
     alice.add(&bob);
     assert!(alice.list("/me/contacts/online").is_empty());
     drop(half);
@@ -201,9 +198,5 @@ fn a_socket_whose_peer_is_gone_counts_no_longer() {
     );
     drop(at_bob);
     assert_eq!(at_alice.hear(), "用户 bob 已离开");
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while !alice.list("/me/contacts/online").is_empty() {
-        assert!(Instant::now() < deadline, "bob is gone");
-        std::thread::yield_now();
-    }
+    wait_for(|| alice.list("/me/contacts/online").is_empty().then_some(()));
 }

@@ -1,12 +1,11 @@
 //! Accounts that were made elsewhere than on the agent: which key others are shown.
 
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use crate::agent_world::{Agent, Person, good, refused};
 use crate::chat8::{Someone, password_of};
 use crate::relay_stub::Relay;
-use crate::world::{Setup, World, wait_for};
+use crate::world::{Setup, World, sha256_hex, wait_for};
 
 /// Logs in a user whose account is not of this agent.
 fn log_in<'a>(agent: &'a Agent, username: &str, password: &str) -> Person<'a> {
@@ -54,7 +53,7 @@ fn an_account_of_message_store_whose_key_is_no_rsa_key_is_written_to_as_well() {
     let (here, there) = (Agent::start(&server), Agent::start(&server));
     let alice = here.person("alice");
     let body = json!({"user_id": "ben", "public_key": "PK",
-        "password_hash": format!("{:x}", Sha256::digest("p"))});
+        "password_hash": sha256_hex("p")});
     world.post("/auth/register", &body).ok();
     write_to_each_other(&alice, &log_in(&there, "ben", "p"));
 }

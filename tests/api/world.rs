@@ -22,6 +22,7 @@ use std::sync::OnceLock;
 use reqwest::Method;
 use reqwest::blocking::{Client, RequestBuilder};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
 pub(crate) use postgres::OwnDatabase;
@@ -243,6 +244,11 @@ impl World {
 /// The password hash with which [`World::register`] registers `user_id`.
 pub(crate) fn password_hash_of(user_id: &str) -> String {
     format!("hashed_password_of_{user_id}")
+}
+
+/// What the clients that hash passwords themselves send for `password`: SHA-256 in hex.
+pub(crate) fn sha256_hex(password: &str) -> String {
+    format!("{:x}", Sha256::digest(password))
 }
 
 /// A registered user, acting by stating their `user_id` as the published document does.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::client::{Client, PASSWORD, Rooms, assert_error, bare, credentials, saying, told};
-use crate::world::{Setup, wait_for};
+use crate::world::{Setup, sha256_hex, wait_for};
 
 fn refused(kind: &str, text: &str) -> Value {
     let mut frame = json!({
@@ -151,11 +151,6 @@ fn a_name_that_nobody_can_have_fails_like_a_wrong_password_and_is_not_remembered
             assert_eq!(reply, expected, "{} bytes", name.len());
         }
     }
-}
-
-fn sha256_hex(text: &str) -> String {
-    use sha2::{Digest as _, Sha256};
-    format!("{:x}", Sha256::digest(text))
 }
 
 #[test]

@@ -108,6 +108,13 @@ fn wrong_credentials_are_refused_with_401_whoever_they_are_of() {
 fn the_same_account_opens_in_the_other_apis_and_its_key_is_there_byte_for_byte() {
     let world = World::start();
     join(&world, "alice");
+    let hash = crate::world::sha256_hex(PASSWORD);
+    let login = json!({"user_id": "alice", "password_hash": hash});
+    world.post("/auth/login", &login).ok();
+    let login = json!({"username": "alice", "password": PASSWORD});
+    data(&world.post("/api/v1/auth/login", &login));
+    let token = world.request(Method::POST, "/token").form(&login);
+    assert_eq!(Reply::to(token).status, 200);
     let reply = world.get("/auth/public_key", &[("user_id", "alice")]).ok();
     assert_eq!(reply["data"]["public_key"], public_key_of("alice"));
 }

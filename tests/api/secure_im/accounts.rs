@@ -7,7 +7,7 @@ use serde_json::json;
 use super::person::{
     PASSWORD, Person, ask_token, detail, is_instant, log_in, problems, register, registration,
 };
-use crate::world::{Reply, Setup, World, password_hash_of, wait_for};
+use crate::world::{Reply, Setup, World, password_hash_of, sha256_hex, wait_for};
 
 #[test]
 fn registering_answers_with_the_account_and_nothing_of_the_password() {
@@ -184,9 +184,7 @@ fn an_expired_token_is_refused() {
 fn one_account_serves_message_store_too() {
     let world = World::start();
     register(&world, "alice");
-    // SHA-256 of the password in lower-case hex.
-    let hash = "ef92b778bafe771e89245b89ecbc08a44a4e166c06659911881f383d4473e94f";
-    let login = json!({ "user_id": "alice", "password_hash": hash });
+    let login = json!({ "user_id": "alice", "password_hash": sha256_hex(PASSWORD) });
     world.post("/auth/login", &login).ok();
     world.register("bob");
     let form = [("username", "bob"), ("password", &password_hash_of("bob"))];

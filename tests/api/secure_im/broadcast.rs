@@ -3,9 +3,9 @@
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::person::Person;
+use super::person::{PASSWORD, Person};
 use super::socket::Socket;
-use crate::world::{Setup, World, wait_for};
+use crate::world::{Setup, World, sha256_hex, wait_for};
 
 #[test]
 fn others_hear_who_comes_who_speaks_and_who_goes() {
@@ -178,7 +178,7 @@ fn a_socket_whose_peer_is_gone_counts_no_longer() {
     at_alice.settle();
     // A login of message_store is no sign of presence here; the socket is the only one.
     bob.log_out();
-    let hash = "ef92b778bafe771e89245b89ecbc08a44a4e166c06659911881f383d4473e94f";
+    let hash = sha256_hex(PASSWORD);
     let login = world.post(
         "/auth/login",
         &json!({ "user_id": "bob", "password_hash": hash }),

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::person::{Person, detail, log_in};
+use super::person::{PASSWORD, Person, detail, log_in};
 use super::socket::Socket;
-use crate::world::{Reply, World};
+use crate::world::{Reply, World, sha256_hex};
 
 /// Opens chat8's socket with a token of this API: there is one login for all of them.
 fn open_chat8(person: &Person) -> Socket {
@@ -87,7 +87,7 @@ fn a_new_password_ends_every_login_and_what_was_known_by_it() {
     socket.settle();
     let change = json!({
         "user_id": "bob",
-        "current_password_hash": "ef92b778bafe771e89245b89ecbc08a44a4e166c06659911881f383d4473e94f",
+        "current_password_hash": sha256_hex(PASSWORD),
         "new_password_hash": "0".repeat(64),
     });
     world.post("/auth/change_password", &change).ok();

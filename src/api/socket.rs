@@ -162,14 +162,15 @@ impl IoHandler for Upgrade {
     }
 }
 
-/// Runs one socket to its end: events go out as `encode` has them, each as any number of texts,
-/// which are asked for one by one; a text that could not be had closes the socket. Frames come in
-/// through `react`, as `None` if they are bytes that are no text. Returns when either side is gone;
+/// Runs one socket to its end: `first` goes out first, then events as `encode` has them, each as any
+/// number of texts, which are asked for one by one; a text that could not be had closes the socket.
+/// Frames come in through `react`, as `None` if they are bytes that are no text. Returns when either side is gone;
 /// the subscription ends with it.
 pub(crate) async fn run<E, T, R, F>(
     mut socket: Socket,
     mut subscription: Subscription,
     codes: CloseCodes,
+    first: Answers,
     mut encode: E,
     mut react: R,
 ) where
@@ -180,8 +181,18 @@ pub(crate) async fn run<E, T, R, F>(
 {
     let mut ping = interval_at(Instant::now() + PING_EVERY, PING_EVERY);
     let mut life = Life::new(Instant::now());
+    let mut outgoing = texts(first.into_iter().map(Ok));
     let farewell = loop {
-        let outgoing = tokio::select! {
+        tokio::select! {
+            // In this order: the others are only asked while the first makes no progress.
+            biased;
+            sent = send_all(&mut socket, outgoing) => if let Err(farewell) = sent {
+                break farewell;
+            },
+            // A stuck reader must not keep what has ended.
+            end = subscription.ended() => break Some(parting(end, codes)),
+        }
+        outgoing = tokio::select! {
             event = subscription.next() => match event {
                 Ok(event) => texts(encode(&event)),
                 Err(end) => break Some(parting(end, codes)),
@@ -206,15 +217,6 @@ pub(crate) async fn run<E, T, R, F>(
                 Box::new(std::iter::once(Ok(Message::Ping(Vec::new()))))
             }
         };
-        tokio::select! {
-            // In this order: the others are only asked while the first makes no progress.
-            biased;
-            sent = send_all(&mut socket, outgoing) => if let Err(farewell) = sent {
-                break farewell;
-            },
-            // A stuck reader must not keep what has ended.
-            end = subscription.ended() => break Some(parting(end, codes)),
-        }
     };
     drop(subscription);
     part(socket, farewell).await;

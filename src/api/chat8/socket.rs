@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `new_message` | to the receiver, whatever API it was sent through |
 //! | `user_status` | to friends |
-//! | `friend_request` | to the addressee |
+//! | `friend_request` | to the addressee, at once and, while it waits, whenever a socket opens |
 //! | `voice_call_invite`, `video_call_invite` | to the callee |
 //! | `pong`, `error` | to the one who sent the frame |
 //!
@@ -24,9 +24,10 @@ use super::{now, timestamp};
 use crate::api::http::{AppState, Bearer, log_if_internal};
 use crate::api::object::Object;
 use crate::api::peer::FromAllowedOrigin;
-use crate::api::socket::{self, CloseCodes, Socket, Upgrade};
+use crate::api::socket::{self, Answers, CloseCodes, Socket, Upgrade};
 use crate::api::user_id::user_id;
 use crate::app::App;
+use crate::contacts;
 use crate::error::Error;
 use crate::hub::{Channel, Event, Subscription};
 use crate::model::{self, Kind, UserId};
@@ -70,11 +71,34 @@ pub(super) fn connect(
     let username = users::username_by_id(app, session.user)?;
     let app = (*app).clone();
     let subscription = socket::listen(&app, &session, username, Channel::Chat8)?;
-    let serve = move |socket| run(app, session.user, subscription, socket);
+    let requests = waiting_requests(&app, session.user)?;
+    let serve = move |socket| run(app, session.user, subscription, requests, socket);
     Ok(socket::upgrade(&ws, LONGEST_FRAME_BYTES, serve))
 }
 
-async fn run(app: Arc<App>, user: UserId, subscription: Subscription, socket: Socket) {
+/// The friend requests that wait for an answer. Published clients know of no list of them, and those
+/// that came in their absence could be answered by nobody.
+fn waiting_requests(app: &App, user: UserId) -> Result<Answers, Failure> {
+    let waiting = contacts::list_requests_to(app, user)?.into_iter();
+    let frames = waiting.map(|(request, username)| {
+        let data = FriendRequest {
+            request_id: request.id.0,
+            from_user_id: request.from_id.0,
+            from_username: &username,
+            message: &request.message,
+        };
+        frame("friend_request", data, timestamp(request.created_at))
+    });
+    Ok(frames.collect())
+}
+
+async fn run(
+    app: Arc<App>,
+    user: UserId,
+    subscription: Subscription,
+    requests: Answers,
+    socket: Socket,
+) {
     let react = |text: Option<String>| {
         let answer = text
             .ok_or_else(|| "frames are UTF-8 text".to_owned())
@@ -83,7 +107,7 @@ async fn run(app: Arc<App>, user: UserId, subscription: Subscription, socket: So
         std::future::ready(answer.into_iter().collect())
     };
     let encode = |event: &Event| encode(event).map(Ok);
-    socket::run(socket, subscription, CLOSE_CODES, encode, react).await;
+    socket::run(socket, subscription, CLOSE_CODES, requests, encode, react).await;
 }
 
 #[derive(Serialize)]

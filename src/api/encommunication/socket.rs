@@ -73,7 +73,7 @@ pub(super) async fn chat(
     let serve = move |stream| async move {
         let encode = move |event: &Event| frames(&mut receiver, event);
         let react = move |text| react(sender.clone(), text);
-        socket::run(stream, subscription, CODES, encode, react).await;
+        socket::run(stream, subscription, CODES, Answers::new(), encode, react).await;
     };
     Ok(socket::upgrade(&handshake, LARGEST_FRAME_BYTES, serve))
 }

@@ -42,7 +42,15 @@ pub(super) fn open(
     let serve = move |stream| async move {
         let say = |text| say(&app, &user, text);
         let encode = |event: &Event| encode(event).map(Ok);
-        socket::run(stream, subscription, CLOSE_CODES, encode, say).await;
+        socket::run(
+            stream,
+            subscription,
+            CLOSE_CODES,
+            Answers::new(),
+            encode,
+            say,
+        )
+        .await;
     };
     Ok(socket::upgrade(&handshake, LONGEST_FRAME_BYTES, serve))
 }

@@ -58,6 +58,22 @@ fn a_message_comes_to_every_socket_of_its_receiver_and_to_nobody_else() {
 }
 
 #[test]
+fn a_friend_request_that_came_in_an_absence_is_told_when_a_socket_opens() {
+    let world = World::start();
+    let [alice, bob] = ["alice", "bob"].map(|name| Someone::new(&world, name));
+    let ask = json!({"user_id": bob.id, "message": "It's me"});
+    alice.post("/friends/request", &ask);
+    let notice = bob.connect().next_of("friend_request");
+    assert_eq!(notice["from_username"], "alice");
+    assert_eq!(notice["message"], "It's me");
+    let path = format!("/friends/request/{}", notice["request_id"]);
+    bob.put(&path, &json!({"action": "accept"}));
+    let mut answered = bob.connect();
+    answered.say(&json!({"type": "ping"}));
+    assert_eq!(answered.next()["type"], "pong");
+}
+
+#[test]
 fn a_friend_request_is_told_at_once() {
     let world = World::start();
     let [alice, bob] = ["alice", "bob"].map(|name| Someone::new(&world, name));

@@ -109,10 +109,10 @@ fn each_request_is_one_line_of_json() {
 
 #[test]
 fn writes_and_their_commits_are_counted() {
+    const SENT: u64 = 5;
     if skips_sqlite_test() {
         return;
     }
-    const SENT: u64 = 5;
     let world = World::start();
     let [alice, bob] = world.people(["alice", "bob"]);
     let figures = || {

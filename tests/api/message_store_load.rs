@@ -79,7 +79,7 @@ fn large_contents_that_wait_for_the_disk_take_no_more_than_their_room() {
             socket.read_to_string(&mut answer).expect("an answer");
             answer
         };
-        let senders: Vec<_> = (0..80).map(|_| scope.spawn(send)).collect();
+        let senders: Vec<_> = (0..96).map(|_| scope.spawn(send)).collect();
         std::thread::sleep(std::time::Duration::from_secs(2));
         drop(held);
         let answers = senders
@@ -89,9 +89,9 @@ fn large_contents_that_wait_for_the_disk_take_no_more_than_their_room() {
             .filter(|answer| answer.starts_with("HTTP/1.1 200"))
             .count()
     });
-    assert!(answered >= 40, "{answered}");
+    assert!(answered >= 20, "{answered}");
     let peak = world.memory_kib("VmHWM");
-    assert!(peak < 450 << 10, "{peak} KiB of 640 MiB");
+    assert!(peak < 600 << 10, "{peak} KiB of 730 MiB");
 }
 
 #[test]

@@ -164,8 +164,8 @@ impl IoHandler for Upgrade {
 
 /// Runs one socket to its end: `first` goes out first, then events as `encode` has them, each as any
 /// number of texts, which are asked for one by one; a text that could not be had closes the socket.
-/// Frames come in through `react`, as `None` if they are bytes that are no text. Returns when either side is gone;
-/// the subscription ends with it.
+/// Frames come in through `react`, as `None` if they are bytes that are no text. Returns when either
+/// side is gone; the subscription ends with it.
 pub(crate) async fn run<E, T, R, F>(
     mut socket: Socket,
     mut subscription: Subscription,

@@ -40,8 +40,8 @@ impl Ending {
         self.expires_at.store(until.0, Ordering::Relaxed);
     }
 
-    pub(super) fn has_come(&self) -> bool {
-        self.signal.is_cancelled() || self.rest().is_zero()
+    pub(super) fn is_time_up(&self) -> bool {
+        self.rest().is_zero()
     }
 
     /// How long until the time is up.

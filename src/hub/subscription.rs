@@ -52,7 +52,7 @@ impl Subscription {
     pub fn check(&self) -> Result<(), End> {
         if self.ending.signal.is_cancelled() {
             Err(self.end())
-        } else if self.ending.has_come() {
+        } else if self.ending.is_time_up() {
             Err(End::Expired)
         } else {
             Ok(())

@@ -75,8 +75,7 @@ fn large_contents_that_wait_for_the_disk_take_no_more_than_their_room() {
     let answered = std::thread::scope(|scope| {
         let held = world.hold_mailbox("bob");
         let send = || {
-            let address = ("127.0.0.1", world.server.port());
-            let mut socket = std::net::TcpStream::connect(address).expect("it accepts");
+            let mut socket = world.connect();
             socket.write_all(head.as_bytes()).expect("taken");
             socket.write_all(body.as_bytes()).expect("taken");
             let mut answer = String::new();

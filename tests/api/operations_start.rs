@@ -214,9 +214,8 @@ fn the_orderly_end_takes_ten_seconds_at_most_whoever_is_still_there() {
         .request(Method::GET, "/messages/stream?user_id=alice")
         .send();
     assert_eq!(stream.as_ref().expect("it answers").status(), 200);
-    let connect = || TcpStream::connect(("127.0.0.1", world.server.port())).expect("it accepts");
-    let idle = connect();
-    let unfinished = begin_request(connect());
+    let idle = world.connect();
+    let unfinished = begin_request(world.connect());
     let waiting = {
         let request = world.request(Method::GET, "/messages/inbox?user_id=alice&after=0&wait=60");
         std::thread::spawn(move || drop(Reply::try_to(request)))

@@ -15,6 +15,7 @@ use crate::db::{self, Db, Location};
 use crate::error::Result;
 use crate::hub::Hub;
 use crate::model::Clock;
+use crate::outgoing::Outgoing;
 use crate::presence::Presence;
 use crate::signer::Signer;
 use crate::throttle::Throttle;
@@ -54,6 +55,8 @@ pub struct App {
     pub(crate) body_allowance: Arc<Semaphore>,
     /// The same, for those who have not said who they are.
     pub(crate) strangers_allowance: Arc<Semaphore>,
+    /// How much of long answers is on its way.
+    pub(crate) outgoing: Outgoing,
     /// What is asked for with each request; empty where another node could change it.
     pub(crate) caches: Arc<Caches>,
     /// Cancelled once, when the server is to stop.
@@ -124,6 +127,7 @@ impl App {
             ),
             body_allowance: allowance(BODY_PIECES),
             strangers_allowance: allowance(STRANGERS_PIECES),
+            outgoing: Outgoing::default(),
             caches: Arc::new(caches),
             shutdown: CancellationToken::new(),
             config,

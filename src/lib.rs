@@ -4,7 +4,7 @@
 //! the APIs and what they share ([`api`]), beside them what looks for trouble ([`check`]); the
 //! nouns with their use cases and queries ([`users`], [`contacts`], [`rooms`], [`files`], and
 //! [`messages`], which uses the others); what is opened once ([`app`]); the database, the data
-//! directory, live delivery and what signs, throttles and remembers ([`db`], [`data_dir`], [`hub`],
+//! directory, live delivery and what signs, throttles, counts and remembers ([`db`], [`data_dir`], [`hub`],
 //! [`presence`], [`signer`]); and the words for it all ([`model`], [`error`], [`config`] and its
 //! [`sources`]).
 //!
@@ -27,6 +27,7 @@ mod caches;
 pub mod data_dir;
 pub mod db;
 pub mod hub;
+mod outgoing;
 pub mod presence;
 pub mod signer;
 mod throttle;

@@ -165,7 +165,12 @@ async fn take(app: &App, request: &Request<'_>, pieces: u32) -> Result<Taken, Bo
         (&app.strangers_allowance, STRANGERS_PIECES)
     };
     let pieces = pieces.min(most);
-    match timeout(PATIENCE, allowance.clone().acquire_many_owned(pieces)).await {
+    let room = async {
+        // The answer may say all of it back.
+        app.outgoing.room().await;
+        allowance.clone().acquire_many_owned(pieces).await
+    };
+    match timeout(PATIENCE, room).await {
         Ok(Ok(taken)) => Ok(Taken {
             _pieces: taken,
             allowance: allowance.clone(),

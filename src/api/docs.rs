@@ -1,6 +1,7 @@
 //! `/openapi.json`, put together from the documents of the APIs, and `/docs`, Swagger UI over it.
 //! Everything is served from the binary; nothing is loaded from elsewhere.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use rocket::http::{ContentType, Status};
@@ -107,19 +108,19 @@ fn swagger_file(file: &str) -> Reply {
     }
     let (status, body, content_type) = match swagger(file) {
         (Some(content_type), body) => (Status::Ok, body, content_type),
-        (None, _) => (Status::NotFound, Vec::new(), ContentType::Plain),
+        (None, _) => (Status::NotFound, Cow::default(), ContentType::Plain),
     };
     Reply::raw(status, content_type, body)
 }
 
 /// A file of Swagger UI, configured for our document.
-fn swagger(file: &str) -> (Option<ContentType>, Vec<u8>) {
+fn swagger(file: &str) -> (Option<ContentType>, Cow<'static, [u8]>) {
     // By default the page shows the document's address to somebody else's validator.
     let config = utoipa_swagger_ui::Config::from("/openapi.json")
         .persist_authorization(true)
         .validator_url("none");
     match utoipa_swagger_ui::serve(file, Arc::new(config)) {
-        Ok(Some(found)) => (found.content_type.parse().ok(), found.bytes.into_owned()),
-        _ => (None, Vec::new()),
+        Ok(Some(found)) => (found.content_type.parse().ok(), found.bytes),
+        _ => (None, Cow::default()),
     }
 }

@@ -1,5 +1,6 @@
 //! Mechanics that the HTTP APIs share. Holds no word that any API publishes.
 
+use std::borrow::Cow;
 use std::io::Cursor;
 use std::sync::Arc;
 
@@ -9,9 +10,11 @@ use rocket::response::{self, Responder, Response};
 use serde::Serialize;
 
 pub(crate) use super::body::{Body, BodyProblem, PATIENCE, parse_json};
+use super::outlet;
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::model::Session;
+use crate::outgoing::UNCOUNTED_BYTES;
 use crate::users::tokens;
 
 /// The application, as Rocket hands it to routes.
@@ -28,7 +31,7 @@ pub(crate) struct Reply {
     status: Status,
     content_type: ContentType,
     headers: Vec<Header<'static>>,
-    body: Vec<u8>,
+    body: Cow<'static, [u8]>,
 }
 
 impl Reply {
@@ -39,12 +42,16 @@ impl Reply {
     }
 
     /// Any answer.
-    pub(crate) fn raw(status: Status, content_type: ContentType, body: Vec<u8>) -> Self {
+    pub(crate) fn raw(
+        status: Status,
+        content_type: ContentType,
+        body: impl Into<Cow<'static, [u8]>>,
+    ) -> Self {
         Reply {
             status,
             content_type,
             headers: Vec::new(),
-            body,
+            body: body.into(),
         }
     }
 
@@ -71,7 +78,7 @@ impl Reply {
 }
 
 impl<'r> Responder<'r, 'static> for Reply {
-    fn respond_to(self, _: &'r Request<'_>) -> response::Result<'static> {
+    fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
         let mut response = Response::build();
         response.status(self.status);
         if self.status != Status::NoContent {
@@ -86,10 +93,22 @@ impl<'r> Responder<'r, 'static> for Reply {
             response.header(Header::new("Cache-Control", "no-store"));
         }
         let length = self.body.len();
-        response
-            .sized_body(length, Cursor::new(self.body))
-            .max_chunk_size(length.clamp(1, WRITE_BYTES))
-            .ok()
+        match self.body {
+            Cow::Owned(body) if length > UNCOUNTED_BYTES => {
+                let app = request.rocket().state::<Arc<App>>();
+                let app = app.expect("every server has its App");
+                let body = outlet::body(&app.outgoing, async move |mut outlet| {
+                    outlet.write(&body).await
+                });
+                response
+                    .raw_header("Content-Length", length.to_string())
+                    .streamed_body(body);
+            }
+            body => {
+                response.sized_body(length, Cursor::new(body));
+            }
+        }
+        response.max_chunk_size(length.clamp(1, WRITE_BYTES)).ok()
     }
 }
 

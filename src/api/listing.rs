@@ -3,19 +3,22 @@
 //! here long after: no piece but the first is made without asking whether the login is still good.
 
 use std::future::{Future, ready};
-use std::io::Cursor;
-use std::pin::Pin;
+use std::sync::Arc;
 
-use rocket::futures::Stream;
 use rocket::http::{ContentType, Header, Status};
 use rocket::request::Request;
-use rocket::response::stream::{ReaderStream, stream};
 use rocket::response::{self, Responder, Response};
 use serde::Serialize;
+use tokio::io::DuplexStream;
 
 use super::http::{Reply, WRITE_BYTES, log_if_internal, put_json};
+use super::outlet::{self, Gone};
+use crate::app::App;
 use crate::error::Result;
 use crate::messages::lists::Chunk;
+use crate::model::Session;
+use crate::outgoing::Outgoing;
+use crate::users::tokens;
 
 /// A piece, and what is left to be written behind it, if anything is.
 pub(crate) type Piece<R> = (Vec<u8>, Option<R>);
@@ -25,68 +28,73 @@ pub(crate) enum Listing {
     /// It fitted into the first piece.
     Whole(Box<Reply>),
     /// The pieces.
-    Streamed(Pin<Box<dyn Stream<Item = Cursor<Vec<u8>>> + Send>>),
+    Streamed(DuplexStream),
 }
 
 impl Listing {
-    /// Lets `write` write the first piece, and the others while they are sent, each only if `check`
-    /// has nothing against it.
+    /// Lets `write` write the first piece, and the others while they are sent, each only while the
+    /// login is good, if the reader has one.
     ///
     /// It returns whether there is more to write. An error in the first piece is returned; one
-    /// before or in a later piece can only end the answer early, as invalid JSON.
+    /// before or in a later piece can only end the answer early, as invalid JSON. So does a client
+    /// that does not read on. Errors: those, and [`Error::Busy`](crate::error::Error::Busy) while
+    /// others hold all that may be [outgoing](crate::outgoing).
     pub(crate) fn new(
-        check: impl Fn() -> Result<()> + Send + 'static,
-        mut write: impl FnMut(&mut Vec<u8>) -> Result<bool> + Send + 'static,
+        app: &Arc<App>,
+        session: Option<Session>,
+        mut write: impl FnMut(&App, &mut Vec<u8>) -> Result<bool> + Send + 'static,
     ) -> Result<Self> {
+        app.outgoing.check()?;
+        let check = tokens::watch(app, session);
+        let its_app = app.clone();
         let mut next = move |()| {
             let mut piece = Vec::new();
-            let has_more = write(&mut piece)?;
+            let has_more = write(&its_app, &mut piece)?;
             Ok((piece, has_more.then_some(())))
         };
         let first = next(())?;
         let next = move |rest| ready(check().and_then(|()| next(rest)));
-        Ok(Listing::behind(first, next))
+        Ok(Listing::behind(&app.outgoing, first, next))
     }
 
     /// The same of pieces that have to be waited for: each is made of what the one before has left,
     /// once that one is sent. `next` itself asks whether there may be another.
     pub(crate) async fn awaited<R: Send + 'static, F>(
+        outgoing: &Outgoing,
         all: R,
         mut next: impl FnMut(R) -> F + Send + 'static,
     ) -> Result<Self>
     where
         F: Future<Output = Result<Piece<R>>> + Send + 'static,
     {
+        outgoing.check()?;
         let first = next(all).await?;
-        Ok(Listing::behind(first, next))
+        Ok(Listing::behind(outgoing, first, next))
     }
 
     fn behind<R: Send + 'static, F>(
-        (first, rest): Piece<R>,
+        outgoing: &Outgoing,
+        (mut piece, mut rest): Piece<R>,
         mut next: impl FnMut(R) -> F + Send + 'static,
     ) -> Self
     where
         F: Future<Output = Result<Piece<R>>> + Send + 'static,
     {
-        let Some(mut rest) = rest else {
-            let reply = Reply::raw(Status::Ok, ContentType::JSON, first);
+        if rest.is_none() {
+            let reply = Reply::raw(Status::Ok, ContentType::JSON, piece);
             return Listing::Whole(Box::new(reply));
-        };
-        Listing::Streamed(Box::pin(stream! {
-            yield Cursor::new(first);
+        }
+        let room = outgoing.clone();
+        Listing::Streamed(outlet::body(outgoing, async move |mut outlet| {
             loop {
-                let (piece, left) = match next(rest).await {
-                    Ok(next) => next,
-                    Err(cause) => {
-                        log_if_internal(&cause);
-                        return;
-                    }
-                };
-                yield Cursor::new(piece);
-                match left {
-                    Some(left) => rest = left,
-                    None => return,
-                }
+                outlet.write(&piece).await?;
+                let Some(left) = rest else { return Ok(()) };
+                drop(piece);
+                room.room().await;
+                (piece, rest) = next(left).await.map_err(|cause| {
+                    log_if_internal(&cause);
+                    Gone
+                })?;
                 // A peer that reads as fast as we write would have this thread to itself.
                 tokio::task::yield_now().await;
             }
@@ -101,7 +109,7 @@ impl<'r> Responder<'r, 'static> for Listing {
             Listing::Streamed(pieces) => Response::build()
                 .header(ContentType::JSON)
                 .header(Header::new("Cache-Control", "no-store"))
-                .streamed_body(ReaderStream::from(pieces))
+                .streamed_body(pieces)
                 .max_chunk_size(WRITE_BYTES)
                 .ok(),
         }
@@ -140,30 +148,25 @@ pub(crate) fn make_room<T>(out: &mut Vec<u8>, chunk: &Chunk<T>, around: usize) {
 
 #[cfg(test)]
 mod tests {
-    use rocket::local::blocking::Client;
+    use rocket::local::asynchronous::Client;
 
     use super::*;
 
     const PIECE: [u8; 10_000] = [b' '; 10_000];
 
-    /// How much of a list of so many pieces is written at once.
-    fn write_bytes(pieces: usize) -> usize {
-        let mut rest = pieces;
-        let check = || Ok(());
-        let list = Listing::new(check, move |out| {
-            out.extend_from_slice(&PIECE);
-            rest -= 1;
-            Ok(rest > 0)
-        });
+    /// How much of a list that fits into a piece, or does not, is written at once.
+    async fn write_bytes(rest: Option<()>) -> usize {
+        let next = |()| ready(Ok((PIECE.to_vec(), None)));
+        let list = Listing::behind(&Outgoing::default(), (PIECE.to_vec(), rest), next);
         let rocket = rocket::custom(rocket::Config::debug_default());
-        let client = Client::untracked(rocket).expect("an empty server");
-        let response = list.expect("a list").respond_to(client.get("/").inner());
+        let client = Client::untracked(rocket).await.expect("an empty server");
+        let response = list.respond_to(client.get("/").inner());
         response.expect("an answer").body().max_chunk_size()
     }
 
-    #[test]
-    fn a_list_is_written_in_large_pieces() {
-        assert_eq!(write_bytes(1), PIECE.len());
-        assert_eq!(write_bytes(2), WRITE_BYTES);
+    #[tokio::test]
+    async fn a_list_is_written_in_large_pieces() {
+        assert_eq!(write_bytes(None).await, PIECE.len());
+        assert_eq!(write_bytes(Some(())).await, WRITE_BYTES);
     }
 }

@@ -15,6 +15,7 @@ pub(crate) mod listing;
 mod message_store;
 pub(crate) mod object;
 mod observe;
+mod outlet;
 mod peer;
 mod secure_im;
 pub(crate) mod socket;

@@ -3,8 +3,8 @@
 //! The server pings every 30 s and closes with 1011 when a peer has been silent for 90 s. A long
 //! message shows life while it keeps coming, for ten minutes at most. A reader that falls behind is
 //! closed with 1013, and so is whoever begins a long message while those of others fill their
-//! allowance; one that takes nothing at all for 60 s is dropped. The server's end closes with a code
-//! of the API's choice.
+//! allowance, or is to be sent one while others have yet to take theirs. One that takes nothing at
+//! all for 60 s is dropped. The server's end closes with a code of the API's choice.
 
 mod connection;
 mod life;
@@ -33,6 +33,7 @@ use crate::app::App;
 use crate::error::Result;
 use crate::hub::{Channel, End, Event, Subscriber, Subscription};
 use crate::model::Session;
+use crate::outgoing::{Outgoing, TooSlow};
 use crate::users::tokens;
 pub(crate) use connection::{Allowance, Connection};
 use life::Life;
@@ -50,6 +51,7 @@ const PARTING: Duration = Duration::from_secs(1);
 const PARTING_WITH_SLOW: Duration = Duration::from_secs(60);
 /// The code for them, and where there is no room (RFC 6455's registry: try again later).
 const TRY_LATER: u16 = 1013;
+const NO_ROOM: (u16, &str) = (TRY_LATER, "no room for long messages now");
 /// How much a peer may still send that has not seen our close frame yet, and for how long.
 const DRAINED_BYTES: u64 = 64 << 20;
 const DRAINED_FOR: Duration = Duration::from_secs(5);
@@ -167,6 +169,7 @@ impl IoHandler for Upgrade {
 /// Frames come in through `react`, as `None` if they are bytes that are no text. Returns when either
 /// side is gone; the subscription ends with it.
 pub(crate) async fn run<E, T, R, F>(
+    outgoing: &Outgoing,
     mut socket: Socket,
     mut subscription: Subscription,
     codes: CloseCodes,
@@ -181,18 +184,18 @@ pub(crate) async fn run<E, T, R, F>(
 {
     let mut ping = interval_at(Instant::now() + PING_EVERY, PING_EVERY);
     let mut life = Life::new(Instant::now());
-    let mut outgoing = texts(first.into_iter().map(Ok));
+    let mut waiting = texts(first.into_iter().map(Ok));
     let farewell = loop {
         tokio::select! {
             // In this order: the others are only asked while the first makes no progress.
             biased;
-            sent = send_all(&mut socket, outgoing) => if let Err(farewell) = sent {
+            sent = send_all(&mut socket, waiting, outgoing) => if let Err(farewell) = sent {
                 break farewell;
             },
             // A stuck reader must not keep what has ended.
             end = subscription.ended() => break Some(parting(end, codes)),
         }
-        outgoing = tokio::select! {
+        waiting = tokio::select! {
             event = subscription.next() => match event {
                 Ok(event) => texts(encode(&event)),
                 Err(end) => break Some(parting(end, codes)),
@@ -202,13 +205,16 @@ pub(crate) async fn run<E, T, R, F>(
                 if let Err(end) = subscription.check() {
                     break Some(parting(end, codes));
                 }
-                if shows_life(socket.get_mut(), frame.as_ref()) {
+                let bytes = frame_bytes(frame.as_ref());
+                let answers = match react_to(frame, codes, &mut react).await {
+                    Ok(answers) => answers,
+                    Err(farewell) => break farewell,
+                };
+                // Not before: a long one is in memory for as long as it waits for the disk.
+                if shows_life(socket.get_mut(), bytes) {
                     life.shown(Instant::now());
                 }
-                match react_to(frame, codes, &mut react).await {
-                    Ok(answers) => texts(answers.into_iter().map(Ok)),
-                    Err(farewell) => break farewell,
-                }
+                texts(answers.into_iter().map(Ok))
             }
             _ = ping.tick() => {
                 if life.has_ended(socket.get_ref().unfinished_bytes(), Instant::now()) {
@@ -222,15 +228,21 @@ pub(crate) async fn run<E, T, R, F>(
     part(socket, farewell).await;
 }
 
-/// Whether a frame is a sign of life. Pings and pongs inside a message that goes on for ever are
-/// none: it is kept in memory until it ends.
-fn shows_life<S>(connection: &mut Connection<S>, frame: Option<&Result<Message, WsError>>) -> bool {
-    if let Some(Ok(Message::Ping(payload) | Message::Pong(payload))) = frame {
-        connection.settle(CONTROL_HEAD_BYTES + payload.len());
-        return connection.unfinished_bytes() <= MOST_UNFINISHED_BYTES;
+/// How much a control frame has taken; `None` for the end of a message, with which nothing is left.
+fn frame_bytes(frame: Option<&Result<Message, WsError>>) -> Option<usize> {
+    match frame {
+        Some(Ok(Message::Ping(payload) | Message::Pong(payload))) => {
+            Some(CONTROL_HEAD_BYTES + payload.len())
+        }
+        _ => None,
     }
-    connection.settle(usize::MAX);
-    true
+}
+
+/// Whether a frame, dealt with now, is a sign of life. Pings and pongs inside a message that goes on
+/// for ever are none: it is kept in memory until it ends.
+fn shows_life<S>(connection: &mut Connection<S>, frame_bytes: Option<usize>) -> bool {
+    connection.settle(frame_bytes.unwrap_or(usize::MAX));
+    connection.unfinished_bytes() <= MOST_UNFINISHED_BYTES
 }
 
 /// The code and the reason of our close frame; none if the peer has closed, or is gone.
@@ -257,7 +269,7 @@ where
         Some(Err(WsError::Utf8)) => return Err(Some(codes.no_utf8())),
         Some(Err(WsError::Protocol(_))) => return Err(Some(codes.no_protocol())),
         Some(Err(WsError::Io(cause))) if cause.kind() == io::ErrorKind::QuotaExceeded => {
-            return Err(Some((TRY_LATER, "no room for long messages now")));
+            return Err(Some(NO_ROOM));
         }
         Some(Ok(Message::Close(_)) | Err(_)) | None => return Err(None),
     };
@@ -265,22 +277,32 @@ where
 }
 
 /// What is to be sent; an error is what could not be had.
-type Outgoing = Box<dyn Iterator<Item = Result<Message>> + Send>;
+type Waiting = Box<dyn Iterator<Item = Result<Message>> + Send>;
 
-fn texts<T>(texts: T) -> Outgoing
+fn texts<T>(texts: T) -> Waiting
 where
     T: IntoIterator<Item = Result<String>, IntoIter: Send + 'static>,
 {
     Box::new(texts.into_iter().map(|text| text.map(Message::Text)))
 }
 
-async fn send_all(socket: &mut Socket, messages: Outgoing) -> Result<(), Farewell> {
+async fn send_all(
+    socket: &mut Socket,
+    messages: Waiting,
+    outgoing: &Outgoing,
+) -> Result<(), Farewell> {
     for message in messages {
         let message = message.map_err(|cause| {
             log_if_internal(&cause);
             Some((TRY_LATER, "the store does not answer"))
         })?;
-        socket.send(message).await.map_err(|_| None)?;
+        if !outgoing.takes(message.len()) {
+            return Err(Some(NO_ROOM));
+        }
+        let held = outgoing.hold(message.len());
+        // What a slow reader has not taken is dropped with the socket.
+        let sent = held.during(socket.send(message)).await;
+        sent.map_err(|TooSlow| None)?.map_err(|_| None)?;
     }
     Ok(())
 }
@@ -297,6 +319,9 @@ fn parting(end: End, codes: CloseCodes) -> (u16, &'static str) {
 
 /// Says goodbye. A peer that does not take it within a moment is simply dropped.
 async fn part(mut socket: Socket, farewell: Farewell) {
+    // What has come of a message goes with the socket, in a moment. If it counted until then, of all
+    // who send at once none would find room.
+    socket.get_mut().settle(usize::MAX);
     let Some((code, reason)) = farewell else {
         // The library has the answer to a peer's close frame ready; it leaves with a flush.
         let _ = timeout(PARTING, socket.flush()).await;
@@ -341,7 +366,8 @@ mod tests {
         let mut socket = WebSocketStream::from_raw_socket(connection, Role::Server, None).await;
         let mut signs = Vec::new();
         while let Some(Ok(message)) = socket.next().await {
-            signs.push(shows_life(socket.get_mut(), Some(&Ok(message))));
+            let bytes = frame_bytes(Some(&Ok(message)));
+            signs.push(shows_life(socket.get_mut(), bytes));
         }
         signs
     }

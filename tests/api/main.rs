@@ -37,6 +37,7 @@ mod password_changes;
 mod relay_stub;
 mod requests;
 mod secure_im;
+mod slow_readers;
 mod sockets;
 
 mod model_property;

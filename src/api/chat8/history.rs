@@ -16,7 +16,7 @@ use crate::messages::history::{history_between, nth_newest};
 use crate::messages::lists::Chunk;
 use crate::messages::numbered::numbered_history;
 use crate::model::{Message, MessageId, Session, UserId};
-use crate::users::{self, tokens};
+use crate::users;
 
 /// How many messages a page has unless the client says.
 const USUAL_PAGE: i64 = 50;
@@ -93,12 +93,10 @@ fn write_page(
     }
     let (head, tail) = frame(pagination);
     let mut head = Some(head);
-    let check = tokens::watch(app, Some(session));
-    let app = app.clone();
-    Listing::new(check, move |out| {
+    Listing::new(app, Some(session), move |app, out| {
         let chunk = match whole.take() {
             Some(chunk) => chunk,
-            None => history_between(&app, pair, after, end, asked)?,
+            None => history_between(app, pair, after, end, asked)?,
         };
         make_room(out, &chunk, LETTER_BYTES);
         let mut is_first = head.is_some();

@@ -107,7 +107,16 @@ async fn run(
         std::future::ready(answer.into_iter().collect())
     };
     let encode = |event: &Event| encode(event).map(Ok);
-    socket::run(socket, subscription, CLOSE_CODES, requests, encode, react).await;
+    socket::run(
+        &app.outgoing,
+        socket,
+        subscription,
+        CLOSE_CODES,
+        requests,
+        encode,
+        react,
+    )
+    .await;
 }
 
 #[derive(Serialize)]

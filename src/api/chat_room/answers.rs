@@ -43,6 +43,7 @@ pub(super) fn user_info(app: &App, member: &Member) -> Answer {
 
 /// Everybody, or the members of a room that the user is in.
 pub(super) fn list_users(app: &App, member: &Member, list: UserList) -> Answer {
+    app.outgoing.check()?;
     let listed: Vec<(UserId, String)> = if list.list_type.as_deref() == Some("current_chat") {
         let room = list.chat_group_id.map_or(member.room.id, RoomId);
         rooms::list_members(app, room_of(app, member, room)?.id)?

@@ -305,7 +305,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         if lines.is_empty() {
             return Ok(());
         }
-        let Session { link, member, .. } = self;
+        let Session {
+            app, link, member, ..
+        } = self;
+        let held = app.outgoing.hold(lines.len());
         let ended = async {
             match member {
                 Some(member) => member.ended().await,
@@ -315,7 +318,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         tokio::select! {
             // In this order: the second is only asked while the first makes no progress.
             biased;
-            written = link.write(lines) => written,
+            written = held.during(link.write(lines)) => written.unwrap_or(Err(Gone::Peer)),
             () = ended => Err(Gone::Peer),
         }
     }

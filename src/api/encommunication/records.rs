@@ -16,7 +16,6 @@ use crate::app::App;
 use crate::error::{Error, Result};
 use crate::messages::{history, lists};
 use crate::model::{Message, MessageId, Session, UserId};
-use crate::users::tokens;
 
 /// How many records are read at once.
 const ROWS_AT_ONCE: i64 = 500;
@@ -126,11 +125,9 @@ fn list(
     let mut after = MessageId(oldest.map_or(0, |id| id.0 - 1));
     let mut wanted = limit.unwrap_or(i64::MAX);
     let mut asked = wanted.min(ROWS_AT_ONCE);
-    let check = tokens::watch(app, Some(session));
-    let app = app.clone();
     let mut list = Array::default();
-    Listing::new(check, move |out| {
-        let chunk = history::history_between(&app, pair, after, before, asked)?;
+    Listing::new(app, Some(session), move |app, out| {
+        let chunk = history::history_between(app, pair, after, before, asked)?;
         for message in &chunk.rows {
             list.put(out, &Record::new(message));
             after = message.id;
@@ -141,7 +138,7 @@ fn list(
         asked = chunk.next_limit(wanted.min(ROWS_AT_ONCE));
         if has_more && before == MessageId(i64::MAX) {
             // It would have no end while more is written than is read.
-            before = MessageId(lists::newest(&app)?.0 + 1);
+            before = MessageId(lists::newest(app)?.0 + 1);
         }
         if !has_more {
             list.end(out);

@@ -72,8 +72,17 @@ pub(super) async fn chat(
     let subscription = socket::listen(&sender.app, &session, username, Channel::Relay)?;
     let serve = move |stream| async move {
         let encode = move |event: &Event| frames(&mut receiver, event);
-        let react = move |text| react(sender.clone(), text);
-        socket::run(stream, subscription, CODES, Answers::new(), encode, react).await;
+        let react = |text| react(sender.clone(), text);
+        socket::run(
+            &sender.app.outgoing,
+            stream,
+            subscription,
+            CODES,
+            Answers::new(),
+            encode,
+            react,
+        )
+        .await;
     };
     Ok(socket::upgrade(&handshake, LARGEST_FRAME_BYTES, serve))
 }

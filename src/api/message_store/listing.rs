@@ -18,7 +18,6 @@ use crate::error::{Error, Result};
 use crate::hub::{Channel, End, Event};
 use crate::messages::lists::{self, Chunk, Page, Posted, Received};
 use crate::model::{Access, Instant, Message, MessageId, Session};
-use crate::users::tokens;
 
 /// How many messages are read at once where no page was asked for.
 pub(super) const ROWS_AT_ONCE: i64 = 200;
@@ -246,17 +245,15 @@ fn listing<T>(
     fetch: impl Fn(&App, Page) -> Result<Chunk<T>> + Send + 'static,
     write: impl Fn(&T, &mut Vec<u8>) -> MessageId + Send + 'static,
 ) -> Result<Listing> {
-    let check = tokens::watch(app, session);
-    let app = app.clone();
     let mut cursor = Progress::new(ask);
-    Listing::new(check, move |out| {
-        let chunk = fetch(&app, cursor.page)?;
+    Listing::new(app, session, move |app, out| {
+        let chunk = fetch(app, cursor.page)?;
         if cursor.is_first {
             out.extend_from_slice(b"{\"messages\":[");
         }
         cursor.advance(&chunk, &write, out);
         if cursor.is_endless() {
-            cursor.up_to = Some(lists::newest(&app)?);
+            cursor.up_to = Some(lists::newest(app)?);
         }
         if cursor.is_done {
             cursor.finish(out);

@@ -9,16 +9,19 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rocket::futures::{FutureExt, Stream};
+use rocket::futures::FutureExt;
 use rocket::get;
 use rocket::http::ContentType;
 use rocket::request::{FromRequest, Outcome, Request};
-use rocket::response::stream::{Event as Sse, EventStream, stream};
+use rocket::response::{self, Responder, Response};
+use tokio::io::DuplexStream;
+use tokio::time::timeout;
 
 use super::Failure;
 use super::caller::{Caller, stated_user};
 use super::listing::{InboxItem, ROWS_AT_ONCE};
-use crate::api::http::{AppState, log_if_internal};
+use crate::api::http::{AppState, log_if_internal, put_json};
+use crate::api::outlet::{self, Gone, Outlet};
 use crate::app::App;
 use crate::error::Error;
 use crate::hub::{Channel, Event, Subscription};
@@ -43,6 +46,21 @@ impl<'r> FromRequest<'r> for LastEventId {
     }
 }
 
+/// An event stream, as it is written.
+pub(super) struct Events(DuplexStream);
+
+impl<'r> Responder<'r, 'static> for Events {
+    fn respond_to(self, _: &'r Request<'_>) -> response::Result<'static> {
+        // It is UTF-8 anyway, but not every client knows.
+        let content_type = ContentType::new("text", "event-stream");
+        Response::build()
+            .header(content_type.with_params(("charset", "utf-8")))
+            .raw_header("Cache-Control", "no-cache")
+            .streamed_body(self.0)
+            .ok()
+    }
+}
+
 /// New and newly granted messages as they come. Browsers cannot set headers here, so the token
 /// may also stand in the query.
 #[get("/messages/stream?<user_id>&<token>")]
@@ -52,76 +70,100 @@ pub(super) fn stream(
     user_id: Option<&str>,
     token: Option<String>,
     last_seen: LastEventId,
-) -> Result<(ContentType, EventStream<impl Stream<Item = Sse> + use<>>), Failure> {
+) -> Result<Events, Failure> {
     caller.token = caller.token.or(token);
     let reader = caller.acting_as(app, stated_user(user_id)?)?;
     // Asked before one listens: what comes in between is read from the inbox.
-    let mut last = match last_seen.0 {
+    let last = match last_seen.0 {
         Some(last) => last.min(lists::newest(app)?),
         None => lists::newest_for(app, reader.id)?,
     };
-    let mut subscription = reader.listen(app, Channel::MessageStore)?;
-    let app = (*app).clone();
-    let events = stream! {
-        // Tells the client at once that it is heard, and proxies to pass things on.
-        yield Sse::comment("connected");
-        let mut heard = VecDeque::new();
-        let mut is_behind = true;
-        loop {
-            if is_behind {
-                let mut shared = HashSet::new();
-                while is_behind {
-                    let Some(chunk) = read_on(&app, reader.id, last) else { return };
-                    for message in &chunk.rows {
-                        // A slow reader is still here long after; what came since is not theirs.
-                        if subscription.has_ended() {
-                            return;
-                        }
-                        if message.shared.is_some() {
-                            shared.insert(message.id);
-                        }
-                        last = message.id;
-                        yield Sse::json(&InboxItem::new(message)).id(message.id.0.to_string());
-                    }
-                    is_behind = !chunk.rows.is_empty();
-                }
-                heard.extend(heard_meanwhile(&mut subscription, shared));
-            }
-            let event = match heard.pop_front() {
-                Some(event) => event,
-                None => match subscription.next().await {
-                    Ok(event) => event,
-                    Err(_) => break,
-                },
-            };
-            if subscription.has_ended() {
-                return;
-            }
-            match next_of(&app, reader.id, &mut last, &event) {
-                Next::Nothing => {}
-                Next::ReadInbox => is_behind = true,
-                Next::Show(item) => yield item,
-                Next::End => return,
-            }
+    let subscription = reader.listen(app, Channel::MessageStore)?;
+    let its_app = (*app).clone();
+    Ok(Events(outlet::body(&app.outgoing, move |outlet| {
+        let listener = Listener {
+            app: its_app,
+            outlet,
+            subscription,
+        };
+        tell(reader.id, last, listener)
+    })))
+}
+
+/// Whoever reads a stream, and what they listen to.
+struct Listener {
+    app: Arc<App>,
+    outlet: Outlet,
+    subscription: Subscription,
+}
+
+impl Listener {
+    /// Writes something, unless the login is over: a slow reader is still here long after, and what
+    /// came since is not theirs. Nor if there is no room for it: a client comes again then, and goes
+    /// on where it was.
+    async fn write(&mut self, text: &[u8]) -> Result<(), Gone> {
+        if self.subscription.has_ended() || !self.app.outgoing.takes(text.len()) {
+            return Err(Gone);
         }
-    };
-    // It is UTF-8 anyway, but not every client knows.
-    let content_type = ContentType::new("text", "event-stream").with_params(("charset", "utf-8"));
-    Ok((content_type, EventStream::from(events).heartbeat(HEARTBEAT)))
+        tokio::select! {
+            biased;
+            written = self.outlet.write(text) => written,
+            _ = self.subscription.ended() => Err(Gone),
+        }
+    }
+}
+
+/// Tells what came after `last`, first from the inbox and then as it comes, until either side is
+/// gone.
+async fn tell(reader: UserId, mut last: MessageId, mut listener: Listener) -> Result<(), Gone> {
+    let app = listener.app.clone();
+    // Tells the client at once that it is heard, and proxies to pass things on.
+    listener.write(b":connected\n\n").await?;
+    let mut heard = VecDeque::new();
+    let mut is_behind = true;
+    loop {
+        if is_behind {
+            let mut shared = HashSet::new();
+            while is_behind {
+                let chunk = read_on(&app, reader, last)?;
+                for message in &chunk.rows {
+                    if message.shared.is_some() {
+                        shared.insert(message.id);
+                    }
+                    let text = item(&mut last, &InboxItem::new(message));
+                    listener.write(&text).await?;
+                }
+                is_behind = !chunk.rows.is_empty();
+            }
+            heard.extend(heard_meanwhile(&mut listener.subscription, shared));
+        }
+        let event = if let Some(event) = heard.pop_front() {
+            event
+        } else {
+            let Ok(event) = timeout(HEARTBEAT, listener.subscription.next()).await else {
+                listener.write(b":\n").await?;
+                continue;
+            };
+            event.map_err(|_| Gone)?
+        };
+        match next_of(&app, reader, &mut last, &event)? {
+            Next::Nothing => {}
+            Next::ReadInbox => is_behind = true,
+            Next::Show(text) => listener.write(&text).await?,
+        }
+    }
 }
 
 /// What an event asks for.
 enum Next {
     Nothing,
     ReadInbox,
-    Show(Sse),
-    /// The store could not be read.
-    End,
+    Show(Vec<u8>),
 }
 
 /// What to do about an event, of which `last` is the newest message that the client has.
-fn next_of(app: &App, reader: UserId, last: &mut MessageId, event: &Event) -> Next {
-    match event {
+fn next_of(app: &App, reader: UserId, last: &mut MessageId, event: &Event) -> Result<Next, Gone> {
+    Ok(match event {
         Event::Sent { message, .. } if message.id <= *last => Next::Nothing,
         // The inbox has all of it in order, where events have not.
         Event::Sent {
@@ -134,45 +176,49 @@ fn next_of(app: &App, reader: UserId, last: &mut MessageId, event: &Event) -> Ne
             Next::ReadInbox
         }
         Event::Sent { message, sender } => {
-            Next::Show(item(last, InboxItem::live(message, sender, None)))
+            Next::Show(item(last, &InboxItem::live(message, sender, None)))
         }
         Event::Shared {
             message: id,
             shared_by,
             access,
-        } => {
-            match lists::message_for(app, reader, *id) {
-                Ok((message, sender)) => {
-                    let shared = Some((shared_by.as_str(), *access));
-                    Next::Show(item(last, InboxItem::live(&message, &sender, shared)))
-                }
-                // Revoked or deleted since.
-                Err(Error::UnknownMessage | Error::Forbidden) => Next::Nothing,
-                Err(cause) => {
-                    log_if_internal(&cause);
-                    Next::End
-                }
+        } => match lists::message_for(app, reader, *id) {
+            Ok((message, sender)) => {
+                let shared = Some((shared_by.as_str(), *access));
+                Next::Show(item(last, &InboxItem::live(&message, &sender, shared)))
             }
-        }
+            // Revoked or deleted since.
+            Err(Error::UnknownMessage | Error::Forbidden) => Next::Nothing,
+            Err(cause) => return Err(unread(&cause)),
+        },
         _ => Next::Nothing,
-    }
+    })
 }
 
 /// An item as it is shown to whoever has all up to `last`. An older one does not say its id: a
 /// client would go back to it, and be shown all that followed once more.
-fn item(last: &mut MessageId, item: InboxItem<'_>) -> Sse {
-    let event = Sse::json(&item);
-    if item.id <= last.0 {
-        return event;
+fn item(last: &mut MessageId, item: &InboxItem<'_>) -> Vec<u8> {
+    let mut text = Vec::new();
+    if item.id > last.0 {
+        *last = MessageId(item.id);
+        text.extend_from_slice(format!("id:{}\n", item.id).as_bytes());
     }
-    *last = MessageId(item.id);
-    event.id(item.id.to_string())
+    text.extend_from_slice(b"data:");
+    // JSON has no line breaks of its own.
+    put_json(&mut text, item);
+    text.extend_from_slice(b"\n\n");
+    text
 }
 
 /// What came to the inbox after `last`, as much as goes into a piece.
-fn read_on(app: &App, reader: UserId, last: MessageId) -> Option<Chunk<Received>> {
-    let chunk = lists::inbox(app, reader, Page::After(last, ROWS_AT_ONCE));
-    chunk.inspect_err(log_if_internal).ok()
+fn read_on(app: &App, reader: UserId, last: MessageId) -> Result<Chunk<Received>, Gone> {
+    lists::inbox(app, reader, Page::After(last, ROWS_AT_ONCE)).map_err(|cause| unread(&cause))
+}
+
+/// The store could not be read: the client comes again, and goes on where it was.
+fn unread(cause: &Error) -> Gone {
+    log_if_internal(cause);
+    Gone
 }
 
 /// What was heard while the inbox was being read, without the grants that came with it: `shared`.

@@ -16,7 +16,7 @@ use crate::config::ConnectionInfo;
 use crate::contacts::{self, Contact};
 use crate::error::Error;
 use crate::model::{FriendRequest, Instant, Session, User, UserId};
-use crate::users::{self, tokens};
+use crate::users;
 
 /// How many users of a list are looked up at once: the public key of each may have 64 KiB.
 const ROWS_AT_ONCE: usize = 16;
@@ -84,21 +84,19 @@ fn listing<T: Send + 'static, S: Serialize>(
     others: Vec<(UserId, T)>,
     show: impl Fn(T, &App, User) -> S + Send + 'static,
 ) -> Result<Listing, Failure> {
-    let check = tokens::watch(app, Some(session));
-    let app = (*app).clone();
     let mut others = others.into_iter();
     let mut list = Array::default();
-    let listing = Listing::new(check, move |out| {
+    let listing = Listing::new(app, Some(session), move |app, out| {
         while out.len() < WRITE_BYTES && others.len() > 0 {
             let some: Vec<(UserId, T)> = others.by_ref().take(ROWS_AT_ONCE).collect();
             let ids: Vec<UserId> = some.iter().map(|(id, _)| *id).collect();
-            let rows = users::list_users(&app, &ids)?.into_iter();
+            let rows = users::list_users(app, &ids)?.into_iter();
             let mut rows: HashMap<UserId, User> = rows.map(|row| (row.id, row)).collect();
             for (id, known) in some {
                 let Some(row) = rows.remove(&id) else {
                     continue;
                 };
-                list.put(out, &show(known, &app, row));
+                list.put(out, &show(known, app, row));
             }
         }
         let has_more = others.len() > 0;

@@ -72,13 +72,13 @@ pub(super) async fn take(
             return Err(Failure::invalid(vec![problem]));
         }
     };
-    let app = (*app).clone();
     let all = Unread {
-        part: Part::all(&app, reader.user)?,
+        part: Part::all(app, reader.user)?,
         list: Array::default(),
     };
-    let next = move |rest| slice(app.clone(), reader, is_manual, rest);
-    Ok(Listing::awaited(all, next).await?)
+    let its_app = (*app).clone();
+    let next = move |rest| slice(its_app.clone(), reader, is_manual, rest);
+    Ok(Listing::awaited(&app.outgoing, all, next).await?)
 }
 
 /// What is still to be written.

@@ -43,6 +43,7 @@ pub(super) fn open(
         let say = |text| say(&app, &user, text);
         let encode = |event: &Event| encode(event).map(Ok);
         socket::run(
+            &app.outgoing,
             stream,
             subscription,
             CLOSE_CODES,

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
 use super::people::{Socket, User, join};
-use crate::world::{Setup, World, as_float, free_port};
+use crate::world::{Setup, World, as_float, free_port, wait_for};
 
 const LARGEST_MESSAGE: usize = 12 << 20;
 
@@ -277,4 +277,25 @@ fn a_limit_that_was_lowered_binds_the_socket_too() {
         of_bob.frame()["message"].as_str().map(str::len),
         Some(1_000)
     );
+}
+
+#[test]
+fn long_frames_that_wait_for_the_disk_take_no_more_than_their_room() {
+    // Together 440 MiB, where there is room for 256.
+    const SENDERS: usize = 40;
+
+    let world = World::start();
+    let [alice, bob] = ["alice", "bob"].map(|name| join(&world, name));
+    let frame = alice.frame(&bob, &"x".repeat(11 << 20), "key").to_string();
+    let mut sockets: Vec<_> = (0..SENDERS).map(|_| alice.connect()).collect();
+    let held = world.hold_mailbox("bob");
+    std::thread::scope(|scope| {
+        for socket in &mut sockets {
+            scope.spawn(|| socket.try_send_text(frame.clone()));
+        }
+        wait_for(|| (world.live("encommunication") < SENDERS).then_some(()));
+        drop(held);
+    });
+    let stored = || wait_for(|| Some(bob.records(alice.id).len()).filter(|count| *count > 0));
+    assert!((1..SENDERS).contains(&stored()));
 }

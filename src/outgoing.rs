@@ -1,0 +1,150 @@
+//! How much is in memory of long answers that clients have yet to take.
+//!
+//! A client that asks for much and reads nothing costs what it has asked for. All such together have
+//! one allowance. While it is used up, no long answer is begun, and of those that are on their way
+//! the slow ones end.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::error::{Error, Result};
+
+/// What is no longer than this is not counted: a connection has buffers larger than that.
+pub(crate) const UNCOUNTED_BYTES: usize = 64 << 10;
+/// Of what goes to a client unasked, what is no longer than this is always taken; no roster is.
+const ALWAYS_TAKEN_BYTES: usize = 1 << 20;
+/// 256 MiB, as for bodies that come in.
+const ALLOWANCE_BYTES: usize = 256 << 20;
+/// How long any client may take for an answer, and how much longer for each 64 KiB of it, once
+/// others need the room.
+const PATIENCE: Duration = Duration::from_secs(10);
+const PER_PIECE: Duration = Duration::from_millis(100);
+/// How often those who wait for room, and those who write, look.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// The bytes of all long answers that are on their way.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Outgoing(Arc<AtomicUsize>);
+
+/// One answer's part of them, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Held {
+    outgoing: Outgoing,
+    bytes: usize,
+    /// Until when it may take, whoever else needs the room.
+    due: Instant,
+}
+
+/// An answer took too long, while others needed its room.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct TooSlow;
+
+impl Outgoing {
+    /// Whether nothing long may be begun.
+    pub(crate) fn is_full(&self) -> bool {
+        self.0.load(Ordering::Relaxed) >= ALLOWANCE_BYTES
+    }
+
+    /// Whether something so long may go to a client that has not asked for it.
+    pub(crate) fn takes(&self, bytes: usize) -> bool {
+        bytes <= ALWAYS_TAKEN_BYTES || !self.is_full()
+    }
+
+    /// To be asked before anything is done for what may become a long answer. Errors:
+    /// [`Error::Busy`].
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.is_full() {
+            return Err(Error::Busy {
+                retry_after_secs: PATIENCE.as_secs(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Waits until there is room.
+    pub(crate) async fn room(&self) {
+        while self.is_full() {
+            sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Counts so many bytes, whether or not there is room.
+    pub(crate) fn hold(&self, bytes: usize) -> Held {
+        let bytes = if bytes > UNCOUNTED_BYTES { bytes } else { 0 };
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+        let pieces = u32::try_from(bytes / UNCOUNTED_BYTES).unwrap_or(u32::MAX);
+        Held {
+            outgoing: self.clone(),
+            bytes,
+            due: Instant::now() + PATIENCE + PER_PIECE * pieces,
+        }
+    }
+}
+
+impl Held {
+    /// Lets `write` go on for as long as it likes, or until others need the room and have waited for
+    /// long enough.
+    pub(crate) async fn during<T>(&self, write: impl Future<Output = T>) -> Result<T, TooSlow> {
+        if self.bytes == 0 {
+            return Ok(write.await);
+        }
+        let mut write = std::pin::pin!(write);
+        loop {
+            if let Ok(written) = timeout(LOOK_EVERY, &mut write).await {
+                return Ok(written);
+            }
+            if self.outgoing.is_full() && Instant::now() > self.due {
+                return Err(TooSlow);
+            }
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.outgoing.0.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use super::*;
+
+    const A_MOMENT: Duration = Duration::from_millis(450);
+
+    #[tokio::test]
+    async fn the_slow_end_where_others_need_the_room_and_only_then() {
+        let outgoing = Outgoing::default();
+        let mut slow = outgoing.hold(1 << 20);
+        slow.due = Instant::now();
+        let alone = timeout(A_MOMENT, slow.during(pending::<()>())).await;
+        assert!(alone.is_err() && outgoing.check().is_ok());
+
+        let other = outgoing.hold(ALLOWANCE_BYTES);
+        assert!(outgoing.check().is_err());
+        assert_eq!(slow.during(pending::<()>()).await, Err(TooSlow));
+        assert_eq!(slow.during(ready(7)).await, Ok(7));
+        let in_time = timeout(A_MOMENT, other.during(pending::<()>())).await;
+        assert!(in_time.is_err());
+        let mut short = outgoing.hold(UNCOUNTED_BYTES);
+        short.due = Instant::now();
+        let short = timeout(A_MOMENT, short.during(pending::<()>())).await;
+        assert!(short.is_err(), "it takes no room");
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_for_room_goes_on_when_there_is_some() {
+        let outgoing = Outgoing::default();
+        let all = outgoing.hold(ALLOWANCE_BYTES);
+        assert!(timeout(A_MOMENT, outgoing.room()).await.is_err());
+        drop(all);
+        assert!(timeout(A_MOMENT, outgoing.room()).await.is_ok());
+        assert_eq!(outgoing.0.load(Ordering::Relaxed), 0);
+    }
+}

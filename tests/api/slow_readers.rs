@@ -1,0 +1,90 @@
+//! What clients ask for and do not read takes bounded memory, and keeps nobody from small answers.
+
+use std::io::Write as _;
+use std::net::TcpStream;
+
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::chat8::Someone;
+use crate::world::{World, dial, wait_for};
+
+/// Six bytes as JSON for each byte that is stored.
+const ESCAPED: &str = "\u{1}";
+const BYTES: usize = 4_000_000;
+/// How many ask. Together they would hold 1,400 MiB.
+const READERS: usize = 60;
+const MOST_KIB: u64 = 700 << 10;
+
+/// Asks for something and reads nothing of it.
+fn ask(world: &World, path: &str, headers: &str) -> TcpStream {
+    let mut asker = world.connect();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{headers}\r\n");
+    asker.write_all(request.as_bytes()).expect("taken");
+    asker
+}
+
+/// A world in which bob has one letter that is long to read. The peak of memory is noted from then on.
+fn world_with_a_long_letter() -> (World, i64) {
+    let world = World::start();
+    let [alice, bob] = world.people(["alice", "bob"]);
+    let id = alice.send(&bob, &ESCAPED.repeat(BYTES));
+    let pid = world.server.pid();
+    std::fs::write(format!("/proc/{pid}/clear_refs"), "5").expect("the kernel listens");
+    (world, id)
+}
+
+/// Whoever does not read has the path's answer to it, or is told to try again.
+fn holds_little(path: impl Fn(i64) -> String, headers: &str) {
+    let (world, id) = world_with_a_long_letter();
+    let path = path(id);
+    let askers: Vec<_> = (0..READERS).map(|_| ask(&world, &path, headers)).collect();
+    let bob = world.person("bob");
+    let alice = world.person("alice");
+    let small = alice.send(&bob, "small");
+    let newest = bob.list("/messages/inbox", &[("after", &id.to_string())]);
+    if newest.status == 200 {
+        assert_eq!(newest.messages()[0]["id"], small);
+    } else {
+        newest.error(503);
+        assert_eq!(newest.header("Retry-After"), Some("10"));
+    }
+    let peak = world.memory_kib("VmHWM");
+    assert!(peak < MOST_KIB, "{path}: {peak} KiB");
+    drop(askers);
+    let found = wait_for(|| Some(bob.read(id)).filter(|reply| reply.status == 200));
+    let content = &found.ok()["data"]["encrypted_content"];
+    assert_eq!(content.as_str().map(str::len), Some(BYTES));
+}
+
+#[test]
+fn messages_that_nobody_reads_take_no_more_than_their_room() {
+    holds_little(|id| format!("/messages/message/{id}?user_id=bob"), "");
+}
+
+#[test]
+fn lists_that_nobody_reads_take_no_more_than_their_room() {
+    holds_little(|_| "/messages/inbox?user_id=bob".into(), "");
+}
+
+#[test]
+fn event_streams_that_nobody_reads_take_no_more_than_their_room() {
+    let path = |_| "/messages/stream?user_id=bob".to_owned();
+    holds_little(path, "Last-Event-ID: 0\r\n");
+}
+
+#[test]
+fn what_goes_to_sockets_that_nobody_reads_takes_no_more_than_its_room() {
+    let world = World::start();
+    let [alice, bob] = ["alice", "bob"].map(|name| Someone::new(&world, name));
+    let path = format!("/ws/{}?token={}", bob.id, bob.token);
+    let open = || dial(world.server.port(), &path, &[]).expect("the socket opens");
+    let mut sockets: Vec<_> = (0..READERS).map(|_| open()).collect();
+    alice.send(&bob, &ESCAPED.repeat(BYTES));
+    let refused = sockets.iter_mut().filter_map(|socket| {
+        let first = socket.read().expect("a frame comes");
+        matches!(first, Message::Close(Some(close)) if u16::from(close.code) == 1013).then_some(())
+    });
+    assert!(refused.count() > 0, "there was room for all");
+    let peak = world.memory_kib("VmHWM");
+    assert!(peak < MOST_KIB, "{peak} KiB");
+}

@@ -13,8 +13,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::error::{Error, Result};
 
-/// What is no longer than this is not counted: a connection has buffers larger than that.
-pub(crate) const UNCOUNTED_BYTES: usize = 64 << 10;
+/// What is no longer than this is not counted: an HTTP connection has buffers larger than that.
+pub(crate) const UNCOUNTED_BYTES: usize = 256 << 10;
 /// Of what goes to a client unasked, what is no longer than this is always taken; no roster is.
 const ALWAYS_TAKEN_BYTES: usize = 1 << 20;
 /// 256 MiB, as for bodies that come in.
@@ -23,6 +23,7 @@ const ALLOWANCE_BYTES: usize = 256 << 20;
 /// others need the room.
 const PATIENCE: Duration = Duration::from_secs(10);
 const PER_PIECE: Duration = Duration::from_millis(100);
+const PIECE_BYTES: usize = 64 << 10;
 /// How often those who wait for room, and those who write, look.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
@@ -76,7 +77,7 @@ impl Outgoing {
     pub(crate) fn hold(&self, bytes: usize) -> Held {
         let bytes = if bytes > UNCOUNTED_BYTES { bytes } else { 0 };
         self.0.fetch_add(bytes, Ordering::Relaxed);
-        let pieces = u32::try_from(bytes / UNCOUNTED_BYTES).unwrap_or(u32::MAX);
+        let pieces = u32::try_from(bytes / PIECE_BYTES).unwrap_or(u32::MAX);
         Held {
             outgoing: self.clone(),
             bytes,

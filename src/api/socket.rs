@@ -8,6 +8,7 @@
 
 mod connection;
 mod life;
+mod sending;
 
 use std::future::Future;
 use std::io;
@@ -28,15 +29,15 @@ use tokio::time::{Instant, interval_at, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
-use super::http::log_if_internal;
 use crate::app::App;
 use crate::error::Result;
 use crate::hub::{Channel, End, Event, Subscriber, Subscription};
 use crate::model::Session;
-use crate::outgoing::{Outgoing, TooSlow};
+use crate::outgoing::Outgoing;
 use crate::users::tokens;
 pub(crate) use connection::{Allowance, Connection};
 use life::Life;
+use sending::{send_all, texts};
 
 const PING_EVERY: Duration = Duration::from_secs(30);
 /// How long a peer may take nothing of what is written to it.
@@ -184,14 +185,17 @@ pub(crate) async fn run<E, T, R, F>(
 {
     let mut ping = interval_at(Instant::now() + PING_EVERY, PING_EVERY);
     let mut life = Life::new(Instant::now());
+    let mut held = None;
     let mut waiting = texts(first.into_iter().map(Ok));
     let farewell = loop {
         tokio::select! {
             // In this order: the others are only asked while the first makes no progress.
             biased;
-            sent = send_all(&mut socket, waiting, outgoing) => if let Err(farewell) = sent {
-                break farewell;
-            },
+            sent = send_all(&mut socket, waiting, outgoing, &mut held) => {
+                if let Err(farewell) = sent {
+                    break farewell;
+                }
+            }
             // A stuck reader must not keep what has ended.
             end = subscription.ended() => break Some(parting(end, codes)),
         }
@@ -274,37 +278,6 @@ where
         Some(Ok(Message::Close(_)) | Err(_)) | None => return Err(None),
     };
     Ok(react(text).await)
-}
-
-/// What is to be sent; an error is what could not be had.
-type Waiting = Box<dyn Iterator<Item = Result<Message>> + Send>;
-
-fn texts<T>(texts: T) -> Waiting
-where
-    T: IntoIterator<Item = Result<String>, IntoIter: Send + 'static>,
-{
-    Box::new(texts.into_iter().map(|text| text.map(Message::Text)))
-}
-
-async fn send_all(
-    socket: &mut Socket,
-    messages: Waiting,
-    outgoing: &Outgoing,
-) -> Result<(), Farewell> {
-    for message in messages {
-        let message = message.map_err(|cause| {
-            log_if_internal(&cause);
-            Some((TRY_LATER, "the store does not answer"))
-        })?;
-        if !outgoing.takes(message.len()) {
-            return Err(Some(NO_ROOM));
-        }
-        let held = outgoing.hold(message.len());
-        // What a slow reader has not taken is dropped with the socket.
-        let sent = held.during(socket.send(message)).await;
-        sent.map_err(|TooSlow| None)?.map_err(|_| None)?;
-    }
-    Ok(())
 }
 
 fn parting(end: End, codes: CloseCodes) -> (u16, &'static str) {

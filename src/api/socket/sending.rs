@@ -1,0 +1,44 @@
+//! What goes out over a socket: one after the other, and a long one only where there is room.
+
+use rocket::futures::SinkExt;
+use rocket_ws::Message;
+
+use super::{Farewell, NO_ROOM, Socket, TRY_LATER};
+use crate::api::http::log_if_internal;
+use crate::error::Result;
+use crate::outgoing::{Held, Outgoing, TooSlow};
+
+/// What is to be sent; an error is what could not be had.
+pub(super) type Waiting = Box<dyn Iterator<Item = Result<Message>> + Send>;
+
+/// Texts, one by one.
+pub(super) fn texts<T>(texts: T) -> Waiting
+where
+    T: IntoIterator<Item = Result<String>, IntoIter: Send + 'static>,
+{
+    Box::new(texts.into_iter().map(|text| text.map(Message::Text)))
+}
+
+/// Sends all of it. What is being written is `held`, until it is taken or the socket is gone: a reader
+/// who stops in the middle leaves the rest of it in memory. An error is how to part.
+pub(super) async fn send_all(
+    socket: &mut Socket,
+    messages: Waiting,
+    outgoing: &Outgoing,
+    held: &mut Option<Held>,
+) -> Result<(), Farewell> {
+    for message in messages {
+        let message = message.map_err(|cause| {
+            log_if_internal(&cause);
+            Some((TRY_LATER, "the store does not answer"))
+        })?;
+        if !outgoing.takes(message.len()) {
+            return Err(Some(NO_ROOM));
+        }
+        let its_room = held.insert(outgoing.hold(message.len()));
+        let sent = its_room.during(socket.send(message)).await;
+        sent.map_err(|TooSlow| None)?.map_err(|_| None)?;
+        *held = None;
+    }
+    Ok(())
+}

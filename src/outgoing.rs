@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 
 /// What is no longer than this is not counted: an HTTP connection has buffers larger than that.
 pub(crate) const UNCOUNTED_BYTES: usize = 256 << 10;
-/// Of what goes to a client unasked, what is no longer than this is always taken; no roster is.
+/// Of what goes to a client unasked, what is no longer than this is always taken. No roster is longer.
 const ALWAYS_TAKEN_BYTES: usize = 1 << 20;
 /// 256 MiB, as for bodies that come in.
 const ALLOWANCE_BYTES: usize = 256 << 20;

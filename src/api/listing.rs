@@ -90,13 +90,13 @@ impl Listing {
                 outlet.write(&piece).await?;
                 let Some(left) = rest else { return Ok(()) };
                 drop(piece);
+                // A peer that reads as fast as we write would have this thread to itself.
+                tokio::task::yield_now().await;
                 room.room().await;
                 (piece, rest) = next(left).await.map_err(|cause| {
                     log_if_internal(&cause);
                     Gone
                 })?;
-                // A peer that reads as fast as we write would have this thread to itself.
-                tokio::task::yield_now().await;
             }
         }))
     }

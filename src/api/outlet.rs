@@ -4,14 +4,15 @@
 use std::future::Future;
 use std::time::Duration;
 
-use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::time::timeout;
 
 use super::http::WRITE_BYTES;
 use crate::outgoing::Outgoing;
 
-/// How long a client may take nothing of what is written to it.
-const STUCK: Duration = Duration::from_secs(60);
+/// How long a client may take nothing of what is written to it. It is seen to take something only
+/// when a third of the system's buffer is free, be that megabytes.
+const STUCK: Duration = Duration::from_secs(300);
 
 /// Where a body's bytes go in.
 pub(crate) struct Outlet {
@@ -40,6 +41,13 @@ where
 }
 
 impl Outlet {
+    /// Resolves when nobody is there any more who could read. That a client has left is noticed when
+    /// it is written to.
+    pub(crate) async fn closed(&mut self) {
+        // Nothing is ever written from the other side.
+        let _ = self.into.read(&mut [0]).await;
+    }
+
     /// Writes all of it; until then it counts as on its way.
     pub(crate) async fn write(&mut self, bytes: &[u8]) -> Result<(), Gone> {
         let held = self.outgoing.hold(bytes.len());
@@ -56,7 +64,6 @@ impl Outlet {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::AsyncReadExt;
     use tokio::time::sleep;
 
     use super::*;

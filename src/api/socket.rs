@@ -33,7 +33,7 @@ use crate::app::App;
 use crate::error::Result;
 use crate::hub::{Channel, End, Event, Subscriber, Subscription};
 use crate::model::Session;
-use crate::outgoing::Outgoing;
+use crate::outgoing::{Held, Outgoing};
 use crate::users::tokens;
 pub(crate) use connection::{Allowance, Connection};
 use life::Life;
@@ -197,7 +197,7 @@ pub(crate) async fn run<E, T, R, F>(
                 }
             }
             // A stuck reader must not keep what has ended.
-            end = subscription.ended() => break Some(parting(end, codes)),
+            end = subscription.ended_while_stuck() => break Some(parting(end, codes)),
         }
         waiting = tokio::select! {
             event = subscription.next() => match event {
@@ -229,7 +229,7 @@ pub(crate) async fn run<E, T, R, F>(
         };
     };
     drop(subscription);
-    part(socket, farewell).await;
+    part(socket, farewell, held).await;
 }
 
 /// How much a control frame has taken; `None` for the end of a message, with which nothing is left.
@@ -291,7 +291,9 @@ fn parting(end: End, codes: CloseCodes) -> (u16, &'static str) {
 }
 
 /// Says goodbye. A peer that does not take it within a moment is simply dropped.
-async fn part(mut socket: Socket, farewell: Farewell) {
+///
+/// What is `held` of a reader who fell behind is kept for them while nobody needs the room.
+async fn part(mut socket: Socket, farewell: Farewell, held: Option<Held>) {
     // What has come of a message goes with the socket, in a moment. If it counted until then, of all
     // who send at once none would find room.
     socket.get_mut().settle(usize::MAX);
@@ -304,12 +306,14 @@ async fn part(mut socket: Socket, farewell: Farewell) {
         code: CloseCode::from(code),
         reason: reason.into(),
     };
-    let patience = match code {
-        TRY_LATER => PARTING_WITH_SLOW,
-        _ => PARTING,
+    let is_slow = code == TRY_LATER && (code, reason) != NO_ROOM;
+    let patience = if is_slow { PARTING_WITH_SLOW } else { PARTING };
+    let close = timeout(patience, socket.send(Message::Close(Some(close))));
+    let said = match held {
+        Some(held) => held.during(close).await,
+        None => Ok(close.await),
     };
-    let said = timeout(patience, socket.send(Message::Close(Some(close)))).await;
-    if matches!(said, Ok(Ok(()))) {
+    if matches!(said, Ok(Ok(Ok(())))) {
         // However it goes on, all is said.
         let _ = timeout(DRAINED_FOR, drain(socket.get_mut().stream())).await;
     }

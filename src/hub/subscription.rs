@@ -33,10 +33,16 @@ impl Subscription {
         }
     }
 
-    /// Resolves when the subscription is over. To be waited for only while a write to the reader
-    /// makes no progress: meanwhile the reader counts as stuck, and fewer events are kept for it.
+    /// [`Subscription::ended`], to be waited for only while a write to the reader makes no progress:
+    /// meanwhile the reader counts as stuck, and fewer events are kept for it.
+    pub async fn ended_while_stuck(&mut self) -> End {
+        let waiting = self.waiting.clone();
+        let _stuck = Stuck::mark(&waiting.is_stuck);
+        self.ended().await
+    }
+
+    /// Resolves when the subscription is over.
     pub async fn ended(&mut self) -> End {
-        let _stuck = Stuck::mark(&self.waiting.is_stuck);
         tokio::select! {
             () = self.ending.signal.cancelled() => self.end(),
             () = self.expiry.passed() => End::Expired,

@@ -21,7 +21,7 @@ fn patience(is_stuck: bool) -> usize {
     let user = UserId(1);
     let mut reader = listen(&hub, user, Channel::Chat8);
     let ending = reader.ending.clone();
-    let mut over = Box::pin(reader.ended());
+    let mut over = Box::pin(reader.ended_while_stuck());
     if is_stuck {
         assert_eq!(over.as_mut().now_or_never(), None);
     }

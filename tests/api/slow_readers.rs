@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::chat8::Someone;
-use crate::world::{World, dial, wait_for};
+use crate::world::{Person, World, dial, wait_for};
 
 /// Six bytes as JSON for each byte that is stored.
 const ESCAPED: &str = "\u{1}";
@@ -33,12 +33,12 @@ fn world_with_a_long_letter() -> (World, i64) {
     (world, id)
 }
 
-/// Whoever does not read has the path's answer to it, or is told to try again.
-fn holds_little(path: impl Fn(i64) -> String, headers: &str) {
+/// Holds what is promised of many who ask for a path and do not read; `asked` has it, and headers.
+fn holds_little(asked: impl Fn(&Person, i64) -> (String, String)) {
     let (world, id) = world_with_a_long_letter();
-    let path = path(id);
-    let askers: Vec<_> = (0..READERS).map(|_| ask(&world, &path, headers)).collect();
     let bob = world.person("bob");
+    let (path, headers) = asked(&bob, id);
+    let askers: Vec<_> = (0..READERS).map(|_| ask(&world, &path, &headers)).collect();
     let alice = world.person("alice");
     let small = alice.send(&bob, "small");
     let newest = bob.list("/messages/inbox", &[("after", &id.to_string())]);
@@ -58,18 +58,31 @@ fn holds_little(path: impl Fn(i64) -> String, headers: &str) {
 
 #[test]
 fn messages_that_nobody_reads_take_no_more_than_their_room() {
-    holds_little(|id| format!("/messages/message/{id}?user_id=bob"), "");
+    holds_little(|_, id| {
+        let path = format!("/messages/message/{id}?user_id=bob");
+        (path, String::new())
+    });
 }
 
 #[test]
 fn lists_that_nobody_reads_take_no_more_than_their_room() {
-    holds_little(|_| "/messages/inbox?user_id=bob".into(), "");
+    holds_little(|_, _| ("/messages/inbox?user_id=bob".into(), String::new()));
+}
+
+#[test]
+fn what_came_to_the_relay_and_nobody_reads_takes_no_more_than_its_room() {
+    holds_little(|bob, _| {
+        let token = format!("Authorization: Bearer {}\r\n", bob.token());
+        ("/received?after=0".into(), token)
+    });
 }
 
 #[test]
 fn event_streams_that_nobody_reads_take_no_more_than_their_room() {
-    let path = |_| "/messages/stream?user_id=bob".to_owned();
-    holds_little(path, "Last-Event-ID: 0\r\n");
+    holds_little(|_, _| {
+        let path = "/messages/stream?user_id=bob".into();
+        (path, "Last-Event-ID: 0\r\n".into())
+    });
 }
 
 #[test]

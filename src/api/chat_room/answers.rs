@@ -63,6 +63,7 @@ pub(super) fn list_users(app: &App, member: &Member, list: UserList) -> Answer {
 
 /// The user's rooms, or all there are.
 pub(super) fn list_rooms(app: &App, member: &Member, list: RoomList) -> Answer {
+    app.outgoing.check()?;
     let which = match list.list_type.as_deref() {
         Some("all") => Which::All,
         _ => Which::JoinedBy(member.id),

@@ -187,7 +187,7 @@ impl Member {
 
     /// Resolves when there will be no more events.
     pub(super) async fn ended(&mut self) {
-        self.events.ended().await;
+        self.events.ended_while_stuck().await;
     }
 
     /// Appends an event as its line, if it has one.

@@ -63,6 +63,7 @@ struct Received<'a> {
 #[get("/received?<after>")]
 pub(super) fn received(app: &AppState, caller: Caller, after: Option<&str>) -> Answer {
     let session = caller.session(app)?;
+    app.outgoing.check()?;
     let newest = lists::newest_for(app, session.user)?;
     let after = integer("after", after)?.map_or(newest, |after| MessageId(after).min(newest));
     let (chunk, last) = history::received_after(app, session.user, after, newest, ROWS_AT_ONCE)?;

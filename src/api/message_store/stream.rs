@@ -15,7 +15,7 @@ use rocket::http::ContentType;
 use rocket::request::{FromRequest, Outcome, Request};
 use rocket::response::{self, Responder, Response};
 use tokio::io::DuplexStream;
-use tokio::time::timeout;
+use tokio::time::{Interval, interval};
 
 use super::Failure;
 use super::caller::{Caller, stated_user};
@@ -85,6 +85,7 @@ pub(super) fn stream(
             app: its_app,
             outlet,
             subscription,
+            heartbeat: interval(HEARTBEAT),
         };
         tell(reader.id, last, listener)
     })))
@@ -95,6 +96,7 @@ struct Listener {
     app: Arc<App>,
     outlet: Outlet,
     subscription: Subscription,
+    heartbeat: Interval,
 }
 
 impl Listener {
@@ -109,6 +111,18 @@ impl Listener {
             biased;
             written = self.outlet.write(text) => written,
             _ = self.subscription.ended() => Err(Gone),
+        }
+    }
+
+    /// The next event. Heartbeats go out meanwhile.
+    async fn next(&mut self) -> Result<Arc<Event>, Gone> {
+        loop {
+            tokio::select! {
+                biased;
+                () = self.outlet.closed() => return Err(Gone),
+                _ = self.heartbeat.tick() => self.write(b":\n").await?,
+                event = self.subscription.next() => return event.map_err(|_| Gone),
+            }
         }
     }
 }
@@ -126,25 +140,25 @@ async fn tell(reader: UserId, mut last: MessageId, mut listener: Listener) -> Re
             let mut shared = HashSet::new();
             while is_behind {
                 let chunk = read_on(&app, reader, last)?;
-                for message in &chunk.rows {
-                    if message.shared.is_some() {
-                        shared.insert(message.id);
+                let held = app.outgoing.hold(chunk.bytes);
+                let written = held.during(async {
+                    for message in &chunk.rows {
+                        if message.shared.is_some() {
+                            shared.insert(message.id);
+                        }
+                        let text = item(&mut last, &InboxItem::new(message));
+                        listener.write(&text).await?;
                     }
-                    let text = item(&mut last, &InboxItem::new(message));
-                    listener.write(&text).await?;
-                }
+                    Ok(())
+                });
+                written.await.unwrap_or(Err(Gone))?;
                 is_behind = !chunk.rows.is_empty();
             }
             heard.extend(heard_meanwhile(&mut listener.subscription, shared));
         }
-        let event = if let Some(event) = heard.pop_front() {
-            event
-        } else {
-            let Ok(event) = timeout(HEARTBEAT, listener.subscription.next()).await else {
-                listener.write(b":\n").await?;
-                continue;
-            };
-            event.map_err(|_| Gone)?
+        let event = match heard.pop_front() {
+            Some(event) => event,
+            None => listener.next().await?,
         };
         match next_of(&app, reader, &mut last, &event)? {
             Next::Nothing => {}
@@ -212,7 +226,9 @@ fn item(last: &mut MessageId, item: &InboxItem<'_>) -> Vec<u8> {
 
 /// What came to the inbox after `last`, as much as goes into a piece.
 fn read_on(app: &App, reader: UserId, last: MessageId) -> Result<Chunk<Received>, Gone> {
-    lists::inbox(app, reader, Page::After(last, ROWS_AT_ONCE)).map_err(|cause| unread(&cause))
+    let has_room = app.outgoing.check();
+    let chunk = has_room.and_then(|()| lists::inbox(app, reader, Page::After(last, ROWS_AT_ONCE)));
+    chunk.map_err(|cause| unread(&cause))
 }
 
 /// The store could not be read: the client comes again, and goes on where it was.

@@ -19,6 +19,10 @@ pub(crate) const UNCOUNTED_BYTES: usize = 256 << 10;
 const ALWAYS_TAKEN_BYTES: usize = 1 << 20;
 /// 256 MiB, as for bodies that come in.
 const ALLOWANCE_BYTES: usize = 256 << 20;
+/// What a piece of a list takes while it is made, but for one with a very long message.
+const SOME_ROOM_BYTES: usize = 16 << 20;
+/// A control character takes six bytes in JSON.
+pub(crate) const MOST_PER_BYTE: usize = 6;
 /// How long any client may take for an answer, and how much longer for each 64 KiB of it, once
 /// others need the room.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -26,6 +30,10 @@ const PER_PIECE: Duration = Duration::from_millis(100);
 const PIECE_BYTES: usize = 64 << 10;
 /// How often those who wait for room, and those who write, look.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+const FULL: Error = Error::Busy {
+    retry_after_secs: PATIENCE.as_secs(),
+};
 
 /// The bytes of all long answers that are on their way.
 #[derive(Clone, Debug, Default)]
@@ -55,20 +63,28 @@ impl Outgoing {
         bytes <= ALWAYS_TAKEN_BYTES || !self.is_full()
     }
 
-    /// To be asked before anything is done for what may become a long answer. Errors:
-    /// [`Error::Busy`].
+    /// To be asked before anything is done for what may become a long answer, where nothing tells
+    /// how long. Errors: [`Error::Busy`].
     pub(crate) fn check(&self) -> Result<()> {
         if self.is_full() {
-            return Err(Error::Busy {
-                retry_after_secs: PATIENCE.as_secs(),
-            });
+            return Err(FULL);
         }
         Ok(())
     }
 
-    /// Waits until there is room.
+    /// Counts what so much content may take while it becomes JSON: on PostgreSQL many answers are
+    /// made at once. Errors: [`Error::Busy`]; never for little.
+    pub(crate) fn make(&self, content_bytes: usize) -> Result<Held> {
+        let held = self.hold((content_bytes * MOST_PER_BYTE).min(ALLOWANCE_BYTES / 2));
+        if held.bytes > 0 && self.0.load(Ordering::Relaxed) > ALLOWANCE_BYTES {
+            return Err(FULL);
+        }
+        Ok(held)
+    }
+
+    /// Waits until there is some room.
     pub(crate) async fn room(&self) {
-        while self.is_full() {
+        while self.0.load(Ordering::Relaxed) > ALLOWANCE_BYTES - SOME_ROOM_BYTES {
             sleep(LOOK_EVERY).await;
         }
     }
@@ -129,6 +145,7 @@ mod tests {
 
         let other = outgoing.hold(ALLOWANCE_BYTES);
         assert!(outgoing.check().is_err());
+        assert!(outgoing.make(UNCOUNTED_BYTES).is_err() && outgoing.make(1_000).is_ok());
         assert_eq!(slow.during(pending::<()>()).await, Err(TooSlow));
         assert_eq!(slow.during(ready(7)).await, Ok(7));
         let in_time = timeout(A_MOMENT, other.during(pending::<()>())).await;

@@ -97,7 +97,7 @@ impl<'r> Responder<'r, 'static> for Reply {
             Cow::Owned(body) if length > UNCOUNTED_BYTES => {
                 let app = request.rocket().state::<Arc<App>>();
                 let app = app.expect("every server has its App");
-                let body = outlet::body(&app.outgoing, async move |mut outlet| {
+                let body = outlet::body(&app.outgoing, length, async move |mut outlet| {
                     outlet.write(&body).await
                 });
                 response

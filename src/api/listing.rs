@@ -17,7 +17,7 @@ use crate::app::App;
 use crate::error::Result;
 use crate::messages::lists::Chunk;
 use crate::model::Session;
-use crate::outgoing::Outgoing;
+use crate::outgoing::{MOST_PER_BYTE, Outgoing};
 use crate::users::tokens;
 
 /// A piece, and what is left to be written behind it, if anything is.
@@ -37,14 +37,12 @@ impl Listing {
     ///
     /// It returns whether there is more to write. An error in the first piece is returned; one
     /// before or in a later piece can only end the answer early, as invalid JSON. So does a client
-    /// that does not read on. Errors: those, and [`Error::Busy`](crate::error::Error::Busy) while
-    /// others hold all that may be [outgoing](crate::outgoing).
+    /// that does not read on. `write` has to [count](Outgoing::make) what it makes.
     pub(crate) fn new(
         app: &Arc<App>,
         session: Option<Session>,
         mut write: impl FnMut(&App, &mut Vec<u8>) -> Result<bool> + Send + 'static,
     ) -> Result<Self> {
-        app.outgoing.check()?;
         let check = tokens::watch(app, session);
         let its_app = app.clone();
         let mut next = move |()| {
@@ -85,20 +83,25 @@ impl Listing {
             return Listing::Whole(Box::new(reply));
         }
         let room = outgoing.clone();
-        Listing::Streamed(outlet::body(outgoing, async move |mut outlet| {
-            loop {
-                outlet.write(&piece).await?;
-                let Some(left) = rest else { return Ok(()) };
-                drop(piece);
-                // A peer that reads as fast as we write would have this thread to itself.
-                tokio::task::yield_now().await;
-                room.room().await;
-                (piece, rest) = next(left).await.map_err(|cause| {
-                    log_if_internal(&cause);
-                    Gone
-                })?;
-            }
-        }))
+        let first_bytes = piece.len();
+        Listing::Streamed(outlet::body(
+            outgoing,
+            first_bytes,
+            async move |mut outlet| {
+                loop {
+                    outlet.write(&piece).await?;
+                    let Some(left) = rest else { return Ok(()) };
+                    drop(piece);
+                    // A peer that reads as fast as we write would have this thread to itself.
+                    tokio::task::yield_now().await;
+                    room.room().await;
+                    (piece, rest) = next(left).await.map_err(|cause| {
+                        log_if_internal(&cause);
+                        Gone
+                    })?;
+                }
+            },
+        ))
     }
 }
 
@@ -137,12 +140,10 @@ impl Array {
     }
 }
 
-/// The writer of JSON asks for room for a text that is all escapes before it writes the text.
-const MOST_PER_BYTE: usize = 6;
-
 /// Makes room at once for what a chunk becomes; about `around` bytes surround each content.
 pub(crate) fn make_room<T>(out: &mut Vec<u8>, chunk: &Chunk<T>, around: usize) {
     let (count, bytes) = (chunk.rows.len(), chunk.bytes);
+    // The writer of JSON asks for room for a text that is all escapes before it writes the text.
     out.reserve(bytes + count * around + MOST_PER_BYTE * bytes / count.max(1));
 }
 

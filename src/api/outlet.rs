@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::time::timeout;
 
 use super::http::WRITE_BYTES;
-use crate::outgoing::Outgoing;
+use crate::outgoing::{Held, Outgoing};
 
 /// How long a client may take nothing of what is written to it. It is seen to take something only
 /// when a third of the system's buffer is free, be that megabytes.
@@ -18,6 +18,8 @@ const STUCK: Duration = Duration::from_secs(300);
 pub(crate) struct Outlet {
     into: DuplexStream,
     outgoing: Outgoing,
+    /// What is to be written first.
+    first: Option<Held>,
     /// How long the client may go on taking nothing.
     patience: Duration,
 }
@@ -26,8 +28,13 @@ pub(crate) struct Outlet {
 #[derive(Debug)]
 pub(crate) struct Gone;
 
-/// A body that `write` writes. It is cut where `write` ends early.
-pub(crate) fn body<F>(outgoing: &Outgoing, write: impl FnOnce(Outlet) -> F) -> DuplexStream
+/// A body that `write` writes. It is cut where `write` ends early. The first `first_bytes` are there
+/// already, and count from now on.
+pub(crate) fn body<F>(
+    outgoing: &Outgoing,
+    first_bytes: usize,
+    write: impl FnOnce(Outlet) -> F,
+) -> DuplexStream
 where
     F: Future<Output = Result<(), Gone>> + Send + 'static,
 {
@@ -35,6 +42,7 @@ where
     tokio::spawn(write(Outlet {
         into,
         outgoing: outgoing.clone(),
+        first: Some(outgoing.hold(first_bytes)),
         patience: STUCK,
     }));
     body
@@ -50,7 +58,8 @@ impl Outlet {
 
     /// Writes all of it; until then it counts as on its way.
     pub(crate) async fn write(&mut self, bytes: &[u8]) -> Result<(), Gone> {
-        let held = self.outgoing.hold(bytes.len());
+        let held = self.first.take();
+        let held = held.unwrap_or_else(|| self.outgoing.hold(bytes.len()));
         let written = held.during(async {
             for piece in bytes.chunks(WRITE_BYTES) {
                 let taken = timeout(self.patience, self.into.write_all(piece)).await;
@@ -73,9 +82,10 @@ mod tests {
 
     /// A body of some pieces, with little patience.
     fn pieces() -> DuplexStream {
-        body(&Outgoing::default(), async |mut outlet| {
+        let bytes = PIECES * WRITE_BYTES;
+        body(&Outgoing::default(), bytes, async move |mut outlet| {
             outlet.patience = TIME;
-            outlet.write(&vec![b' '; PIECES * WRITE_BYTES]).await
+            outlet.write(&vec![b' '; bytes]).await
         })
     }
 

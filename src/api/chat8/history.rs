@@ -98,6 +98,7 @@ fn write_page(
             Some(chunk) => chunk,
             None => history_between(app, pair, after, end, asked)?,
         };
+        let _made = app.outgoing.make(chunk.bytes)?;
         make_room(out, &chunk, LETTER_BYTES);
         let mut is_first = head.is_some();
         out.extend(head.take().into_iter().flatten());

@@ -63,10 +63,10 @@ struct Received<'a> {
 #[get("/received?<after>")]
 pub(super) fn received(app: &AppState, caller: Caller, after: Option<&str>) -> Answer {
     let session = caller.session(app)?;
-    app.outgoing.check()?;
     let newest = lists::newest_for(app, session.user)?;
     let after = integer("after", after)?.map_or(newest, |after| MessageId(after).min(newest));
     let (chunk, last) = history::received_after(app, session.user, after, newest, ROWS_AT_ONCE)?;
+    let _made = app.outgoing.make(chunk.bytes)?;
     let received = Received {
         last,
         records: chunk.rows.iter().map(Record::new).collect(),
@@ -129,6 +129,7 @@ fn list(
     let mut list = Array::default();
     Listing::new(app, Some(session), move |app, out| {
         let chunk = history::history_between(app, pair, after, before, asked)?;
+        let _made = app.outgoing.make(chunk.bytes)?;
         for message in &chunk.rows {
             list.put(out, &Record::new(message));
             after = message.id;

@@ -97,8 +97,8 @@ pub(super) fn show(
 ) -> Answer {
     let id = parse_message_id(message_id)?;
     let reader = caller.acting_as(app, stated_user(user_id)?)?;
-    app.outgoing.check()?;
     let (message, sender_id) = lists::message_for(app, reader.id, id)?;
+    let _made = app.outgoing.make(message.content.len())?;
     let receiver_id = message
         .recipient_id
         .map(|recipient| users::username_by_id(app, recipient))

@@ -39,7 +39,7 @@ struct Ask {
 pub(super) struct InboxItem<'a> {
     pub(super) id: i64,
     sender_id: &'a str,
-    encrypted_content: &'a str,
+    pub(super) encrypted_content: &'a str,
     timestamp: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     edited_at: Option<String>,
@@ -248,6 +248,7 @@ fn listing<T>(
     let mut cursor = Progress::new(ask);
     Listing::new(app, session, move |app, out| {
         let chunk = fetch(app, cursor.page)?;
+        let _made = app.outgoing.make(chunk.bytes)?;
         if cursor.is_first {
             out.extend_from_slice(b"{\"messages\":[");
         }

@@ -80,20 +80,18 @@ pub(super) fn stream(
     };
     let subscription = reader.listen(app, Channel::MessageStore)?;
     let its_app = (*app).clone();
-    Ok(Events(outlet::body(&app.outgoing, move |outlet| {
+    Ok(Events(outlet::body(&app.outgoing, 0, move |outlet| {
         let listener = Listener {
-            app: its_app,
             outlet,
             subscription,
             heartbeat: interval(HEARTBEAT),
         };
-        tell(reader.id, last, listener)
+        tell(its_app, reader.id, last, listener)
     })))
 }
 
 /// Whoever reads a stream, and what they listen to.
 struct Listener {
-    app: Arc<App>,
     outlet: Outlet,
     subscription: Subscription,
     heartbeat: Interval,
@@ -101,10 +99,9 @@ struct Listener {
 
 impl Listener {
     /// Writes something, unless the login is over: a slow reader is still here long after, and what
-    /// came since is not theirs. Nor if there is no room for it: a client comes again then, and goes
-    /// on where it was.
+    /// came since is not theirs.
     async fn write(&mut self, text: &[u8]) -> Result<(), Gone> {
-        if self.subscription.has_ended() || !self.app.outgoing.takes(text.len()) {
+        if self.subscription.has_ended() {
             return Err(Gone);
         }
         tokio::select! {
@@ -129,8 +126,12 @@ impl Listener {
 
 /// Tells what came after `last`, first from the inbox and then as it comes, until either side is
 /// gone.
-async fn tell(reader: UserId, mut last: MessageId, mut listener: Listener) -> Result<(), Gone> {
-    let app = listener.app.clone();
+async fn tell(
+    app: Arc<App>,
+    reader: UserId,
+    mut last: MessageId,
+    mut listener: Listener,
+) -> Result<(), Gone> {
     // Tells the client at once that it is heard, and proxies to pass things on.
     listener.write(b":connected\n\n").await?;
     let mut heard = VecDeque::new();
@@ -146,7 +147,7 @@ async fn tell(reader: UserId, mut last: MessageId, mut listener: Listener) -> Re
                         if message.shared.is_some() {
                             shared.insert(message.id);
                         }
-                        let text = item(&mut last, &InboxItem::new(message));
+                        let text = item(&app, &mut last, &InboxItem::new(message))?;
                         listener.write(&text).await?;
                     }
                     Ok(())
@@ -190,7 +191,7 @@ fn next_of(app: &App, reader: UserId, last: &mut MessageId, event: &Event) -> Re
             Next::ReadInbox
         }
         Event::Sent { message, sender } => {
-            Next::Show(item(last, &InboxItem::live(message, sender, None)))
+            Next::Show(item(app, last, &InboxItem::live(message, sender, None))?)
         }
         Event::Shared {
             message: id,
@@ -199,7 +200,11 @@ fn next_of(app: &App, reader: UserId, last: &mut MessageId, event: &Event) -> Re
         } => match lists::message_for(app, reader, *id) {
             Ok((message, sender)) => {
                 let shared = Some((shared_by.as_str(), *access));
-                Next::Show(item(last, &InboxItem::live(&message, &sender, shared)))
+                Next::Show(item(
+                    app,
+                    last,
+                    &InboxItem::live(&message, &sender, shared),
+                )?)
             }
             // Revoked or deleted since.
             Err(Error::UnknownMessage | Error::Forbidden) => Next::Nothing,
@@ -210,8 +215,13 @@ fn next_of(app: &App, reader: UserId, last: &mut MessageId, event: &Event) -> Re
 }
 
 /// An item as it is shown to whoever has all up to `last`. An older one does not say its id: a
-/// client would go back to it, and be shown all that followed once more.
-fn item(last: &mut MessageId, item: &InboxItem<'_>) -> Vec<u8> {
+/// client would go back to it, and be shown all that followed once more. Where there is no room for
+/// it, the client comes again, and goes on where it was.
+fn item(app: &App, last: &mut MessageId, item: &InboxItem<'_>) -> Result<Vec<u8>, Gone> {
+    let _made = app
+        .outgoing
+        .make(item.encrypted_content.len())
+        .map_err(|_| Gone)?;
     let mut text = Vec::new();
     if item.id > last.0 {
         *last = MessageId(item.id);
@@ -221,7 +231,7 @@ fn item(last: &mut MessageId, item: &InboxItem<'_>) -> Vec<u8> {
     // JSON has no line breaks of its own.
     put_json(&mut text, item);
     text.extend_from_slice(b"\n\n");
-    text
+    Ok(text)
 }
 
 /// What came to the inbox after `last`, as much as goes into a piece.

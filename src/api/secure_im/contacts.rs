@@ -84,6 +84,7 @@ fn listing<T: Send + 'static, S: Serialize>(
     others: Vec<(UserId, T)>,
     show: impl Fn(T, &App, User) -> S + Send + 'static,
 ) -> Result<Listing, Failure> {
+    app.outgoing.check()?;
     let mut others = others.into_iter();
     let mut list = Array::default();
     let listing = Listing::new(app, Some(session), move |app, out| {

@@ -1,8 +1,8 @@
 //! How much is in memory of long answers that clients have yet to take.
 //!
 //! A client that asks for much and reads nothing costs what it has asked for. All such together have
-//! one allowance. While it is used up, no long answer is begun, and of those that are on their way
-//! the slow ones end.
+//! one allowance. Once half of it is used, the slow ones of those on their way end; while all of it
+//! is, no long answer is begun.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -23,8 +23,10 @@ const ALLOWANCE_BYTES: usize = 256 << 20;
 const SOME_ROOM_BYTES: usize = 16 << 20;
 /// A control character takes six bytes in JSON.
 pub(crate) const MOST_PER_BYTE: usize = 6;
+/// What must be free for whatever may be made. Where it is not, slow clients lose their room.
+const LARGEST_MADE_BYTES: usize = ALLOWANCE_BYTES / 2;
 /// How long any client may take for an answer, and how much longer for each 64 KiB of it, once
-/// others need the room.
+/// others may need the room.
 const PATIENCE: Duration = Duration::from_secs(10);
 const PER_PIECE: Duration = Duration::from_millis(100);
 const PIECE_BYTES: usize = 64 << 10;
@@ -55,7 +57,11 @@ pub(crate) struct TooSlow;
 impl Outgoing {
     /// Whether nothing long may be begun.
     pub(crate) fn is_full(&self) -> bool {
-        self.0.load(Ordering::Relaxed) >= ALLOWANCE_BYTES
+        self.held_bytes() >= ALLOWANCE_BYTES
+    }
+
+    fn held_bytes(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
     }
 
     /// Whether something so long may go to a client that has not asked for it.
@@ -75,8 +81,8 @@ impl Outgoing {
     /// Counts what so much content may take while it becomes JSON: on PostgreSQL many answers are
     /// made at once. Errors: [`Error::Busy`]; never for little.
     pub(crate) fn make(&self, content_bytes: usize) -> Result<Held> {
-        let held = self.hold((content_bytes * MOST_PER_BYTE).min(ALLOWANCE_BYTES / 2));
-        if held.bytes > 0 && self.0.load(Ordering::Relaxed) > ALLOWANCE_BYTES {
+        let held = self.hold((content_bytes * MOST_PER_BYTE).min(LARGEST_MADE_BYTES));
+        if held.bytes > 0 && self.held_bytes() > ALLOWANCE_BYTES {
             return Err(FULL);
         }
         Ok(held)
@@ -84,7 +90,7 @@ impl Outgoing {
 
     /// Waits until there is some room.
     pub(crate) async fn room(&self) {
-        while self.0.load(Ordering::Relaxed) > ALLOWANCE_BYTES - SOME_ROOM_BYTES {
+        while self.held_bytes() > ALLOWANCE_BYTES - SOME_ROOM_BYTES {
             sleep(LOOK_EVERY).await;
         }
     }
@@ -103,8 +109,7 @@ impl Outgoing {
 }
 
 impl Held {
-    /// Lets `write` go on for as long as it likes, or until others need the room and have waited for
-    /// long enough.
+    /// Lets `write` go on for as long as it likes, unless others may need the room.
     pub(crate) async fn during<T>(&self, write: impl Future<Output = T>) -> Result<T, TooSlow> {
         if self.bytes == 0 {
             return Ok(write.await);
@@ -114,7 +119,8 @@ impl Held {
             if let Ok(written) = timeout(LOOK_EVERY, &mut write).await {
                 return Ok(written);
             }
-            if self.outgoing.is_full() && Instant::now() > self.due {
+            let is_wanted = self.outgoing.held_bytes() > ALLOWANCE_BYTES - LARGEST_MADE_BYTES;
+            if is_wanted && Instant::now() > self.due {
                 return Err(TooSlow);
             }
         }

@@ -15,13 +15,17 @@ impl World {
         kib.parse().expect("a number")
     }
 
+    /// Has the kernel note the highest figure anew, from here on.
+    pub(crate) fn forget_peak(&self) {
+        let pid = self.server.pid();
+        std::fs::write(format!("/proc/{pid}/clear_refs"), "5").expect("the kernel listens");
+    }
+
     /// By how much the server's memory grows, in KiB, while something is done for the second time;
     /// and what that returns. What anything of its kind needs once is taken by then.
     pub(crate) fn growth<T>(&self, act: impl Fn() -> T) -> (u64, T) {
         act();
-        // From here on the kernel notes the highest figure anew.
-        let pid = self.server.pid();
-        std::fs::write(format!("/proc/{pid}/clear_refs"), "5").expect("the kernel listens");
+        self.forget_peak();
         let before = self.memory_kib("VmRSS");
         let done = act();
         (self.memory_kib("VmHWM").saturating_sub(before), done)

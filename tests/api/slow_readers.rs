@@ -42,6 +42,9 @@ fn holds_little(asked: impl Fn(&Person, i64) -> (String, String)) {
     let small = alice.send(&bob, "small");
     let newest = bob.list("/messages/inbox", &[("after", &id.to_string())]);
     assert_eq!(newest.messages()[0]["id"], small);
+    let refused = wait_for(|| Some(bob.read(id)).filter(|reply| reply.status != 200));
+    refused.error(503);
+    assert_eq!(refused.header("Retry-After"), Some("10"));
     let peak = world.memory_kib("VmHWM");
     assert!(peak < MOST_KIB, "{path}: {peak} KiB");
     drop(askers);

@@ -1,13 +1,13 @@
-//! What every API's socket has in common: how it ends.
+//! What every API's socket has in common: how long texts go out, and how it ends.
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
 use crate::chat8::{Live, Someone};
-use crate::world::{Person, Setup, World, poll, wait_for};
+use crate::world::{Person, Setup, World, dial, next_text, poll, wait_for};
 
 /// The socket of each API, opened by the same user.
 fn sockets_of_all_apis(alice: &Someone) -> Vec<(&'static str, Live)> {
@@ -177,4 +177,20 @@ fn a_long_message_on_a_slow_link_is_heard_to_its_end() {
     }
     let inbox = wait_for(|| Some(world.person("bob").inbox()).filter(|inbox| !inbox.is_empty()));
     assert_eq!(inbox[0]["encrypted_content"], content);
+}
+
+#[test]
+fn a_long_text_comes_in_frames_of_at_most_1_mib() {
+    let world = World::start();
+    let [alice, bob] = ["alice", "bob"].map(|name| Someone::new(&world, name));
+    let path = format!("/ws/{}?token={}", bob.id, bob.token);
+    let mut socket = dial(world.server.port(), &path, &[]).expect("the socket opens");
+    socket.set_config(|config| config.max_frame_size = Some(1 << 20));
+    // Three frames and a bit, and characters that are cut by their ends.
+    let content = "\u{20ac}".repeat(1 << 20);
+    let id = alice.send(&bob, &content);
+    let text = next_text(&mut socket);
+    let event: Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(event["data"]["id"], id);
+    assert!(event["data"]["content"] == content, "{} bytes", text.len());
 }

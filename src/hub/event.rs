@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use crate::model::{Access, Message, MessageId, RequestId, Status, UserId};
+use crate::model::{Access, Instant, Message, MessageId, RequestId, Status, UserId};
 
 /// Something that happened, already on disk if it is of a kind that is stored.
 #[derive(Debug)]
@@ -27,6 +27,8 @@ pub enum Event {
         shared_by: String,
         /// What they may do with it.
         access: Access,
+        /// When.
+        granted_at: Instant,
     },
     /// Something was said in a room (or a file put there); for members whose current room it is.
     Said {

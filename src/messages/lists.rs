@@ -131,6 +131,8 @@ pub struct Received {
     pub edited_at: Option<Instant>,
     /// Who shared it and what they allow; absent on what was sent to the reader directly.
     pub shared: Option<(Name, Access)>,
+    /// When it was granted, or received.
+    pub granted_at: Instant,
 }
 
 /// A message that somebody sent.
@@ -160,6 +162,7 @@ struct MailboxRow {
     access: Access,
     resealed: Option<String>,
     granted_by: Option<UserId>,
+    granted_at: Instant,
 }
 
 /// The columns of [`MailboxRow`].
@@ -175,6 +178,7 @@ macro_rules! mailbox_row {
             permissions::kind,
             permissions::content,
             permissions::granted_by,
+            permissions::granted_at,
         )
     };
 }
@@ -278,6 +282,7 @@ impl MailboxRow {
             shared: sharer
                 .and_then(|sharer| names.get(&sharer))
                 .map(|name| (name.clone(), self.access)),
+            granted_at: self.granted_at,
         })
     }
 }

@@ -184,10 +184,10 @@ pub async fn replace(app: &App, user: UserId, id: MessageId, content: String) ->
         let problem = "cannot be replaced: it is the address of a file; send another message";
         return Err(Error::invalid("content", problem));
     }
+    let edited_at = app.clock.tick();
     app.db
         .write(move |conn| {
             may_change(conn, user, Action::Replace, id)?;
-            let edited_at = Instant::now();
             diesel::update(messages::table.find(id))
                 .set((
                     messages::content.eq(&content),

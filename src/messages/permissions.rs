@@ -146,7 +146,7 @@ pub async fn grant(app: &Arc<App>, grant: Grant) -> Result<()> {
     if let Some(content) = &grant.content {
         super::check_content(content, app.config.max_content_bytes)?;
     }
-    let hub = app.hub.clone();
+    let (hub, its_app) = (app.hub.clone(), app.clone());
     let (message, grantee) = (grant.message, grant.grantee);
     let (access, shared_by) = (grant.access, grant.granter_name.clone());
     let work = move |conn: &mut Conn| {
@@ -159,15 +159,17 @@ pub async fn grant(app: &Arc<App>, grant: Grant) -> Result<()> {
             ));
         }
         let is_new = held(conn, grantee, message)?.is_none();
-        upsert(conn, &grant)?;
-        Ok(is_new)
+        let granted_at = its_app.clock.tick();
+        upsert(conn, &grant, granted_at)?;
+        Ok(is_new.then_some(granted_at))
     };
-    let tell = move |is_new: &bool| {
-        if *is_new {
+    let tell = move |new_at: &Option<Instant>| {
+        if let Some(granted_at) = *new_at {
             let event = Event::Shared {
                 message,
                 shared_by,
                 access,
+                granted_at,
             };
             hub.to_user(grantee, event);
         }
@@ -176,13 +178,13 @@ pub async fn grant(app: &Arc<App>, grant: Grant) -> Result<()> {
     Ok(())
 }
 
-fn upsert(conn: &mut Conn, grant: &Grant) -> Result<()> {
+fn upsert(conn: &mut Conn, grant: &Grant, granted_at: Instant) -> Result<()> {
     // A copy that is there stays, unless a new one comes: `None` is left out of the update.
     let columns = (
         permissions::kind.eq(grant.access.as_str()),
         permissions::granted_by.eq(Some(grant.granter)),
         (grant.content.as_ref()).map(|content| permissions::content.eq(content)),
-        permissions::granted_at.eq(Instant::now()),
+        permissions::granted_at.eq(granted_at),
     );
     let key = (
         permissions::user_id.eq(grant.grantee),

@@ -306,21 +306,29 @@ fn a_stream_without_last_event_id_shows_what_comes_from_now_on() {
     assert_eq!(stream.next().id, id.to_string());
 }
 
+/// Four people do something at once, each `times` times, while this reads.
+fn while_four<T>(
+    world: &World,
+    times: usize,
+    act: impl Fn(&Person) + Sync,
+    read: impl FnOnce() -> T,
+) -> T {
+    let people = world.people(["one", "two", "three", "four"]);
+    std::thread::scope(|scope| {
+        for person in &people {
+            scope.spawn(|| (0..times).for_each(|_| act(person)));
+        }
+        read()
+    })
+}
+
 /// Four people send to bob at once, and this reads meanwhile until it has seen all of it.
 fn while_four_send_at_once(world: &World, read: impl FnOnce(&Person, usize) -> Vec<i64>) {
-    let [one, two, three, four] = world.people(["one", "two", "three", "four"]);
     let bob = world.register("bob");
-    let seen = std::thread::scope(|scope| {
-        let bob = &bob;
-        for person in [&one, &two, &three, &four] {
-            scope.spawn(move || {
-                for _ in 0..40 {
-                    person.send(bob, "sealed");
-                }
-            });
-        }
-        read(bob, 160)
-    });
+    let send = |person: &Person| {
+        person.send(&bob, "sealed");
+    };
+    let seen = while_four(world, 40, send, || read(&bob, 160));
     let is_ascending = seen.is_sorted_by(|one, next| one < next);
     assert!(is_ascending, "in order, each once: {seen:?}");
     assert_eq!(seen.len(), 160, "all of them: {seen:?}");
@@ -355,4 +363,20 @@ fn whoever_follows_an_inbox_misses_and_repeats_nothing_of_what_many_send() {
         }
         seen
     });
+}
+
+#[test]
+fn a_stream_shows_each_of_many_grants_once() {
+    let world = World::start();
+    let [bob, carol] = world.people(["bob", "carol"]);
+    let share = |person: &Person| {
+        let id = person.send(&bob, "sealed");
+        person.grant(id, "carol", "read").ok();
+    };
+    let mut stream = Stream::open(&carol, Some(0));
+    let mut next = || stream.next().data["id"].as_i64();
+    let read = || (0..400).map(|_| next()).collect();
+    let mut seen: Vec<_> = while_four(&world, 100, share, read);
+    seen.sort_unstable();
+    assert!(seen.is_sorted_by(|one, next| one < next), "{seen:?}");
 }

@@ -5,11 +5,10 @@
 //! of the store, stands for the newest. What is granted on an older message comes live only, and
 //! without an `id:`, so that the client's place stays; it stands in the inbox all the same.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rocket::futures::FutureExt;
 use rocket::get;
 use rocket::http::ContentType;
 use rocket::request::{FromRequest, Outcome, Request};
@@ -26,10 +25,13 @@ use crate::app::App;
 use crate::error::Error;
 use crate::hub::{Channel, Event, Subscription};
 use crate::messages::lists::{self, Chunk, Page, Received};
-use crate::model::{Message, MessageId, UserId};
+use crate::model::{Instant, Message, MessageId, UserId};
 
 /// A client that has gone is noticed when it is written to, and its user online until then.
 const HEARTBEAT: Duration = Duration::from_secs(10);
+
+/// Within what time a grant that stands in the inbox is told as an event.
+const TOLD_WITHIN_SECS: i64 = 600;
 
 /// The last message that the client has seen, if it says so.
 pub(super) struct LastEventId(Option<MessageId>);
@@ -134,38 +136,66 @@ async fn tell(
 ) -> Result<(), Gone> {
     // Tells the client at once that it is heard, and proxies to pass things on.
     listener.write(b":connected\n\n").await?;
-    let mut heard = VecDeque::new();
+    let mut shown = Shown::default();
     let mut is_behind = true;
     loop {
-        if is_behind {
-            let mut shared = HashSet::new();
-            while is_behind {
-                let chunk = read_on(&app, reader, last)?;
-                let held = app.outgoing.hold(chunk.bytes);
-                let written = held.during(async {
-                    for message in &chunk.rows {
-                        if message.shared.is_some() {
-                            shared.insert(message.id);
-                        }
-                        let text = item(&app, &mut last, &InboxItem::new(message))?;
-                        listener.write(&text).await?;
-                    }
-                    Ok(())
-                });
-                written.await.unwrap_or(Err(Gone))?;
-                is_behind = !chunk.rows.is_empty();
-            }
-            heard.extend(heard_meanwhile(&mut listener.subscription, shared));
+        while is_behind {
+            let chunk = read_on(&app, reader, last)?;
+            shown.note(&chunk.rows);
+            let held = app.outgoing.hold(chunk.bytes);
+            let written = held.during(async {
+                for message in &chunk.rows {
+                    let text = item(&app, &mut last, &InboxItem::new(message))?;
+                    listener.write(&text).await?;
+                }
+                Ok(())
+            });
+            written.await.unwrap_or(Err(Gone))?;
+            is_behind = !chunk.rows.is_empty();
         }
-        let event = match heard.pop_front() {
-            Some(event) => event,
-            None => listener.next().await?,
-        };
+        let event = listener.next().await?;
+        if shown.has(&event) {
+            continue;
+        }
         match next_of(&app, reader, &mut last, &event)? {
             Next::Nothing => {}
             Next::ReadInbox => is_behind = true,
             Next::Show(text) => listener.write(&text).await?,
         }
+    }
+}
+
+/// The grants that were read from the inbox, and whose events may still come: one is told after it is
+/// there to be read.
+#[derive(Default)]
+struct Shown(HashMap<MessageId, Instant>);
+
+impl Shown {
+    fn note(&mut self, rows: &[Received]) {
+        let begin = Instant::now().plus_secs(-TOLD_WITHIN_SECS);
+        let granted = rows.iter().filter(|row| row.shared.is_some());
+        let granted = granted.map(|row| (row.id, row.granted_at));
+        self.0.extend(granted.filter(|(_, at)| *at > begin));
+        self.0.retain(|_, at| *at > begin);
+    }
+
+    /// Whether an event tells of a grant that is among them, or of one that this has replaced.
+    fn has(&mut self, event: &Event) -> bool {
+        let Event::Shared {
+            message,
+            granted_at,
+            ..
+        } = event
+        else {
+            return false;
+        };
+        let Some(at) = self.0.get(message).copied() else {
+            return false;
+        };
+        if *granted_at == at {
+            self.0.remove(message);
+        }
+        *granted_at <= at
     }
 }
 
@@ -197,6 +227,7 @@ fn next_of(app: &App, reader: UserId, last: &mut MessageId, event: &Event) -> Re
             message: id,
             shared_by,
             access,
+            ..
         } => match lists::message_for(app, reader, *id) {
             Ok((message, sender)) => {
                 let shared = Some((shared_by.as_str(), *access));
@@ -245,24 +276,4 @@ fn read_on(app: &App, reader: UserId, last: MessageId) -> Result<Chunk<Received>
 fn unread(cause: &Error) -> Gone {
     log_if_internal(cause);
     Gone
-}
-
-/// What was heard while the inbox was being read, without the grants that came with it: `shared`.
-/// Only now: a grant from here on may be one that was revoked and made anew.
-fn heard_meanwhile(
-    subscription: &mut Subscription,
-    mut shared: HashSet<MessageId>,
-) -> Vec<Arc<Event>> {
-    let mut heard = Vec::new();
-    // Unconstrained: a task that has done much would seem to have heard nothing more.
-    while let Some(Ok(event)) = tokio::task::unconstrained(subscription.next()).now_or_never() {
-        let is_shown = match &*event {
-            Event::Shared { message, .. } => shared.remove(message),
-            _ => false,
-        };
-        if !is_shown {
-            heard.push(event);
-        }
-    }
-    heard
 }

@@ -19,12 +19,12 @@ pub(crate) const UNCOUNTED_BYTES: usize = 256 << 10;
 const ALWAYS_TAKEN_BYTES: usize = 1 << 20;
 /// 256 MiB, as for bodies that come in.
 const ALLOWANCE_BYTES: usize = 256 << 20;
-/// What a piece of a list takes while it is made, but for one with a very long message.
-const SOME_ROOM_BYTES: usize = 16 << 20;
 /// A control character takes six bytes in JSON.
 pub(crate) const MOST_PER_BYTE: usize = 6;
-/// What must be free for whatever may be made. Where it is not, slow clients lose their room.
+/// No answer counts for more than this while it is made.
 const LARGEST_MADE_BYTES: usize = ALLOWANCE_BYTES / 2;
+/// Up to here there is room for whatever may be made. Beyond it slow clients lose theirs.
+const ROOMY_BYTES: usize = ALLOWANCE_BYTES - LARGEST_MADE_BYTES;
 /// How long any client may take for an answer, and how much longer for each 64 KiB of it, once
 /// others may need the room.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -88,9 +88,10 @@ impl Outgoing {
         Ok(held)
     }
 
-    /// Waits until there is some room.
-    pub(crate) async fn room(&self) {
-        while self.held_bytes() > ALLOWANCE_BYTES - SOME_ROOM_BYTES {
+    /// Waits until there is room for whatever may be made. That comes: slow clients are let go until
+    /// there is.
+    pub(crate) async fn wait_for_room(&self) {
+        while self.held_bytes() > ROOMY_BYTES {
             sleep(LOOK_EVERY).await;
         }
     }
@@ -119,7 +120,7 @@ impl Held {
             if let Ok(written) = timeout(LOOK_EVERY, &mut write).await {
                 return Ok(written);
             }
-            let is_wanted = self.outgoing.held_bytes() > ALLOWANCE_BYTES - LARGEST_MADE_BYTES;
+            let is_wanted = self.outgoing.held_bytes() > ROOMY_BYTES;
             if is_wanted && Instant::now() > self.due {
                 return Err(TooSlow);
             }
@@ -165,10 +166,14 @@ mod tests {
     #[tokio::test]
     async fn whoever_waits_for_room_goes_on_when_there_is_some() {
         let outgoing = Outgoing::default();
-        let all = outgoing.hold(ALLOWANCE_BYTES);
-        assert!(timeout(A_MOMENT, outgoing.room()).await.is_err());
-        drop(all);
-        assert!(timeout(A_MOMENT, outgoing.room()).await.is_ok());
+        let some = outgoing.hold(ROOMY_BYTES);
+        let more = outgoing.hold(UNCOUNTED_BYTES + 1);
+        let waited = timeout(A_MOMENT, outgoing.wait_for_room()).await;
+        assert!(waited.is_err());
+        drop(more);
+        let waited = timeout(A_MOMENT, outgoing.wait_for_room()).await;
+        assert!(waited.is_ok() && outgoing.make(LARGEST_MADE_BYTES).is_ok());
+        drop(some);
         assert_eq!(outgoing.0.load(Ordering::Relaxed), 0);
     }
 }

@@ -167,7 +167,7 @@ async fn take(app: &App, request: &Request<'_>, pieces: u32) -> Result<Taken, Bo
     let pieces = pieces.min(most);
     let room = async {
         // The answer may say all of it back.
-        app.outgoing.room().await;
+        app.outgoing.wait_for_room().await;
         allowance.clone().acquire_many_owned(pieces).await
     };
     match timeout(PATIENCE, room).await {

@@ -82,7 +82,7 @@ impl Listing {
             let reply = Reply::raw(Status::Ok, ContentType::JSON, piece);
             return Listing::Whole(Box::new(reply));
         }
-        let room = outgoing.clone();
+        let its_outgoing = outgoing.clone();
         let first_bytes = piece.len();
         Listing::Streamed(outlet::body(
             outgoing,
@@ -94,7 +94,7 @@ impl Listing {
                     drop(piece);
                     // A peer that reads as fast as we write would have this thread to itself.
                     tokio::task::yield_now().await;
-                    room.room().await;
+                    its_outgoing.wait_for_room().await;
                     (piece, rest) = next(left).await.map_err(|cause| {
                         log_if_internal(&cause);
                         Gone

@@ -1,8 +1,10 @@
 //! What clients ask for and do not read takes bounded memory, and keeps nobody from small answers.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::time::Duration;
 
+use reqwest::Method;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::chat8::Someone;
@@ -80,6 +82,37 @@ fn event_streams_that_nobody_reads_take_no_more_than_their_room() {
         let path = "/messages/stream?user_id=bob".into();
         (path, "Last-Event-ID: 0\r\n".into())
     });
+}
+
+#[test]
+fn a_list_that_has_begun_waits_for_room_and_comes_whole() {
+    let (world, id) = world_with_a_long_letter();
+    let [alice, carol] = [world.person("alice"), world.register("carol")];
+    for _ in 0..3 {
+        alice.send(&carol, &"a".repeat(8 << 20));
+    }
+    let list = world.request(Method::GET, "/messages/inbox?user_id=carol");
+    let list = list.send().expect("the first piece");
+    // With them all but 27 MiB are taken, of which the next piece may need 48.
+    let askers: Vec<_> = (0..10)
+        .map(|_| {
+            let path = format!("/messages/message/{id}?user_id=bob");
+            let mut asker = ask(&world, &path, "");
+            let mut begin = [0; 12];
+            asker.read_exact(&mut begin).expect("it begins");
+            assert_eq!(&begin, b"HTTP/1.1 200");
+            asker
+        })
+        .collect();
+    let text = std::thread::scope(|scope| {
+        let text = scope.spawn(|| list.text());
+        std::thread::sleep(Duration::from_secs(1));
+        drop(askers);
+        text.join().expect("no panic")
+    });
+    let text = text.expect("it ends as it should");
+    let list: serde_json::Value = serde_json::from_str(&text).expect("a whole list");
+    assert_eq!(list["messages"].as_array().map(Vec::len), Some(3));
 }
 
 #[test]

@@ -56,7 +56,8 @@ impl Listing {
     }
 
     /// The same of pieces that have to be waited for: each is made of what the one before has left,
-    /// once that one is sent. `next` itself asks whether there may be another.
+    /// once that one is sent. `next` itself asks whether there may be another, and counts what it
+    /// makes.
     pub(crate) async fn awaited<R: Send + 'static, F>(
         outgoing: &Outgoing,
         all: R,

@@ -8,7 +8,7 @@ use reqwest::Method;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::chat8::Someone;
-use crate::world::{Person, World, dial, wait_for};
+use crate::world::{Person, Reply, World, dial, wait_for};
 
 /// Six bytes as JSON for each byte that is stored.
 const ESCAPED: &str = "\u{1}";
@@ -85,6 +85,14 @@ fn event_streams_that_nobody_reads_take_no_more_than_their_room() {
 }
 
 #[test]
+fn what_is_in_a_mailbox_and_nobody_reads_takes_no_more_than_its_room() {
+    holds_little(|bob, _| {
+        let token = format!("Authorization: Bearer {}\r\n", bob.token());
+        ("/messages?ack=manual".into(), token)
+    });
+}
+
+#[test]
 fn a_list_that_has_begun_waits_for_room_and_comes_whole() {
     let (world, id) = world_with_a_long_letter();
     let [alice, carol] = [world.person("alice"), world.register("carol")];
@@ -113,6 +121,25 @@ fn a_list_that_has_begun_waits_for_room_and_comes_whole() {
     let text = text.expect("it ends as it should");
     let list: serde_json::Value = serde_json::from_str(&text).expect("a whole list");
     assert_eq!(list["messages"].as_array().map(Vec::len), Some(3));
+}
+
+#[test]
+fn whatever_may_be_long_is_refused_where_there_is_no_room() {
+    let (world, id) = world_with_a_long_letter();
+    let bob = world.person("bob");
+    let stream = "/messages/stream?user_id=bob";
+    let open = || ask(&world, stream, "Last-Event-ID: 0\r\n");
+    let askers: Vec<_> = (0..READERS).map(|_| open()).collect();
+    let full = wait_for(|| Some(bob.permissions(id)).filter(|reply| reply.status != 200));
+    full.error(503);
+    assert_eq!(full.header("Retry-After"), Some("10"));
+    for path in ["/api/v1/friends", "/api/v1/friends/requests"] {
+        let request = world.request(Method::GET, path).bearer_auth(bob.token());
+        let refused = Reply::to(request);
+        assert_eq!(refused.status, 503, "{path}: {}", refused.text);
+        assert_eq!(refused.header("Retry-After"), Some("10"), "{path}");
+    }
+    drop(askers);
 }
 
 #[test]

@@ -36,6 +36,7 @@ pub(super) fn list(app: &AppState, bearer: Bearer) -> Answer {
         avatar: friend.avatar,
         last_seen: friend.last_login_at.map(timestamp),
     };
+    app.outgoing.check()?;
     let friends = contacts::list_friends(app, session.user)?;
     Ok(success(friends.into_iter().map(shown).collect::<Vec<_>>()))
 }
@@ -84,6 +85,7 @@ struct Pending {
 #[get("/friends/requests")]
 pub(super) fn requests(app: &AppState, bearer: Bearer) -> Answer {
     let session = bearer.session(app)?;
+    app.outgoing.check()?;
     let pending = contacts::list_requests_to(app, session.user)?
         .into_iter()
         .map(|(request, from)| Pending {

@@ -98,6 +98,7 @@ pub(super) fn room_to_enter(app: &App, member: &Member, named: NamedRoom) -> Res
 /// The newest files of a room, newest first.
 pub(super) fn list_files(app: &App, member: &Member, room: NumberedRoom) -> Answer {
     let room = numbered(app, member, room.chat_group_id)?.id;
+    app.outgoing.check()?;
     let files = files::list_in_room(app, room, MOST_FILES)?;
     Ok(Frame::Files {
         chat_group_id: room,

@@ -104,6 +104,7 @@ pub(super) fn list(
 ) -> Answer {
     let id = parse_message_id(message_id)?;
     let reader = caller.acting_as(app, stated_user(user_id)?)?;
+    app.outgoing.check()?;
     let listed: Vec<Listed> = permissions::list(app, reader.id, id)?
         .into_iter()
         .map(|named| Listed {

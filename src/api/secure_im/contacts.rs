@@ -91,7 +91,10 @@ fn listing<T: Send + 'static, S: Serialize>(
         while out.len() < WRITE_BYTES && others.len() > 0 {
             let some: Vec<(UserId, T)> = others.by_ref().take(ROWS_AT_ONCE).collect();
             let ids: Vec<UserId> = some.iter().map(|(id, _)| *id).collect();
-            let rows = users::list_users(app, &ids)?.into_iter();
+            let rows = users::list_users(app, &ids)?;
+            let keys = rows.iter().filter_map(|row| row.public_key.as_ref());
+            let _made = app.outgoing.make(keys.map(String::len).sum())?;
+            let rows = rows.into_iter();
             let mut rows: HashMap<UserId, User> = rows.map(|row| (row.id, row)).collect();
             for (id, known) in some {
                 let Some(row) = rows.remove(&id) else {

@@ -49,8 +49,8 @@ pub(super) async fn send(app: &AppState, bearer: Bearer, mut body: Body) -> Answ
     fields.check()?;
     let recipient = users::parse_username(&recipient).map_err(|_| Error::UnknownUser)?;
     let recipient = users::id_by_username(app, &recipient)?;
-    let sender = users::user_by_id(app, sender)?;
-    let draft = Draft::direct(app, sender.id, sender.username, recipient, content);
+    let sender_name = users::username_by_id(app, sender)?;
+    let draft = Draft::direct(app, sender, sender_name, recipient, content);
     let message = messages::send(app, draft).await?;
     Ok(Reply::json(Status::Ok, &Shown::from(message)))
 }

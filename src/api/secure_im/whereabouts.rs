@@ -98,13 +98,13 @@ pub(super) fn heartbeat(app: &AppState, bearer: Bearer, peer: Peer, mut body: Bo
     let mut fields = Fields::of_json(&mut body)?;
     let port = fields.port("port");
     fields.check()?;
-    let user = users::user_by_id(app, session.user)?;
+    let username = users::username_by_id(app, session.user)?;
     let endpoint = endpoint(&peer, port);
     note(app, session, endpoint)?;
     let noted = Noted {
-        id: user.id,
-        username: user.username,
-        is_online: app.presence.is_online(user.id),
+        id: session.user,
+        username,
+        is_online: app.presence.is_online(session.user),
         ip_address: endpoint.map(|endpoint| endpoint.ip),
         port: endpoint.map(|endpoint| endpoint.port),
     };

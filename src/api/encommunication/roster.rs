@@ -110,10 +110,13 @@ fn entry(app: &App, user: &User) -> Result<String> {
 /// A user as rosters list them, for whoever wants to write to somebody absent.
 #[get("/publicKey?<userId>")]
 #[expect(non_snake_case, reason = "named as the other parameters are")]
-pub(super) fn public_key(app: &AppState, caller: Caller, userId: Option<&str>) -> Answer {
+pub(super) async fn public_key(app: &AppState, caller: Caller, userId: Option<&str>) -> Answer {
     caller.session(app)?;
     let user = users::user_by_id(app, user_id("userId", userId)?)?;
-    let entry = RawValue::from_string(entry(app, &user)?).expect("an entry is JSON");
+    let its_app = (*app).clone();
+    let made = tokio::task::spawn_blocking(move || entry(&its_app, &user)).await;
+    let made = made.unwrap_or_else(|cause| Err(Error::Internal(cause.to_string())));
+    let entry = RawValue::from_string(made?).expect("an entry is JSON");
     Ok(success("ok", entry))
 }
 

@@ -41,6 +41,13 @@ impl Reply {
         Reply::raw(status, ContentType::JSON, text)
     }
 
+    /// The same of what is made of messages: see [`put_json`].
+    pub(crate) fn of_messages(status: Status, body: &impl Serialize) -> Self {
+        let mut text = Vec::new();
+        put_json(&mut text, body);
+        Reply::raw(status, ContentType::JSON, text)
+    }
+
     /// Any answer.
     pub(crate) fn raw(
         status: Status,

@@ -66,14 +66,15 @@ pub(super) fn catchers() -> Vec<Catcher> {
 type Answer = Result<Reply, Failure>;
 
 fn success<T: Serialize>(msg: &str, data: T) -> Reply {
-    Reply::json(
-        Status::Ok,
-        &Envelope {
-            code: 1,
-            msg,
-            data: Some(data),
-        },
-    )
+    Reply::json(Status::Ok, &envelope(msg, data))
+}
+
+fn envelope<T: Serialize>(msg: &str, data: T) -> Envelope<'_, T> {
+    Envelope {
+        code: 1,
+        msg,
+        data: Some(data),
+    }
 }
 
 #[catch(default)]

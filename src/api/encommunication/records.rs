@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use chrono::SecondsFormat;
 use rocket::get;
+use rocket::http::Status;
 use serde::Serialize;
 
 use super::caller::Caller;
 use super::wording::Failure;
-use super::{Answer, success};
-use crate::api::http::AppState;
+use super::{Answer, envelope};
+use crate::api::http::{AppState, Reply};
 use crate::api::listing::{Array, Listing};
 use crate::app::App;
 use crate::error::{Error, Result};
@@ -71,7 +72,7 @@ pub(super) fn received(app: &AppState, caller: Caller, after: Option<&str>) -> A
         last,
         records: chunk.rows.iter().map(Record::new).collect(),
     };
-    Ok(success("ok", received))
+    Ok(Reply::of_messages(Status::Ok, &envelope("ok", received)))
 }
 
 /// Without `limit` and `before` all of them; with them the newest `limit` below the id `before`.

@@ -84,6 +84,12 @@ pub(super) async fn revoke(
 }
 
 #[derive(Serialize)]
+struct Permissions {
+    status: &'static str,
+    permissions: Vec<Listed>,
+}
+
+#[derive(Serialize)]
 struct Listed {
     user_id: String,
     permission_type: &'static str,
@@ -105,7 +111,7 @@ pub(super) fn list(
     let id = parse_message_id(message_id)?;
     let reader = caller.acting_as(app, stated_user(user_id)?)?;
     app.outgoing.check()?;
-    let listed: Vec<Listed> = permissions::list(app, reader.id, id)?
+    let listed = permissions::list(app, reader.id, id)?
         .into_iter()
         .map(|named| Listed {
             user_id: named.holder,
@@ -113,10 +119,12 @@ pub(super) fn list(
             granted_by: named.granted_by,
             granted_at: named.permission.granted_at.to_seconds_text(),
             received: named.permission.received,
-        })
-        .collect();
+        });
     Ok(Reply::json(
         Status::Ok,
-        &serde_json::json!({ "status": "success", "permissions": listed }),
+        &Permissions {
+            status: "success",
+            permissions: listed.collect(),
+        },
     ))
 }

@@ -76,6 +76,12 @@ pub(super) async fn send(
 }
 
 #[derive(Serialize)]
+struct Found {
+    status: &'static str,
+    data: Shown,
+}
+
+#[derive(Serialize)]
 struct Shown {
     id: i64,
     sender_id: String,
@@ -103,7 +109,7 @@ pub(super) fn show(
         .recipient_id
         .map(|recipient| users::username_by_id(app, recipient))
         .transpose()?;
-    let shown = Shown {
+    let data = Shown {
         id: message.id.0,
         sender_id,
         receiver_id,
@@ -113,10 +119,8 @@ pub(super) fn show(
             .edited_at
             .map(crate::model::Instant::to_seconds_text),
     };
-    Ok(Reply::json(
-        Status::Ok,
-        &serde_json::json!({ "status": "success", "data": shown }),
-    ))
+    let status = "success";
+    Ok(Reply::of_messages(Status::Ok, &Found { status, data }))
 }
 
 #[derive(Deserialize)]

@@ -52,7 +52,7 @@ pub(super) async fn send(app: &AppState, bearer: Bearer, mut body: Body) -> Answ
     let sender_name = users::username_by_id(app, sender)?;
     let draft = Draft::direct(app, sender, sender_name, recipient, content);
     let message = messages::send(app, draft).await?;
-    Ok(Reply::json(Status::Ok, &Shown::from(message)))
+    Ok(Reply::of_messages(Status::Ok, &Shown::from(message)))
 }
 
 /// secure_im §3.4: all that is unread when one asks, oldest first, a slice at a time. Each is marked

@@ -138,11 +138,9 @@ fn enrol(conn: &mut Conn, room: RoomId, user: UserId) -> Result<()> {
 }
 
 /// Makes a user a member of a room; again is no error. Errors: [`Error::UnknownRoom`].
-pub async fn join(app: &App, user: UserId, name: &str) -> Result<Room> {
-    let room = room_by_name(app, name)?;
-    let id = room.id;
-    app.db.write(move |conn| enrol(conn, id, user)).await?;
-    Ok(room)
+pub async fn join(app: &App, user: UserId, name: &str) -> Result<()> {
+    let room = room_by_name(app, name)?.id;
+    app.db.write(move |conn| enrol(conn, room, user)).await
 }
 
 /// Makes a user a member of the public room, if they are not yet, and returns that room.

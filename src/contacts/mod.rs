@@ -87,11 +87,6 @@ pub fn is_contact(app: &App, user: UserId, other: UserId) -> Result<bool> {
     app.db.read(|conn| has_added(conn, user, other))
 }
 
-/// Whether the two have added one another.
-pub fn is_friend(app: &App, user: UserId, other: UserId) -> Result<bool> {
-    app.db.read(|conn| are_friends(conn, user, other))
-}
-
 /// Asks somebody to be a friend; they hear of it if they listen.
 ///
 /// Errors: [`Error::SelfContact`], [`Error::UnknownUser`], [`Error::Invalid`] for a `text` of more
@@ -141,23 +136,17 @@ pub async fn ask(app: &App, from: UserId, to: UserId, text: String) -> Result<Fr
         .map(|(request, _)| request)
 }
 
-/// Answers a request by its id; accepting makes both friends. Returns the request as it was.
+/// Answers a request by its id; accepting makes both friends.
 ///
 /// Errors: [`Error::UnknownRequest`], also for everybody but the addressee.
-pub async fn answer(
-    app: &App,
-    user: UserId,
-    request: RequestId,
-    accept: bool,
-) -> Result<FriendRequest> {
+pub async fn answer(app: &App, user: UserId, request: RequestId, accept: bool) -> Result<()> {
     app.db
         .write(move |conn| {
             let asked = request_to(conn, user, request)?;
             take_turns(conn, Turns::Contacts, &[asked.from_id.0, user.0])?;
             // It may have been answered meanwhile.
             let asked = request_to(conn, user, request)?;
-            resolve(conn, &asked, accept)?;
-            Ok(asked)
+            resolve(conn, &asked, accept)
         })
         .await
 }

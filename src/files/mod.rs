@@ -15,7 +15,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use diesel::prelude::*;
 use rand::RngCore;
 use tokio::fs::File;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, BufWriter};
+use tokio::io::{AsyncWriteExt, BufWriter};
 
 use crate::app::App;
 use crate::db::{Conn, on_inner};
@@ -119,22 +119,6 @@ impl Incoming {
         self.head.extend_from_slice(&bytes[..wanted]);
         self.file.write_all(bytes).await?;
         Ok(())
-    }
-
-    /// Takes all bytes of a reader. Errors: [`Error::TooLarge`].
-    pub async fn write_all_of(&mut self, mut reader: impl AsyncRead + Unpin) -> Result<()> {
-        let mut buffer = vec![0; 64 << 10];
-        loop {
-            match reader.read(&mut buffer).await? {
-                0 => return Ok(()),
-                count => self.write(&buffer[..count]).await?,
-            }
-        }
-    }
-
-    /// How many bytes have come so far.
-    pub fn size_bytes(&self) -> u64 {
-        self.size_bytes
     }
 
     /// What the content is, by the bytes that have come so far.

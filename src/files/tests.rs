@@ -45,7 +45,7 @@ async fn what_is_given_up_or_too_large_leaves_nothing() {
     drop(given_up);
     assert_eq!(files_in(&app), 0);
     let mut large = Incoming::begin(&app, 100).await.expect("it begins");
-    let refused = large.write_all_of(&[0_u8; 101][..]).await;
+    let refused = large.write(&[0; 101]).await;
     assert!(matches!(refused, Err(Error::TooLarge { limit_bytes: 100 })));
     drop(large);
     assert_eq!(files_in(&app), 0);
@@ -60,10 +60,7 @@ async fn what_is_given_up_or_too_large_leaves_nothing() {
 async fn a_file_opens_only_for_those_it_is_meant_for_until_its_owner_removes_it() {
     let (_home, app, alice, bob) = world().await;
     let mut incoming = Incoming::begin(&app, 100).await.expect("it begins");
-    incoming
-        .write_all_of(&b"GIF89a..."[..])
-        .await
-        .expect("it fits");
+    incoming.write(b"GIF89a...").await.expect("it fits");
     let upload = incoming
         .finish(&app, alice, Audience::User(bob), "../a.png")
         .await;

@@ -239,6 +239,13 @@ fn says_no_room(message: &str) -> bool {
     words.iter().any(|words| message.contains(words))
 }
 
+/// Work on another thread that panicked, or was ended.
+impl From<tokio::task::JoinError> for Error {
+    fn from(cause: tokio::task::JoinError) -> Self {
+        Error::Internal(cause.to_string())
+    }
+}
+
 impl From<r2d2::Error> for Error {
     fn from(cause: r2d2::Error) -> Self {
         tracing::error!(%cause, "no connection to the database was free in time");

@@ -102,11 +102,10 @@ pub async fn serve(app: Arc<App>, on_ready: impl FnOnce(&Listening)) -> Result<(
     while let Some(server) = servers.join_next().await {
         outcome = outcome.and(ended(Some(server)));
     }
-    let broken = |cause: tokio::task::JoinError| Error::Internal(cause.to_string());
-    outcome = outcome.and(announcer.await.map_err(broken));
+    outcome = outcome.and(announcer.await.map_err(Error::from));
     let closing = app.clone();
     let closed = tokio::task::spawn_blocking(move || closing.db.close()).await;
-    outcome.and(closed.map_err(broken))
+    outcome.and(closed.map_err(Error::from))
 }
 
 /// Each connection takes a file descriptor; takes as many as the system gives.
@@ -122,7 +121,7 @@ fn raise_file_limit() {
 fn ended(server: Option<Result<Result<()>, tokio::task::JoinError>>) -> Result<()> {
     match server {
         Some(Ok(outcome)) => outcome,
-        Some(Err(cause)) => Err(Error::Internal(cause.to_string())),
+        Some(Err(cause)) => Err(cause.into()),
         None => Ok(()),
     }
 }

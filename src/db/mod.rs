@@ -271,8 +271,7 @@ impl Db {
                     let _place = place;
                     postgres::write(&mut *pool.get()?, work, after)
                 };
-                let done = tokio::task::spawn_blocking(job).await;
-                done.map_err(|cause| Error::Internal(cause.to_string()))?
+                tokio::task::spawn_blocking(job).await?
             }
         }
     }

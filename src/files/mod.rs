@@ -173,9 +173,7 @@ async fn put_in_place(partial: Unkept, directory: PathBuf, slug: String) -> Resu
         std::fs::File::open(directory)?.sync_all()?;
         Ok(placed)
     });
-    renamed
-        .await
-        .map_err(|cause| Error::Internal(cause.to_string()))?
+    renamed.await?
 }
 
 fn insert(conn: &mut Conn, upload: &Upload) -> Result<UploadId> {

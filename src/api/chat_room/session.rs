@@ -16,6 +16,7 @@ use super::delivery::{Gone, Link, Member, pushes_to};
 use super::frame::{self, Credentials, NamedRoom, Problem, Request, Saying, TooLong};
 use super::reply::{Account, Frame, Refusal};
 use super::{accounts, answers};
+use crate::api::http::log_if_internal;
 use crate::api::observe::Metrics;
 use crate::app::App;
 use crate::error::Error;
@@ -333,9 +334,7 @@ fn refusal_of(problem: Problem) -> Refusal {
 
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
-        if error.is_internal() {
-            tracing::error!(cause = %error, "chat_room");
-        }
+        log_if_internal(&error);
         let (code, text) = super::wording(&error);
         Refusal::new(code, text)
     }

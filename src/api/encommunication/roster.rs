@@ -62,7 +62,7 @@ pub(in crate::api) async fn keep(app: Arc<App>) {
         }
         let its_app = app.clone();
         let made = tokio::task::spawn_blocking(move || make(&its_app)).await;
-        let made = made.unwrap_or_else(|cause| Err(Error::Internal(cause.to_string())));
+        let made = made.unwrap_or_else(|cause| Err(cause.into()));
         let entries = match made {
             Ok(entries) => entries,
             Err(cause) => {
@@ -115,8 +115,8 @@ pub(super) async fn public_key(app: &AppState, caller: Caller, userId: Option<&s
     let user = users::user_by_id(app, user_id("userId", userId)?)?;
     let its_app = (*app).clone();
     let made = tokio::task::spawn_blocking(move || entry(&its_app, &user)).await;
-    let made = made.unwrap_or_else(|cause| Err(Error::Internal(cause.to_string())));
-    let entry = RawValue::from_string(made?).expect("an entry is JSON");
+    let entry = made.map_err(Error::from)??;
+    let entry = RawValue::from_string(entry).expect("an entry is JSON");
     Ok(success("ok", entry))
 }
 

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rocket::get;
+use rocket::{FromForm, get};
 use serde::Serialize;
 
 use super::Failure;
@@ -17,7 +17,7 @@ use crate::app::App;
 use crate::error::{Error, Result};
 use crate::hub::{Channel, End, Event};
 use crate::messages::lists::{self, Chunk, Page, Posted, Received};
-use crate::model::{Access, Instant, Message, MessageId, Session};
+use crate::model::{Access, Instant, Message, MessageId, Session, UserId};
 
 /// How many messages are read at once where no page was asked for.
 pub(super) const ROWS_AT_ONCE: i64 = 200;
@@ -90,51 +90,37 @@ struct OutboxItem<'a> {
     edited_at: Option<String>,
 }
 
+/// The query of a list, as it came.
+#[derive(FromForm)]
+pub(super) struct Query<'r> {
+    user_id: Option<&'r str>,
+    limit: Option<&'r str>,
+    before: Option<&'r str>,
+    after: Option<&'r str>,
+    wait: Option<&'r str>,
+}
+
 /// message_store §6.
-#[get("/messages/inbox?<user_id>&<limit>&<before>&<after>&<wait>")]
+#[get("/messages/inbox?<query..>")]
 pub(super) async fn inbox(
     app: &AppState,
     caller: Caller,
-    user_id: Option<&str>,
-    limit: Option<&str>,
-    before: Option<&str>,
-    after: Option<&str>,
-    wait: Option<&str>,
+    query: Query<'_>,
 ) -> Result<Listing, Failure> {
-    let reader = caller.acting_as(app, stated_user(user_id)?)?;
-    let ask = Ask::parse(limit, before, after)?;
-    if let Some((after, wait)) = ask.waiting(wait)? {
-        let first = Page::After(after, 1);
-        let is_there = || Ok(!lists::inbox(app, reader.id, first)?.rows.is_empty());
-        wait_for_more(app, &reader, Channel::Inbox, after, wait, is_there).await?;
-    }
-    let fetch = move |app: &App, page| lists::inbox(app, reader.id, page);
     let write = |message: &Received, out: &mut Vec<u8>| {
         put_json(out, &InboxItem::new(message));
         message.id
     };
-    Ok(listing(app, reader.session, ask, fetch, write)?)
+    answer(app, caller, query, Channel::Inbox, lists::inbox, write).await
 }
 
 /// message_store §7. What one waits for here is sent by oneself, from elsewhere.
-#[get("/messages/outbox?<user_id>&<limit>&<before>&<after>&<wait>")]
+#[get("/messages/outbox?<query..>")]
 pub(super) async fn outbox(
     app: &AppState,
     caller: Caller,
-    user_id: Option<&str>,
-    limit: Option<&str>,
-    before: Option<&str>,
-    after: Option<&str>,
-    wait: Option<&str>,
+    query: Query<'_>,
 ) -> Result<Listing, Failure> {
-    let sender = caller.acting_as(app, stated_user(user_id)?)?;
-    let ask = Ask::parse(limit, before, after)?;
-    if let Some((after, wait)) = ask.waiting(wait)? {
-        let first = Page::After(after, 1);
-        let is_there = || Ok(!lists::outbox(app, sender.id, first)?.rows.is_empty());
-        wait_for_more(app, &sender, Channel::Outbox, after, wait, is_there).await?;
-    }
-    let fetch = move |app: &App, page| lists::outbox(app, sender.id, page);
     let write = |message: &Posted, out: &mut Vec<u8>| {
         let item = OutboxItem {
             id: message.id.0,
@@ -146,7 +132,27 @@ pub(super) async fn outbox(
         put_json(out, &item);
         message.id
     };
-    Ok(listing(app, sender.session, ask, fetch, write)?)
+    answer(app, caller, query, Channel::Outbox, lists::outbox, write).await
+}
+
+/// Either list: of what `fetch` finds, once there is some if the caller waits for it.
+async fn answer<T: 'static>(
+    app: &AppState,
+    caller: Caller,
+    query: Query<'_>,
+    channel: Channel,
+    fetch: fn(&App, UserId, Page) -> Result<Chunk<T>>,
+    write: fn(&T, &mut Vec<u8>) -> MessageId,
+) -> Result<Listing, Failure> {
+    let owner = caller.acting_as(app, stated_user(query.user_id)?)?;
+    let ask = Ask::parse(query.limit, query.before, query.after)?;
+    if let Some((after, wait)) = ask.waiting(query.wait)? {
+        let first = Page::After(after, 1);
+        let is_there = || Ok(!fetch(app, owner.id, first)?.rows.is_empty());
+        wait_for_more(app, &owner, channel, after, wait, is_there).await?;
+    }
+    let fetch = move |app: &App, page| fetch(app, owner.id, page);
+    Ok(listing(app, owner.session, ask, fetch, write)?)
 }
 
 impl Ask {

@@ -60,6 +60,11 @@ impl<T> Default for Chunk<T> {
 pub(super) const CHUNK_BYTES: usize = 1 << 20;
 
 impl<T> Chunk<T> {
+    /// Whether there may be more behind these rows, of which `asked` were asked for.
+    pub fn may_go_on(&self, asked: i64) -> bool {
+        self.is_cut || i64::try_from(self.rows.len()).is_ok_and(|count| count >= asked)
+    }
+
     /// How many rows to ask for after these, of `wanted`. PostgreSQL sends whatever it was asked
     /// for, so once rows are large, that is not many more than fitted.
     pub fn next_limit(&self, wanted: i64) -> i64 {

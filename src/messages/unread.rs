@@ -164,9 +164,8 @@ async fn look(app: &App, reader: UserId, part: Part) -> Result<(Slice, MessageId
         let found = walk(conn, reader, part)?;
         Ok((found, end_of_short_walk(conn, reader, mark)?))
     })?;
-    let is_full = i64::try_from(found.rows.len()).is_ok_and(|count| count >= part.limit);
     let last = found.rows.last().map(|last| last.id);
-    let rest = last.filter(|_| found.is_cut || is_full).map(|last| Part {
+    let rest = last.filter(|_| found.may_go_on(part.limit)).map(|last| Part {
         after: last,
         limit: found.next_limit(ROWS_AT_ONCE),
         ..part

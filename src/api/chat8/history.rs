@@ -110,8 +110,7 @@ fn write_page(
             after = message.id;
             wanted -= 1;
         }
-        let is_full = chunk.is_cut || i64::try_from(chunk.rows.len()) == Ok(asked);
-        let has_more = is_full && wanted > 0;
+        let has_more = wanted > 0 && chunk.may_go_on(asked);
         asked = chunk.next_limit(wanted);
         if !has_more {
             out.extend_from_slice(&tail);

@@ -136,8 +136,7 @@ fn list(
             after = message.id;
             wanted -= 1;
         }
-        let is_full = chunk.is_cut || i64::try_from(chunk.rows.len()) == Ok(asked);
-        let has_more = is_full && wanted > 0;
+        let has_more = wanted > 0 && chunk.may_go_on(asked);
         asked = chunk.next_limit(wanted.min(ROWS_AT_ONCE));
         if has_more && before == MessageId(i64::MAX) {
             // It would have no end while more is written than is read.

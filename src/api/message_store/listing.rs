@@ -308,7 +308,7 @@ impl Progress {
         }
         let read = i64::try_from(chunk.rows.len()).unwrap_or(i64::MAX);
         let (Page::Before(_, asked) | Page::After(_, asked)) = self.page;
-        let is_exhausted = !chunk.is_cut && read < asked;
+        let is_exhausted = !chunk.may_go_on(asked);
         self.wanted = self.wanted.map(|wanted| wanted - read);
         let is_satisfied = self.wanted.is_some_and(|wanted| wanted <= 0);
         let is_at_end = self.up_to.is_some_and(|end| self.last >= Some(end));

@@ -70,14 +70,7 @@ pub async fn take(app: &App, reader: UserId, mut part: Part) -> Result<Slice> {
             return Ok(slice);
         }
         let ids: Vec<MessageId> = slice.messages.iter().map(|message| message.id).collect();
-        let work = move |conn: &mut Conn| {
-            move_mark(conn, reader, passed)?;
-            let rows = messages::table
-                .filter(messages::id.eq_any(ids))
-                .filter(messages::read_at.is_null());
-            let update = diesel::update(rows).set(messages::read_at.eq(Instant::now()));
-            Ok(on_inner!(conn, inner => update.returning(messages::id).get_results(inner))?)
-        };
+        let work = move |conn: &mut Conn| mark(conn, reader, ids, passed);
         let taken: HashSet<MessageId> = app.db.write(work).await?.into_iter().collect();
         slice.messages.retain(|message| taken.contains(&message.id));
         match slice.rest {
@@ -103,53 +96,34 @@ pub async fn mark_up_to(app: &App, reader: UserId, last: MessageId) -> Result<us
     let last = newest_for(app, reader)?.min(last);
     let (mut passed, mut marked) = (MessageId(first.0 - 1), 0);
     while passed < last {
-        let ids = app
-            .db
-            .scan(Extent::Own, |conn| unread_ids(conn, reader, passed, last))?;
+        let part = Part {
+            after: passed,
+            up_to: last,
+            limit: MARKED_AT_ONCE,
+        };
+        let ids = app.db.scan(Extent::Own, |conn| ids_of(conn, reader, part))?;
         let is_full = i64::try_from(ids.len()) == Ok(MARKED_AT_ONCE);
         passed = ids.last().copied().filter(|_| is_full).unwrap_or(last);
-        let work = move |conn: &mut Conn| {
-            move_mark(conn, reader, passed)?;
-            let unread = messages::table
-                .filter(messages::id.eq_any(ids))
-                .filter(messages::read_at.is_null());
-            let update = diesel::update(unread).set(messages::read_at.eq(Instant::now()));
-            Ok(on_inner!(conn, inner => update.execute(inner))?)
-        };
-        marked += app.db.write(work).await?;
+        let work = move |conn: &mut Conn| mark(conn, reader, ids, passed);
+        marked += app.db.write(work).await?.len();
     }
     Ok(marked)
 }
 
-/// The first of those that are unread above `after` and up to `last`, oldest first.
-fn unread_ids(
+/// Marks messages as read, with which everything up to `passed` is; returns those that still were
+/// unread.
+fn mark(
     conn: &mut Conn,
     reader: UserId,
-    after: MessageId,
-    last: MessageId,
+    ids: Vec<MessageId>,
+    passed: MessageId,
 ) -> Result<Vec<MessageId>> {
-    Ok(match conn {
-        Conn::Postgres(inner) => messages::table
-            .filter(messages::recipient_id.eq(reader))
-            .filter(messages::read_at.is_null())
-            .filter(messages::id.gt(after))
-            .filter(messages::id.le(last))
-            .order(messages::id.asc())
-            .limit(MARKED_AT_ONCE)
-            .select(messages::id)
-            .load(inner)?,
-        Conn::Sqlite(inner) => permissions::table
-            .inner_join(messages::table.on(messages::id.eq(permissions::message_id)))
-            .filter(permissions::user_id.eq(reader))
-            .filter(permissions::message_id.gt(after))
-            .filter(permissions::message_id.le(last))
-            .filter(permissions::received.eq(true))
-            .filter(messages::read_at.is_null())
-            .order(permissions::message_id.asc())
-            .limit(MARKED_AT_ONCE)
-            .select(permissions::message_id)
-            .load(inner)?,
-    })
+    move_mark(conn, reader, passed)?;
+    let unread = messages::table
+        .filter(messages::id.eq_any(ids))
+        .filter(messages::read_at.is_null());
+    let update = diesel::update(unread).set(messages::read_at.eq(Instant::now()));
+    Ok(on_inner!(conn, inner => update.returning(messages::id).get_results(inner))?)
 }
 
 /// What of a part is unread, and up to where nothing else is. Moves the mark if it was far.
@@ -190,40 +164,64 @@ async fn look(app: &App, reader: UserId, part: Part) -> Result<(Slice, MessageId
 }
 
 fn walk(conn: &mut Conn, reader: UserId, part: Part) -> Result<Chunk<Message>> {
+    let bytes = |message: &Message| message.content.len();
+    match conn {
+        Conn::Postgres(inner) => {
+            let query = indexed(reader, part.after, part.up_to, part.limit);
+            let query = query.select(Message::as_select());
+            let rows = query.load_iter::<Message, PgRowByRowLoadingMode>(inner);
+            cut(rows, CHUNK_BYTES, bytes)
+        }
+        Conn::Sqlite(inner) => {
+            let query = walked(reader, part.after, part.up_to, part.limit);
+            let query = query.select(Message::as_select());
+            let rows = query.load_iter::<Message, DefaultLoadingMode>(inner);
+            cut(rows, CHUNK_BYTES, bytes)
+        }
+    }
+}
+
+/// The ids alone.
+fn ids_of(conn: &mut Conn, reader: UserId, part: Part) -> Result<Vec<MessageId>> {
     let Part {
         after,
         up_to,
         limit,
     } = part;
-    let bytes = |message: &Message| message.content.len();
-    match conn {
-        Conn::Postgres(inner) => {
-            let query = messages::table
-                .filter(messages::recipient_id.eq(reader))
-                .filter(messages::read_at.is_null())
-                .filter(messages::id.gt(after))
-                .filter(messages::id.le(up_to))
-                .order(messages::id.asc())
-                .limit(limit)
-                .select(Message::as_select());
-            let rows = query.load_iter::<Message, PgRowByRowLoadingMode>(inner);
-            cut(rows, CHUNK_BYTES, bytes)
-        }
-        Conn::Sqlite(inner) => {
-            let query = permissions::table
-                .inner_join(messages::table.on(messages::id.eq(permissions::message_id)))
-                .filter(permissions::user_id.eq(reader))
-                .filter(permissions::message_id.gt(after))
-                .filter(permissions::message_id.le(up_to))
-                .filter(permissions::received.eq(true))
-                .filter(messages::read_at.is_null())
-                .order(permissions::message_id.asc())
-                .limit(limit)
-                .select(Message::as_select());
-            let rows = query.load_iter::<Message, DefaultLoadingMode>(inner);
-            cut(rows, CHUNK_BYTES, bytes)
-        }
-    }
+    Ok(match conn {
+        Conn::Postgres(inner) => indexed(reader, after, up_to, limit)
+            .select(messages::id)
+            .load(inner)?,
+        Conn::Sqlite(inner) => walked(reader, after, up_to, limit)
+            .select(messages::id)
+            .load(inner)?,
+    })
+}
+
+/// What of a part is unread, oldest first, as PostgreSQL looks for it.
+#[diesel::dsl::auto_type]
+fn indexed(reader: UserId, after: MessageId, up_to: MessageId, limit: i64) -> _ {
+    messages::table
+        .filter(messages::recipient_id.eq(reader))
+        .filter(messages::read_at.is_null())
+        .filter(messages::id.gt(after))
+        .filter(messages::id.le(up_to))
+        .order(messages::id.asc())
+        .limit(limit)
+}
+
+/// The same as SQLite looks for it.
+#[diesel::dsl::auto_type]
+fn walked(reader: UserId, after: MessageId, up_to: MessageId, limit: i64) -> _ {
+    permissions::table
+        .inner_join(messages::table.on(messages::id.eq(permissions::message_id)))
+        .filter(permissions::user_id.eq(reader))
+        .filter(permissions::message_id.gt(after))
+        .filter(permissions::message_id.le(up_to))
+        .filter(permissions::received.eq(true))
+        .filter(messages::read_at.is_null())
+        .order(permissions::message_id.asc())
+        .limit(limit)
 }
 
 /// The mark and the newest message above it, if there is one. On PostgreSQL, which needs no

@@ -81,16 +81,11 @@ impl Outgoing {
     /// Counts what so much content may take while it becomes JSON: on PostgreSQL many answers are
     /// made at once. Errors: [`Error::Busy`]; never for little.
     pub(crate) fn make(&self, content_bytes: usize) -> Result<Held> {
-        let held = self.make_anyway(content_bytes);
+        let held = self.hold((content_bytes * MOST_PER_BYTE).min(LARGEST_MADE_BYTES));
         if held.bytes > 0 && self.held_bytes() > ALLOWANCE_BYTES {
             return Err(FULL);
         }
         Ok(held)
-    }
-
-    /// The same of what has to leave, since it is marked as read.
-    pub(crate) fn make_anyway(&self, content_bytes: usize) -> Held {
-        self.hold((content_bytes * MOST_PER_BYTE).min(LARGEST_MADE_BYTES))
     }
 
     /// Waits until there is room for whatever may be made. That comes: slow clients are let go until

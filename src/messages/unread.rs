@@ -17,6 +17,7 @@ use crate::app::App;
 use crate::db::{Conn, Extent, on_inner};
 use crate::error::Result;
 use crate::model::{Instant, Message, MessageId, UserId};
+use crate::outgoing::Held;
 use crate::schema::{messages, permissions, read_marks};
 
 /// The most messages of a slice.
@@ -54,11 +55,26 @@ pub struct Slice {
     pub messages: Vec<Message>,
     /// What of the part comes behind them.
     pub rest: Option<Part>,
+    /// What they count for while an answer is made of them.
+    pub(crate) made: Option<Held>,
 }
 
-/// Unread direct messages for `reader`, which stay unread.
+impl Slice {
+    fn count(&mut self, app: &App) -> Result<()> {
+        let lengths = self.messages.iter().map(|message| message.content.len());
+        self.made = Some(app.outgoing.make(lengths.sum())?);
+        Ok(())
+    }
+}
+
+/// Unread direct messages for `reader`, which stay unread. Errors: [`Error::Busy`] if there is no room
+/// for them.
+///
+/// [`Error::Busy`]: crate::error::Error::Busy
 pub async fn list(app: &App, reader: UserId, part: Part) -> Result<Slice> {
-    Ok(look(app, reader, part).await?.0)
+    let (mut slice, _) = look(app, reader, part).await?;
+    slice.count(app)?;
+    Ok(slice)
 }
 
 /// Like [`list`], and marks them as read before they are returned; racing callers never get the
@@ -69,6 +85,8 @@ pub async fn take(app: &App, reader: UserId, mut part: Part) -> Result<Slice> {
         if slice.messages.is_empty() {
             return Ok(slice);
         }
+        // What has no room stays unread.
+        slice.count(app)?;
         let ids: Vec<MessageId> = slice.messages.iter().map(|message| message.id).collect();
         let work = move |conn: &mut Conn| mark(conn, reader, ids, passed);
         let taken: HashSet<MessageId> = app.db.write(work).await?.into_iter().collect();
@@ -149,18 +167,23 @@ async fn look(app: &App, reader: UserId, part: Part) -> Result<(Slice, MessageId
         Some(rest) => rest.after,
         None => last.map_or(end, |last| last.max(end)),
     };
+    let first = messages.first().map(|first| first.id);
+    let slice = Slice {
+        messages,
+        rest,
+        made: None,
+    };
     if after > mark {
         // What lies between the two was not looked at, and may be unread.
-        return Ok((Slice { messages, rest }, mark));
+        return Ok((slice, mark));
     }
-    let first = messages.first();
-    let read = first.map_or(end, |first| MessageId(first.id.0 - 1));
+    let read = first.map_or(end, |first| MessageId(first.0 - 1));
     if end_of_short.is_some_and(|end| end < read) {
         let moved = app.db.write(move |conn| move_mark(conn, reader, read));
         // If it failed, the next look walks from the same place again.
         let _ = moved.await;
     }
-    Ok((Slice { messages, rest }, passed))
+    Ok((slice, passed))
 }
 
 fn walk(conn: &mut Conn, reader: UserId, part: Part) -> Result<Chunk<Message>> {

@@ -126,11 +126,11 @@ fn a_list_that_has_begun_waits_for_room_and_comes_whole() {
 #[test]
 fn whatever_may_be_long_is_refused_where_there_is_no_room() {
     let (world, id) = world_with_a_long_letter();
-    let bob = world.person("bob");
+    let [alice, bob] = ["alice", "bob"].map(|name| world.person(name));
     let stream = "/messages/stream?user_id=bob";
     let open = || ask(&world, stream, "Last-Event-ID: 0\r\n");
     let askers: Vec<_> = (0..READERS).map(|_| open()).collect();
-    let full = wait_for(|| Some(bob.permissions(id)).filter(|reply| reply.status != 200));
+    let full = wait_for(|| Some(alice.permissions(id)).filter(|reply| reply.status != 200));
     full.error(503);
     assert_eq!(full.header("Retry-After"), Some("10"));
     for path in ["/api/v1/friends", "/api/v1/friends/requests"] {

@@ -107,9 +107,8 @@ async fn slice(
         }
         found => found?,
     };
-    let lengths = found.messages.iter().map(|message| message.content.len());
-    let _made = app.outgoing.make_anyway(lengths.sum());
     let mut out = Vec::new();
+    let _made = found.made;
     for message in found.messages {
         list.put(&mut out, &Shown::from(message));
     }

@@ -1,5 +1,5 @@
 //! Integers in JSON, for the server and the agent: clients that keep every number as a float write
-//! `2.0` for `2`.
+//! `2.0` for `2`. And integers in text, as ids in paths are.
 
 use serde_json::Number;
 
@@ -20,9 +20,30 @@ pub(crate) fn whole(float: f64) -> Option<i64> {
     is_exact.then_some(float as i64)
 }
 
+/// Whether text is an integer, however large: digits with or without a minus.
+pub(crate) fn is_integer(text: &str) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// The id that text is, if it is an integer. One too large for any id is one that nothing has.
+pub(crate) fn id_of(text: &str) -> Option<i64> {
+    is_integer(text).then(|| text.parse().unwrap_or(-1))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_id_in_text_is_digits_with_or_without_a_minus() {
+        for (text, expected) in [("0", 0), ("-7", -7), ("007", 7), ("99999999999999999999", -1)] {
+            assert_eq!(id_of(text), Some(expected), "{text}");
+        }
+        for text in ["", "-", "--7", "+7", " 7", "7.0", "٧"] {
+            assert_eq!(id_of(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn a_float_is_an_integer_if_it_is_whole_and_exact() {

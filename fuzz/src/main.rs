@@ -9,6 +9,10 @@
 mod frame;
 #[path = "../../src/api/chat_room/frame_outcomes.rs"]
 mod frame_outcomes;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "numbers alone are read here, not text")
+)]
 #[path = "../../src/integer.rs"]
 mod integer;
 

@@ -182,12 +182,6 @@ impl Bearer {
     }
 }
 
-/// Whether text is an integer, however large: digits with or without a minus.
-pub(crate) fn is_integer(text: &str) -> bool {
-    let digits = text.strip_prefix('-').unwrap_or(text);
-    !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
-}
-
 /// The other methods that some route has for the path of a request that no route took.
 pub(crate) fn other_methods(request: &Request<'_>) -> Vec<&'static str> {
     let path: Vec<&str> = request
@@ -231,16 +225,6 @@ mod tests {
             let mut out = Vec::new();
             put_json(&mut out, &text);
             proptest::prop_assert_eq!(out, serde_json::to_vec(&text).expect("text"));
-        }
-    }
-
-    #[test]
-    fn an_integer_is_digits_with_or_without_a_minus() {
-        for text in ["0", "-7", "007", "99999999999999999999"] {
-            assert!(is_integer(text), "{text}");
-        }
-        for text in ["", "-", "--7", "+7", " 7", "7.0", "٧"] {
-            assert!(!is_integer(text), "{text}");
         }
     }
 

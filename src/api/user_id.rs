@@ -7,8 +7,7 @@ use std::fmt;
 use serde::Deserializer;
 use serde::de::{Error, Unexpected, Visitor};
 
-use super::http::is_integer;
-use crate::integer::whole;
+use crate::integer::{is_integer, whole};
 use crate::model::UserId;
 
 /// For `#[serde(deserialize_with = "user_id")]`.

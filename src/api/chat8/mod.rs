@@ -29,6 +29,7 @@ use rocket::{Catcher, Request, Route, catch, catchers, routes};
 use serde::Serialize;
 
 use super::http::{self, Reply};
+use crate::integer::id_of;
 use crate::model::Instant;
 use wording::Failure;
 
@@ -130,13 +131,9 @@ fn now() -> String {
     timestamp(Instant::now())
 }
 
-/// An id in a path. Text that is no integer is malformed; an integer too large for any id is one
-/// that nothing has.
+/// An id in a path. Text that is no integer is malformed.
 fn id_in_path(field: &'static str, text: &str) -> Result<i64, Failure> {
-    if !http::is_integer(text) {
-        return Err(Failure::invalid(field, "must be an integer"));
-    }
-    Ok(text.parse().unwrap_or(-1))
+    id_of(text).ok_or_else(|| Failure::invalid(field, "must be an integer"))
 }
 
 #[catch(404)]

@@ -25,7 +25,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::http::{self, Body, Reply};
-use crate::error::Error;
+use crate::integer::id_of;
+use crate::model::MessageId;
 use wording::Failure;
 
 /// This API's part of the OpenAPI document.
@@ -98,15 +99,10 @@ fn done(message: &'static str) -> Reply {
     )
 }
 
-/// A path parameter that should be a message's id: text that is no integer is malformed, an
-/// integer that no message can have is unknown.
-fn parse_message_id(text: &str) -> Result<crate::model::MessageId, Failure> {
-    if !http::is_integer(text) {
-        return Err(Failure::bad_field("message_id", "must be an integer"));
-    }
-    text.parse()
-        .map(crate::model::MessageId)
-        .map_err(|_| Error::UnknownMessage.into())
+/// A path parameter that should be a message's id: text that is no integer is malformed.
+fn parse_message_id(text: &str) -> Result<MessageId, Failure> {
+    let id = id_of(text).map(MessageId);
+    id.ok_or_else(|| Failure::bad_field("message_id", "must be an integer"))
 }
 
 /// A `DELETE` may have its fields in the body or, since proxies drop such bodies, in the query.

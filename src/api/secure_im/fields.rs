@@ -14,8 +14,8 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::Failure;
-use crate::api::http::{self, Body};
-use crate::integer::integer;
+use crate::api::http::Body;
+use crate::integer::{id_of, integer};
 
 /// How a form is written, as its `Content-Type` says.
 pub(super) enum FormKind {
@@ -193,18 +193,11 @@ impl Fields {
     }
 }
 
-/// An id in a path. What is no integer is malformed; an integer too large for any id is one that
-/// nobody has.
+/// An id in a path. What is no integer is malformed.
 pub(super) fn id_in_path(name: &str, text: &str) -> Result<i64, Failure> {
-    if !http::is_integer(text) {
-        let problem = Failure::problem(
-            &["path", name],
-            "Input should be a valid integer",
-            "int_parsing",
-        );
-        return Err(Failure::invalid(vec![problem]));
-    }
-    Ok(text.parse().unwrap_or(-1))
+    let at = ["path", name];
+    let problem = || Failure::problem(&at, "Input should be a valid integer", "int_parsing");
+    id_of(text).ok_or_else(|| Failure::invalid(vec![problem()]))
 }
 
 /// The fields of a form that some request has and that were filled in: an empty one was not.

@@ -37,7 +37,12 @@ mod tests {
 
     #[test]
     fn an_id_in_text_is_digits_with_or_without_a_minus() {
-        for (text, expected) in [("0", 0), ("-7", -7), ("007", 7), ("99999999999999999999", -1)] {
+        for (text, expected) in [
+            ("0", 0),
+            ("-7", -7),
+            ("007", 7),
+            ("99999999999999999999", -1),
+        ] {
             assert_eq!(id_of(text), Some(expected), "{text}");
         }
         for text in ["", "-", "--7", "+7", " 7", "7.0", "٧"] {

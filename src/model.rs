@@ -163,7 +163,7 @@ word! {
     }
 }
 
-/// Somebody with an account. The verifier is not part of it: only `users/password` sees that.
+/// Somebody with an account. The verifier is not part of it: only `users` sees that.
 #[derive(Clone, Debug, Queryable, Selectable)]
 #[diesel(table_name = crate::schema::users)]
 pub struct User {

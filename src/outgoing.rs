@@ -20,7 +20,7 @@ const ALWAYS_TAKEN_BYTES: usize = 1 << 20;
 /// 256 MiB, as for bodies that come in.
 const ALLOWANCE_BYTES: usize = 256 << 20;
 /// A control character takes six bytes in JSON.
-pub(crate) const MOST_PER_BYTE: usize = 6;
+pub(crate) const MOST_JSON_BYTES_PER_BYTE: usize = 6;
 /// No answer counts for more than this while it is made.
 const LARGEST_MADE_BYTES: usize = ALLOWANCE_BYTES / 2;
 /// Up to here there is room for whatever may be made. Beyond it slow clients lose theirs.
@@ -81,7 +81,7 @@ impl Outgoing {
     /// Counts what so much content may take while it becomes JSON: on PostgreSQL many answers are
     /// made at once. Errors: [`Error::Busy`]; never for little.
     pub(crate) fn make(&self, content_bytes: usize) -> Result<Held> {
-        let held = self.hold((content_bytes * MOST_PER_BYTE).min(LARGEST_MADE_BYTES));
+        let held = self.hold((content_bytes * MOST_JSON_BYTES_PER_BYTE).min(LARGEST_MADE_BYTES));
         if held.bytes > 0 && self.held_bytes() > ALLOWANCE_BYTES {
             return Err(FULL);
         }

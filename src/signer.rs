@@ -2,7 +2,7 @@
 //!
 //! Nothing is ever decrypted with it: the library's private operations are not proof against
 //! timing, so they are blinded here and see only digests of what anybody may know. Knows no file:
-//! `app` keeps the key.
+//! `data_dir` keeps the key.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;

@@ -17,7 +17,7 @@ use crate::app::App;
 use crate::error::Result;
 use crate::messages::lists::Chunk;
 use crate::model::Session;
-use crate::outgoing::{MOST_PER_BYTE, Outgoing};
+use crate::outgoing::{MOST_JSON_BYTES_PER_BYTE, Outgoing};
 use crate::users::tokens;
 
 /// A piece, and what is left to be written behind it, if anything is.
@@ -145,7 +145,7 @@ impl Array {
 pub(crate) fn make_room<T>(out: &mut Vec<u8>, chunk: &Chunk<T>, around: usize) {
     let (count, bytes) = (chunk.rows.len(), chunk.bytes);
     // The writer of JSON asks for room for a text that is all escapes before it writes the text.
-    out.reserve(bytes + count * around + MOST_PER_BYTE * bytes / count.max(1));
+    out.reserve(bytes + count * around + MOST_JSON_BYTES_PER_BYTE * bytes / count.max(1));
 }
 
 #[cfg(test)]

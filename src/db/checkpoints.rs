@@ -15,7 +15,7 @@ use std::thread::JoinHandle;
 use diesel::prelude::*;
 use diesel::sql_types::Integer;
 
-use super::log_room::Log;
+use super::log_room::LogRoom;
 use super::sqlite;
 use crate::error::{Error, Result};
 
@@ -104,7 +104,7 @@ impl Checkpoints {
         // Never closed but by the end of the process: closing a file gives up every lock that the
         // process has on it (fcntl(2)), also those of SQLite's connections.
         let file = ManuallyDrop::new(File::open(path)?);
-        let mut log = Log::of(path)?;
+        let mut log = LogRoom::of(path)?;
         let shared = Arc::new(Shared {
             is_prepared: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
@@ -171,7 +171,7 @@ impl Checkpoints {
 fn look_after(
     connection: &mut SqliteConnection,
     file: &File,
-    log: &mut Log,
+    log: &mut LogRoom,
     shared: &Shared,
 ) -> Result<()> {
     let before = look(connection)?;

@@ -19,15 +19,15 @@ use super::sqlite::with_suffix;
 /// So much is synced at once. Whoever syncs the file meanwhile waits for it.
 const PIECE: &[u8] = &[0; 256 << 10];
 
-/// Room is made once less is left, in bytes.
-const LEAST: u64 = 2 << 20;
+/// Room is made once less is left.
+const LEAST_BYTES: u64 = 2 << 20;
 
-/// How much room is made, in bytes.
-const MOST: u64 = 4 << 20;
+/// How much room is made.
+const MOST_BYTES: u64 = 4 << 20;
 
-/// How much of the log has room in its index beyond what has room in the file, in bytes: as much as
-/// may be written until the next look.
-const INDEXED_AHEAD: u64 = 16 << 20;
+/// How much of the log has room in its index beyond what has room in the file: as much as may
+/// be written until the next look.
+const INDEXED_AHEAD_BYTES: u64 = 16 << 20;
 
 /// A piece of the index, and how much of the log it has room for, at least
 /// (<https://sqlite.org/walformat.html#wal_index_format>). The pages of ours have 2 KiB or more.
@@ -35,20 +35,20 @@ const INDEX_PIECE: &[u8] = &[0; 32 << 10];
 const INDEXED_BY_PIECE: u64 = 4062 * (24 + 2048);
 
 /// The log of a database, and its index.
-pub(super) struct Log {
+pub(super) struct LogRoom {
     path: PathBuf,
     /// Never closed but by the end of the process: closing a file gives up every lock that the
     /// process has on it (fcntl(2)), also those of SQLite's connections.
     index: ManuallyDrop<File>,
 }
 
-impl Log {
+impl LogRoom {
     /// The log of the database at `path`, which is open.
-    pub(super) fn of(path: &Path) -> Result<Log> {
+    pub(super) fn of(path: &Path) -> Result<LogRoom> {
         let index = File::options()
             .append(true)
             .open(with_suffix(path, "-shm"))?;
-        Ok(Log {
+        Ok(LogRoom {
             path: with_suffix(path, "-wal"),
             index: ManuallyDrop::new(index),
         })
@@ -60,12 +60,12 @@ impl Log {
     /// that moment (open(2)), so that zeros never come over what somebody else has written.
     pub(super) fn make_room(&mut self, written: u64) -> Result<()> {
         let mut end = std::fs::metadata(&self.path)?.len();
-        if end >= written + LEAST {
+        if end >= written + LEAST_BYTES {
             return Ok(());
         }
-        self.make_room_in_index(written.max(end) + MOST + INDEXED_AHEAD)?;
+        self.make_room_in_index(written.max(end) + MOST_BYTES + INDEXED_AHEAD_BYTES)?;
         let mut log = File::options().append(true).open(&self.path)?;
-        while end < written + MOST {
+        while end < written + MOST_BYTES {
             log.write_all(PIECE)?;
             log.sync_data()?;
             end += PIECE.len() as u64;
@@ -96,11 +96,11 @@ mod tests {
     use crate::db::sqlite::open;
 
     /// A log with this in it, and an empty index, that belong to no database.
-    fn log_with(directory: &Path, written: &str) -> Log {
+    fn log_with(directory: &Path, written: &str) -> LogRoom {
         let path = directory.join("any");
         std::fs::write(with_suffix(&path, "-wal"), written).expect("room for it");
         std::fs::write(with_suffix(&path, "-shm"), "").expect("room for it");
-        Log::of(&path).expect("both are there")
+        LogRoom::of(&path).expect("both are there")
     }
 
     #[test]
@@ -114,10 +114,13 @@ mod tests {
         assert!(log[7..].iter().all(|byte| *byte == 0));
         let length = log.len() as u64;
         assert!(
-            (7 + MOST..7 + MOST + 2 * LEAST).contains(&length),
+            (7 + MOST_BYTES..7 + MOST_BYTES + 2 * LEAST_BYTES).contains(&length),
             "{length}"
         );
-        for (written, is_lengthened) in [(length - LEAST, false), (length - LEAST + 1, true)] {
+        for (written, is_lengthened) in [
+            (length - LEAST_BYTES, false),
+            (length - LEAST_BYTES + 1, true),
+        ] {
             log_file.make_room(written).expect("room for it");
             let now = path.metadata().expect("the log").len();
             assert_eq!(now > length, is_lengthened, "{written}");
@@ -131,7 +134,7 @@ mod tests {
         log.make_room(40 << 20).expect("room for it");
         let length = |path: &Path| path.metadata().expect("a file").len();
         let pieces = length(&with_suffix(&directory.path().join("any"), "-shm")) >> 15;
-        assert!(pieces * INDEXED_BY_PIECE >= length(&log.path) + INDEXED_AHEAD);
+        assert!(pieces * INDEXED_BY_PIECE >= length(&log.path) + INDEXED_AHEAD_BYTES);
     }
 
     #[test]
@@ -174,7 +177,7 @@ mod tests {
         for _ in 0..2 {
             let note = "INSERT INTO notes VALUES (hex(randomblob(5000)))";
             writer.batch_execute(note).expect("room for it");
-            let mut log = Log::of(&path("notes.db")).expect("both are there");
+            let mut log = LogRoom::of(&path("notes.db")).expect("both are there");
             let length = log.path.metadata().expect("the log").len();
             log.make_room(length).expect("room for it");
         }

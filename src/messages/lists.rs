@@ -1,7 +1,7 @@
 //! Lists of messages: mailboxes and histories.
 //!
 //! A page is found by key, newest first or oldest first, and costs the same from anywhere in a
-//! mailbox of any size. The shape of each query is deliberate; ARCHITECTURE.md has the figures.
+//! mailbox of any size. The shape of each query is deliberate; docs/performance.md has the figures.
 
 use std::collections::HashMap;
 

@@ -119,7 +119,9 @@ pub async fn mark_up_to(app: &App, reader: UserId, last: MessageId) -> Result<us
             up_to: last,
             limit: MARKED_AT_ONCE,
         };
-        let ids = app.db.scan(Extent::Own, |conn| ids_of(conn, reader, part))?;
+        let ids = app
+            .db
+            .scan(Extent::Own, |conn| ids_of(conn, reader, part))?;
         let is_full = i64::try_from(ids.len()) == Ok(MARKED_AT_ONCE);
         passed = ids.last().copied().filter(|_| is_full).unwrap_or(last);
         let work = move |conn: &mut Conn| mark(conn, reader, ids, passed);
@@ -157,11 +159,13 @@ async fn look(app: &App, reader: UserId, part: Part) -> Result<(Slice, MessageId
         Ok((found, end_of_short_walk(conn, reader, mark)?))
     })?;
     let last = found.rows.last().map(|last| last.id);
-    let rest = last.filter(|_| found.may_go_on(part.limit)).map(|last| Part {
-        after: last,
-        limit: found.next_limit(ROWS_AT_ONCE),
-        ..part
-    });
+    let rest = last
+        .filter(|_| found.may_go_on(part.limit))
+        .map(|last| Part {
+            after: last,
+            limit: found.next_limit(ROWS_AT_ONCE),
+            ..part
+        });
     let messages = found.rows;
     let passed = match rest {
         Some(rest) => rest.after,

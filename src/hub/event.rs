@@ -154,6 +154,27 @@ impl Channel {
         !matches!(self, Channel::Inbox | Channel::Outbox)
     }
 
+    /// Whether clients there are told anything of such an event. Whatever else waited for them would
+    /// only make them fall behind.
+    pub(super) fn hears(self, event: &Event) -> bool {
+        match event {
+            Event::Sent { .. } => matches!(
+                self,
+                Channel::MessageStore | Channel::Inbox | Channel::Chat8 | Channel::Relay
+            ),
+            Event::Shared { .. } => matches!(self, Channel::MessageStore | Channel::Inbox),
+            Event::Posted { .. } => self == Channel::Outbox,
+            Event::Said { .. } => self == Channel::ChatRoom,
+            Event::StatusChanged { .. }
+            | Event::FriendRequested { .. }
+            | Event::CallOffered { .. } => self == Channel::Chat8,
+            Event::KeyOffered { .. } | Event::Roster { .. } => self == Channel::Relay,
+            Event::Joined { .. } | Event::Left { .. } | Event::Broadcast { .. } => {
+                self == Channel::SecureIm
+            }
+        }
+    }
+
     /// Whether those on it hear who comes and goes. Telling the others would fill their queues
     /// with what no client of theirs is shown.
     pub(super) fn tells_who_comes(self) -> bool {

@@ -1,8 +1,9 @@
 //! Live delivery, in memory: who listens, and what just happened.
 //!
 //! Nouns publish after the commit; each API encodes what its own clients understand. Queues are
-//! bounded in number and bytes: a reader that falls behind is dropped, and nobody waits for it. Of
-//! what tells a whole state, only the newest waits.
+//! bounded in number and bytes: a reader that falls behind is dropped, and nobody waits for it. What
+//! a channel's clients are not told is not queued for them, and of what tells a whole state only the
+//! newest waits.
 
 mod ending;
 mod event;
@@ -130,7 +131,8 @@ impl Hub {
         }
     }
 
-    /// To every subscription of a user; of their relay sockets, to the newest alone.
+    /// To every subscription of a user that hears such events; of their relay sockets, to the newest
+    /// alone.
     pub fn to_user(&self, user: UserId, event: Event) {
         self.listeners().deliver_to(user, &Arc::new(event));
     }
@@ -352,6 +354,9 @@ impl Entry {
     }
 
     fn push(&self, event: &Arc<Event>) {
+        if !self.subscriber.channel.hears(event) {
+            return;
+        }
         let Some((queued, waiting)) = self.waiting.put(event) else {
             return;
         };

@@ -3,7 +3,6 @@
 use futures_util::FutureExt as _;
 
 use super::*;
-use crate::model::MessageId;
 
 fn listen(hub: &Hub, user: UserId, channel: Channel) -> Subscription {
     hub.subscribe(Subscriber {
@@ -15,11 +14,19 @@ fn listen(hub: &Hub, user: UserId, channel: Channel) -> Subscription {
     })
 }
 
+/// A key of so many bytes.
+fn key(bytes: usize) -> Event {
+    Event::KeyOffered {
+        from: UserId(2),
+        aes_key: "x".repeat(bytes),
+    }
+}
+
 /// How many events are kept for a reader who takes none.
 fn patience(is_stuck: bool) -> usize {
     let hub = Hub::default();
     let user = UserId(1);
-    let mut reader = listen(&hub, user, Channel::Chat8);
+    let mut reader = listen(&hub, user, Channel::Relay);
     let ending = reader.ending.clone();
     let mut over = Box::pin(reader.ended_while_stuck());
     if is_stuck {
@@ -28,8 +35,7 @@ fn patience(is_stuck: bool) -> usize {
     let is_over = || ending.signal.is_cancelled();
     let mut kept = 0;
     while !is_over() {
-        let username = "somebody".into();
-        hub.to_user(user, Event::Joined { user, username });
+        hub.to_user(user, key(0));
         kept += usize::from(!is_over());
     }
     kept
@@ -72,6 +78,20 @@ fn a_reader_may_be_16_mib_behind_and_a_single_larger_message_passes() {
 }
 
 #[test]
+fn what_a_channel_does_not_write_is_not_kept_for_its_readers() {
+    for channel in [Channel::ChatRoom, Channel::SecureIm, Channel::Outbox] {
+        let hub = Hub::default();
+        let user = UserId(1);
+        let mut reader = listen(&hub, user, channel);
+        for _ in 0..20 {
+            hub.to_user(user, key(1 << 20));
+        }
+        assert_eq!(reader.check(), Ok(()), "{channel:?}");
+        assert!(reader.next().now_or_never().is_none(), "{channel:?}");
+    }
+}
+
+#[test]
 fn what_a_reader_has_taken_makes_room_for_more() {
     let hub = Hub::default();
     let user = UserId(1);
@@ -99,12 +119,7 @@ fn of_the_rosters_that_wait_for_a_reader_only_the_newest_is_kept() {
         _ => None,
     };
     (1..=10_000).for_each(tell);
-    hub.to_user(
-        user,
-        Event::Posted {
-            message: MessageId(1),
-        },
-    );
+    hub.to_user(user, key(1));
     tell(10_001);
     assert_eq!((next(), next(), next()), (Some(10_001), Some(0), None));
     tell(10_002);
@@ -132,23 +147,10 @@ fn of_the_relay_sockets_the_newest_that_has_not_ended_is_told() {
     let mut newer = listen(&hub, user, Channel::Relay);
     let hears =
         |reader: &mut Subscription| reader.next().now_or_never().is_some_and(|it| it.is_ok());
-    let username = || "somebody".to_owned();
-    hub.to_user(
-        user,
-        Event::Joined {
-            user,
-            username: username(),
-        },
-    );
+    hub.to_user(user, key(1));
     assert_eq!((hears(&mut older), hears(&mut newer)), (false, true));
     newer.ending.end(End::SessionEnded);
-    hub.to_user(
-        user,
-        Event::Joined {
-            user,
-            username: username(),
-        },
-    );
+    hub.to_user(user, key(1));
     assert_eq!((hears(&mut older), hears(&mut newer)), (true, false));
 }
 

@@ -90,6 +90,29 @@ fn what_others_say_during_a_download_follows_it() {
 }
 
 #[test]
+fn letters_that_come_during_a_download_do_not_end_it() {
+    let rooms = Rooms::start();
+    let mut alice = rooms.arrive("alice");
+    let mut bob = rooms.arrive("bob");
+    let bytes = vec![b'x'; 20 << 20];
+    let id = upload(&mut alice, "a.pdf", &bytes, 1);
+    bob.receive();
+    bob.send(&request("file_download_request", "file_id", id.to_string()));
+    assert_eq!(bob.receive()["file_size"], bytes.len());
+    // Together more than is kept for the end of a download, while no more than a piece of it has left.
+    for _ in 0..3 {
+        let content = "x".repeat(8 << 20);
+        let letter =
+            json!({"user_id": "alice", "receiver_id": "bob", "encrypted_content": content});
+        rooms.post("/messages/send", &letter).ok();
+    }
+    assert_eq!(bob.receive_bytes(START.len()), START);
+    assert!(bob.receive_bytes(bytes.len()) == bytes, "the file is whole");
+    assert_eq!(bob.receive_bytes(END.len()), END);
+    assert_eq!(bob.receive()["message_type"], "file_download_response");
+}
+
+#[test]
 fn a_request_that_comes_during_a_download_is_answered_after_it() {
     let rooms = Rooms::start();
     let mut alice = rooms.arrive("alice");

@@ -166,18 +166,19 @@ impl IoHandler for Upgrade {
 }
 
 /// Runs one socket to its end: `first` goes out first, then events as `encode` has them, each as any
-/// number of texts, which are asked for one by one; a text that could not be had closes the socket.
+/// number of texts. All of these are asked for one by one; one that could not be had closes the socket.
 /// Frames come in through `react`, as `None` if they are bytes that are no text. Returns when either
 /// side is gone; the subscription ends with it.
-pub(crate) async fn run<E, T, R, F>(
+pub(crate) async fn run<I, E, T, R, F>(
     outgoing: &Outgoing,
     mut socket: Socket,
     mut subscription: Subscription,
     codes: CloseCodes,
-    first: Answers,
+    first: I,
     mut encode: E,
     mut react: R,
 ) where
+    I: IntoIterator<Item = Result<String>, IntoIter: Send + 'static>,
     E: FnMut(&Event) -> T,
     T: IntoIterator<Item = Result<String>, IntoIter: Send + 'static>,
     R: FnMut(Option<String>) -> F,
@@ -186,7 +187,7 @@ pub(crate) async fn run<E, T, R, F>(
     let mut ping = interval_at(Instant::now() + PING_EVERY, PING_EVERY);
     let mut life = Life::new(Instant::now());
     let mut held = None;
-    let mut waiting = texts(first.into_iter().map(Ok));
+    let mut waiting = texts(first);
     let farewell = loop {
         tokio::select! {
             // In this order: the others are only asked while the first makes no progress.

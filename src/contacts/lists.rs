@@ -7,7 +7,7 @@ use diesel::prelude::*;
 use crate::app::App;
 use crate::db::Conn;
 use crate::error::{Error, Result};
-use crate::model::{FriendRequest, Instant, Profile, UserId};
+use crate::model::{FriendRequest, Instant, Profile, RequestId, UserId};
 use crate::schema::{contacts, friend_requests, users};
 
 mod alias {
@@ -67,13 +67,41 @@ pub(super) fn friend_ids_in(conn: &mut Conn, user: UserId) -> Result<Vec<UserId>
 
 /// The requests that wait for a user's answer, with the name of the one who asks, oldest first.
 pub fn list_requests_to(app: &App, user: UserId) -> Result<Vec<(FriendRequest, String)>> {
+    list_requests_between(app, user, RequestId(0), RequestId(i64::MAX), i64::MAX)
+}
+
+/// The same of those after `last` up to and including `newest`, at most `limit`.
+pub fn list_requests_between(
+    app: &App,
+    user: UserId,
+    last: RequestId,
+    newest: RequestId,
+    limit: i64,
+) -> Result<Vec<(FriendRequest, String)>> {
     app.db.read(|conn| {
         let asked = friend_requests::table
             .inner_join(users::table.on(users::id.eq(friend_requests::from_id)))
             .filter(friend_requests::to_id.eq(user))
+            .filter(
+                friend_requests::id
+                    .gt(last)
+                    .and(friend_requests::id.le(newest)),
+            )
             .order(friend_requests::id)
+            .limit(limit)
             .select((FriendRequest::as_select(), users::username));
         Ok(asked.load(conn)?)
+    })
+}
+
+/// The newest of the requests that wait for a user's answer, if there is any.
+pub fn newest_request_to(app: &App, user: UserId) -> Result<Option<RequestId>> {
+    app.db.read(|conn| {
+        let asked = friend_requests::table
+            .filter(friend_requests::to_id.eq(user))
+            .order(friend_requests::id.desc())
+            .select(friend_requests::id);
+        Ok(asked.first(conn).optional()?)
     })
 }
 

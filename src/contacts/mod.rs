@@ -9,7 +9,8 @@ mod lists;
 
 pub use announce::announce_changes;
 pub use lists::{
-    Contact, list_contact_ids, list_contacts, list_friend_ids, list_friends, list_requests_to,
+    Contact, list_contact_ids, list_contacts, list_friend_ids, list_friends, list_requests_between,
+    list_requests_to, newest_request_to,
 };
 
 use diesel::prelude::*;

@@ -24,19 +24,21 @@ use super::{now, timestamp};
 use crate::api::http::{AppState, Bearer, log_if_internal};
 use crate::api::object::Object;
 use crate::api::peer::FromAllowedOrigin;
-use crate::api::socket::{self, Answers, CloseCodes, Socket, Upgrade};
+use crate::api::socket::{self, CloseCodes, Socket, Upgrade};
 use crate::api::user_id::user_id;
 use crate::app::App;
 use crate::contacts;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::hub::{Channel, Event, Subscription};
-use crate::model::{self, Kind, UserId};
+use crate::model::{self, Kind, RequestId, UserId};
 use crate::users;
 
 /// The longest frame that is read.
 const LONGEST_FRAME_BYTES: usize = 1 << 20;
 /// The longest name of a call, in characters.
 const LONGEST_CALL_ID: usize = 256;
+/// How many friend requests are read at once.
+const REQUESTS_AT_ONCE: i64 = 50;
 const CLOSE_CODES: CloseCodes = CloseCodes {
     session_ended: 1008,
     shutdown: 1012,
@@ -76,27 +78,47 @@ pub(super) fn connect(
     Ok(socket::upgrade(&ws, LONGEST_FRAME_BYTES, serve))
 }
 
-/// The friend requests that wait for an answer. Published clients know of no list of them, and those
-/// that came in their absence could be answered by nobody.
-fn waiting_requests(app: &App, user: UserId) -> Result<Answers, Failure> {
-    let waiting = contacts::list_requests_to(app, user)?.into_iter();
-    let frames = waiting.map(|(request, username)| {
-        let data = FriendRequest {
-            request_id: request.id.0,
-            from_user_id: request.from_id.0,
-            from_username: &username,
-            message: &request.message,
-        };
-        frame("friend_request", data, timestamp(request.created_at))
+/// The frames of the friend requests that wait for an answer by now, read some at a time. Published
+/// clients know of no list of them, and those that came in their absence could be answered by nobody.
+fn waiting_requests(
+    app: &Arc<App>,
+    user: UserId,
+) -> Result<impl Iterator<Item = Result<String>> + Send + use<>> {
+    let app = app.clone();
+    // What comes from here on is heard of.
+    let newest = contacts::newest_request_to(&app, user)?;
+    let mut last = RequestId(0);
+    let pieces = std::iter::from_fn(move || {
+        let piece = contacts::list_requests_between(&app, user, last, newest?, REQUESTS_AT_ONCE);
+        if let Ok(waiting) = &piece {
+            last = waiting.last()?.0.id;
+        }
+        Some(piece)
     });
-    Ok(frames.collect())
+    Ok(pieces.flat_map(|piece| match piece {
+        Ok(waiting) => waiting
+            .iter()
+            .map(|waits| Ok(waiting_frame(waits)))
+            .collect(),
+        Err(cause) => vec![Err(cause)],
+    }))
+}
+
+fn waiting_frame((request, username): &(model::FriendRequest, String)) -> String {
+    let data = FriendRequest {
+        request_id: request.id.0,
+        from_user_id: request.from_id.0,
+        from_username: username,
+        message: &request.message,
+    };
+    frame("friend_request", data, timestamp(request.created_at))
 }
 
 async fn run(
     app: Arc<App>,
     user: UserId,
     subscription: Subscription,
-    requests: Answers,
+    requests: impl Iterator<Item = Result<String>> + Send + 'static,
     socket: Socket,
 ) {
     let react = |text: Option<String>| {

@@ -78,7 +78,7 @@ pub(super) async fn chat(
             stream,
             subscription,
             CODES,
-            Answers::new(),
+            std::iter::empty(),
             encode,
             react,
         )

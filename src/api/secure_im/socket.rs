@@ -47,7 +47,7 @@ pub(super) fn open(
             stream,
             subscription,
             CLOSE_CODES,
-            Answers::new(),
+            std::iter::empty(),
             encode,
             say,
         )

@@ -254,7 +254,7 @@ fn a_thousand_requests_wait_for_somebody_and_no_more() {
     let [alice, bob] = names
         .map(|name| Someone::new(&world, name))
         .map(|who| (who.id, who.token));
-    world.bring_askers(alice.0, 1_000);
+    world.bring_askers(alice.0, 1_000, "");
     let call = |method: reqwest::Method, path: &str, token: &str, body: &serde_json::Value| {
         let request = world.request(method, path).bearer_auth(token);
         crate::world::Reply::to(request.json(body))

@@ -74,6 +74,31 @@ fn a_friend_request_that_came_in_an_absence_is_told_when_a_socket_opens() {
 }
 
 #[test]
+fn all_waiting_friend_requests_are_told_in_turn_and_take_little_where_nobody_reads() {
+    const SOCKETS: usize = 60;
+    let mut world = World::start();
+    let (id, path) = {
+        let alice = Someone::new(&world, "alice");
+        (alice.id, format!("/ws/{}?token={}", alice.id, alice.token))
+    };
+    // Six bytes as JSON for each: all of them are 6 MB.
+    world.bring_askers(id, 1_000, &"\u{1}".repeat(1_000));
+    let open = || Live::open(&world, &path, &[]).expect("the socket opens");
+    let mut first = open();
+    for number in 1..=1_000 {
+        let notice = first.next_of("friend_request");
+        assert_eq!(notice["from_username"], format!("asker {number}"));
+    }
+    world.forget_peak();
+    let before = world.memory_kib("VmRSS");
+    let unread: Vec<_> = (0..SOCKETS).map(|_| open()).collect();
+    first.ping();
+    let growth = world.memory_kib("VmHWM").saturating_sub(before);
+    assert!(growth < 60 << 10, "{growth} KiB");
+    drop(unread);
+}
+
+#[test]
 fn a_friend_request_is_told_at_once() {
     let world = World::start();
     let [alice, bob] = ["alice", "bob"].map(|name| Someone::new(&world, name));

@@ -225,7 +225,7 @@ fn a_long_list_of_requests_keeps_their_order() {
         let alice = Person::arrive(&world, "alice");
         (alice.id, alice.token)
     };
-    world.bring_askers(id, 1_000);
+    world.bring_askers(id, 1_000, "");
     let request = world.request(Method::GET, "/me/contacts/pending");
     let list = Reply::to(request.bearer_auth(&token)).json();
     let list = list.as_array().expect("a list");

@@ -18,15 +18,15 @@ impl World {
         ));
     }
 
-    /// Puts `count` users into the store who ask `addressee` to be a friend, and starts the server
-    /// again.
-    pub(crate) fn bring_askers(&mut self, addressee: i64, count: i64) {
+    /// Puts `count` users into the store who ask `addressee` to be a friend, each with `text`, and
+    /// starts the server again.
+    pub(crate) fn bring_askers(&mut self, addressee: i64, count: i64, text: &str) {
         self.bring(&format!(
             "INSERT INTO users (username, username_folded, verifier, created_at)
              WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {count})
              SELECT 'asker ' || n, 'asker ' || n, 'none', n FROM numbers;
              INSERT INTO friend_requests (from_id, to_id, message, created_at)
-             SELECT id, {addressee}, '', created_at FROM users WHERE verifier = 'none';"
+             SELECT id, {addressee}, '{text}', created_at FROM users WHERE verifier = 'none';"
         ));
     }
 

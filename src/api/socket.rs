@@ -8,6 +8,7 @@
 
 mod connection;
 mod life;
+mod parting;
 mod sending;
 
 use std::future::Future;
@@ -16,27 +17,27 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use rocket::data::{IoHandler, IoStream};
+use rocket::futures::StreamExt;
 use rocket::futures::future::BoxFuture;
-use rocket::futures::{SinkExt, StreamExt};
 use rocket::request::Request;
 use rocket::response::{self, Responder, Response};
 use rocket_ws::WebSocket;
-use rocket_ws::frame::{CloseCode, CloseFrame};
 use rocket_ws::result::Error as WsError;
 use rocket_ws::{Config, Message};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::{Instant, interval_at, timeout};
+use tokio::time::{Instant, interval_at};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
 use crate::app::App;
 use crate::error::Result;
-use crate::hub::{Channel, End, Event, Subscriber, Subscription};
+use crate::hub::{Channel, Event, Subscriber, Subscription};
 use crate::model::Session;
-use crate::outgoing::{Held, Outgoing};
+use crate::outgoing::Outgoing;
 use crate::users::tokens;
 pub(crate) use connection::{Allowance, Connection};
 use life::Life;
+pub(crate) use parting::CloseCodes;
+use parting::{Farewell, NO_ROOM, part};
 use sending::{send_all, texts};
 
 const PING_EVERY: Duration = Duration::from_secs(30);
@@ -46,16 +47,6 @@ const STUCK: Duration = Duration::from_secs(60);
 const MOST_UNFINISHED_BYTES: usize = 16 << 10;
 /// Of a control frame: two bytes and a mask.
 const CONTROL_HEAD_BYTES: usize = 6;
-/// How long a close frame may take to leave.
-const PARTING: Duration = Duration::from_secs(1);
-/// The same for a reader who fell behind, and is to know it when it goes on reading.
-const PARTING_WITH_SLOW: Duration = Duration::from_secs(60);
-/// The code for them, and where there is no room (RFC 6455's registry: try again later).
-const TRY_LATER: u16 = 1013;
-const NO_ROOM: (u16, &str) = (TRY_LATER, "no room for long messages now");
-/// How much a peer may still send that has not seen our close frame yet, and for how long.
-const DRAINED_BYTES: u64 = 64 << 20;
-const DRAINED_FOR: Duration = Duration::from_secs(5);
 
 /// One open socket.
 pub(crate) type Socket = WebSocketStream<Connection<IoStream>>;
@@ -80,32 +71,6 @@ pub(crate) fn listen(
     });
     tokens::check_again(app, session)?;
     Ok(subscription)
-}
-
-/// How an API closes its sockets.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct CloseCodes {
-    /// The token was ended or has expired.
-    pub(crate) session_ended: u16,
-    /// The server stops.
-    pub(crate) shutdown: u16,
-    /// A frame over the limit, no UTF-8 or against the protocol; `None` for the protocol's own
-    /// 1009, 1007 and 1002.
-    pub(crate) unreadable: Option<u16>,
-}
-
-impl CloseCodes {
-    fn too_large(self) -> (u16, &'static str) {
-        (self.unreadable.unwrap_or(1009), "the frame is too large")
-    }
-
-    fn no_utf8(self) -> (u16, &'static str) {
-        (self.unreadable.unwrap_or(1007), "frames are UTF-8 text")
-    }
-
-    fn no_protocol(self) -> (u16, &'static str) {
-        (self.unreadable.unwrap_or(1002), "against the protocol")
-    }
 }
 
 /// What a frame is answered with: these texts, often none.
@@ -198,17 +163,17 @@ pub(crate) async fn run<I, E, T, R, F>(
                 }
             }
             // A stuck reader must not keep what has ended.
-            end = subscription.ended_while_stuck() => break Some(parting(end, codes)),
+            end = subscription.ended_while_stuck() => break Some(Farewell::of(end, codes)),
         }
         waiting = tokio::select! {
             event = subscription.next() => match event {
                 Ok(event) => texts(encode(&event)),
-                Err(end) => break Some(parting(end, codes)),
+                Err(end) => break Some(Farewell::of(end, codes)),
             },
             frame = socket.next() => {
                 // Both may be there, and nothing is done for whose login is over.
                 if let Err(end) = subscription.check() {
-                    break Some(parting(end, codes));
+                    break Some(Farewell::of(end, codes));
                 }
                 let bytes = frame_bytes(frame.as_ref());
                 let answers = match react_to(frame, codes, &mut react).await {
@@ -223,7 +188,7 @@ pub(crate) async fn run<I, E, T, R, F>(
             }
             _ = ping.tick() => {
                 if life.has_ended(socket.get_ref().unfinished_bytes(), Instant::now()) {
-                    break Some((1011, "no sign of life"));
+                    break Some(Farewell::new(1011, "no sign of life"));
                 }
                 Box::new(std::iter::once(Ok(Message::Ping(Vec::new()))))
             }
@@ -250,15 +215,12 @@ fn shows_life<S>(connection: &mut Connection<S>, frame_bytes: Option<usize>) -> 
     connection.unfinished_bytes() <= MOST_UNFINISHED_BYTES
 }
 
-/// The code and the reason of our close frame; none if the peer has closed, or is gone.
-type Farewell = Option<(u16, &'static str)>;
-
-/// What a frame leads to; an error is the end.
+/// What a frame leads to; an error is the end, without a farewell if the peer has closed, or is gone.
 async fn react_to<R, F>(
     frame: Option<Result<Message, WsError>>,
     codes: CloseCodes,
     react: &mut R,
-) -> Result<Answers, Farewell>
+) -> Result<Answers, Option<Farewell>>
 where
     R: FnMut(Option<String>) -> F,
     F: Future<Output = Answers>,
@@ -281,57 +243,9 @@ where
     Ok(react(text).await)
 }
 
-fn parting(end: End, codes: CloseCodes) -> (u16, &'static str) {
-    match end {
-        End::SessionEnded => (codes.session_ended, "logged out"),
-        End::Replaced => (codes.session_ended, "a newer login took over"),
-        End::Expired => (codes.session_ended, "the token has expired"),
-        End::Lagged => (TRY_LATER, "fell behind"),
-        End::Shutdown => (codes.shutdown, "the server stops"),
-    }
-}
-
-/// Says goodbye. A peer that does not take it within a moment is simply dropped.
-///
-/// What is `held` of a reader who fell behind is kept for them while nobody needs the room.
-async fn part(mut socket: Socket, farewell: Farewell, held: Option<Held>) {
-    // What has come of a message goes with the socket, in a moment. If it counted until then, of all
-    // who send at once none would find room.
-    socket.get_mut().settle(usize::MAX);
-    let Some((code, reason)) = farewell else {
-        // The library has the answer to a peer's close frame ready; it leaves with a flush.
-        let _ = timeout(PARTING, socket.flush()).await;
-        return;
-    };
-    let close = CloseFrame {
-        code: CloseCode::from(code),
-        reason: reason.into(),
-    };
-    let is_slow = code == TRY_LATER && (code, reason) != NO_ROOM;
-    let patience = if is_slow { PARTING_WITH_SLOW } else { PARTING };
-    let close = timeout(patience, socket.send(Message::Close(Some(close))));
-    let said = match held {
-        Some(held) => held.during(close).await,
-        None => Ok(close.await),
-    };
-    if matches!(said, Ok(Ok(Ok(())))) {
-        // However it goes on, all is said.
-        let _ = timeout(DRAINED_FOR, drain(socket.get_mut().stream())).await;
-    }
-}
-
-/// Hears a peer out. A connection that is dropped with bytes unread is reset, and the peer, still
-/// sending, would never see the close frame.
-async fn drain(connection: &mut IoStream) -> io::Result<()> {
-    connection.shutdown().await?;
-    let mut rest = connection.take(DRAINED_BYTES);
-    tokio::io::copy(&mut rest, &mut tokio::io::sink()).await?;
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
-    use tokio::io::{DuplexStream, duplex};
+    use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
 
     use super::*;
 

@@ -6,7 +6,8 @@ use rocket_ws::frame::Frame;
 use rocket_ws::result::Error as WsError;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
-use super::{Farewell, NO_ROOM, Socket, TRY_LATER};
+use super::Socket;
+use super::parting::{Farewell, NO_ROOM, TRY_LATER};
 use crate::api::http::log_if_internal;
 use crate::error::Result;
 use crate::outgoing::{Held, Outgoing, TooSlow};
@@ -33,11 +34,11 @@ pub(super) async fn send_all(
     messages: Waiting,
     outgoing: &Outgoing,
     held: &mut Option<Held>,
-) -> Result<(), Farewell> {
+) -> Result<(), Option<Farewell>> {
     for message in messages {
         let message = message.map_err(|cause| {
             log_if_internal(&cause);
-            Some((TRY_LATER, "the store does not answer"))
+            Some(Farewell::new(TRY_LATER, "the store does not answer"))
         })?;
         if !outgoing.takes(message.len()) {
             return Err(Some(NO_ROOM));

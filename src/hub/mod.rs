@@ -140,11 +140,14 @@ impl Hub {
     /// To a user's subscriptions on one channel. Where nobody is on it, this costs a look-up.
     pub fn to_user_on(&self, channel: Channel, user: UserId, event: Event) {
         let listeners = self.listeners();
-        let Some(there) = listeners.by_channel.get(&channel) else {
+        if !listeners.by_channel.contains_key(&channel) {
             return;
-        };
-        if let Some(ids) = listeners.by_user.get(&user) {
-            listeners.deliver(ids.intersection(there), &Arc::new(event));
+        }
+        let event = Arc::new(event);
+        for (_, entry) in listeners.of(user) {
+            if entry.subscriber.channel == channel {
+                entry.push(&event);
+            }
         }
     }
 
@@ -161,7 +164,10 @@ impl Hub {
     pub fn to_room(&self, room: RoomId, event: Event) {
         let listeners = self.listeners();
         if let Some(ids) = listeners.by_room.get(&room) {
-            listeners.deliver(ids.iter(), &Arc::new(event));
+            let event = Arc::new(event);
+            for (_, entry) in listeners.among(Some(ids)) {
+                entry.push(&event);
+            }
         }
     }
 
@@ -180,9 +186,7 @@ impl Hub {
     /// even if its reader has not left yet.
     pub fn is_live(&self, user: UserId) -> bool {
         let listeners = self.listeners();
-        let ids = listeners.by_user.get(&user).into_iter().flatten();
-        ids.filter_map(|id| listeners.entries.get(id))
-            .any(Entry::is_live)
+        listeners.of(user).any(|(_, entry)| entry.is_live())
     }
 
     /// Everybody who is online in this way.
@@ -195,11 +199,8 @@ impl Hub {
     /// Everybody who listens on a channel, each once, by id.
     pub fn users_on(&self, channel: Channel) -> Vec<UserId> {
         let listeners = self.listeners();
-        let ids = listeners.by_channel.get(&channel).into_iter().flatten();
-        let mut users: Vec<_> = ids
-            .filter_map(|id| listeners.entries.get(id))
-            .map(|entry| entry.subscriber.user)
-            .collect();
+        let there = listeners.among(listeners.by_channel.get(&channel));
+        let mut users: Vec<_> = there.map(|(_, entry)| entry.subscriber.user).collect();
         users.sort_unstable();
         users.dedup();
         users
@@ -223,11 +224,9 @@ impl Hub {
     /// Gives a user's subscriptions their present name.
     pub fn rename(&self, user: UserId, username: &str) {
         let mut listeners = self.listeners();
-        for entry in listeners.entries.values_mut() {
-            if entry.subscriber.user == user {
-                username.clone_into(&mut entry.subscriber.username);
-            }
-        }
+        listeners.change(user, |entry| {
+            username.clone_into(&mut entry.subscriber.username);
+        });
         listeners.note_change_of(user);
     }
 
@@ -236,33 +235,32 @@ impl Hub {
         self.listeners().note_change_of(user);
     }
 
-    /// Lets what depends on one login depend on another, which takes its place and lasts longer.
+    /// Lets what depends on one login depend on another of the same user, which takes its place and
+    /// lasts longer.
     pub fn move_session(&self, old: SessionId, new: Session) {
-        for entry in self.listeners().entries.values_mut() {
+        self.listeners().change(new.user, |entry| {
             if entry.subscriber.session_id() == Some(old) {
                 entry.subscriber.session = Some(new);
                 entry.ending.put_off(new.expires_at);
             }
-        }
+        });
     }
 
     /// Ends what depends on one login.
-    pub fn end_session(&self, session: SessionId) {
-        self.end_where(End::SessionEnded, |subscriber| {
-            subscriber.session_id() == Some(session)
-        });
+    pub fn end_session(&self, session: Session) {
+        self.end_of(session.user, |its| its == Some(session.id));
     }
 
     /// Ends all of a user's subscriptions but those of one login.
     pub fn end_user(&self, user: UserId, except: Option<SessionId>) {
-        self.end_where(End::SessionEnded, |subscriber| {
-            subscriber.user == user && (except.is_none() || subscriber.session_id() != except)
-        });
+        self.end_of(user, |its| except.is_none() || its != except);
     }
 
     /// Ends everything, at the server's end.
     pub fn shut_down(&self) {
-        self.end_where(End::Shutdown, |_| true);
+        for entry in self.listeners().entries.values() {
+            entry.ending.end(End::Shutdown);
+        }
     }
 
     /// Where the ids of users go whose presence may have changed; set once, at the start.
@@ -279,10 +277,11 @@ impl Hub {
         }
     }
 
-    fn end_where(&self, why: End, is_meant: impl Fn(&Subscriber) -> bool) {
-        for entry in self.listeners().entries.values() {
-            if is_meant(&entry.subscriber) {
-                entry.ending.end(why);
+    /// Ends those of a user's subscriptions whose login is meant.
+    fn end_of(&self, user: UserId, is_meant: impl Fn(Option<SessionId>) -> bool) {
+        for (_, entry) in self.listeners().of(user) {
+            if is_meant(entry.subscriber.session_id()) {
+                entry.ending.end(End::SessionEnded);
             }
         }
     }
@@ -296,25 +295,39 @@ impl Hub {
 }
 
 impl Listeners {
+    /// The entries that an index names, each with its number.
+    fn among(&self, ids: Option<&HashSet<u64>>) -> impl Iterator<Item = (u64, &Entry)> {
+        let ids = ids.into_iter().flatten();
+        ids.filter_map(|id| Some((*id, self.entries.get(id)?)))
+    }
+
+    /// A user's entries.
+    fn of(&self, user: UserId) -> impl Iterator<Item = (u64, &Entry)> {
+        self.among(self.by_user.get(&user))
+    }
+
+    fn change(&mut self, user: UserId, mut change: impl FnMut(&mut Entry)) {
+        for id in self.by_user.get(&user).into_iter().flatten() {
+            self.entries.get_mut(id).into_iter().for_each(&mut change);
+        }
+    }
+
     fn is_on(&self, user: UserId, channel: Channel) -> bool {
-        let ids = self.by_user.get(&user).into_iter().flatten();
-        ids.filter_map(|id| self.entries.get(id))
-            .any(|entry| entry.subscriber.channel == channel)
+        self.of(user)
+            .any(|(_, entry)| entry.subscriber.channel == channel)
     }
 
     /// To one user's subscriptions. Clients of the relay take a message once however many sockets
     /// they hold, so that only the newest of these gets it.
     fn deliver_to(&self, user: UserId, event: &Arc<Event>) {
-        let Some(ids) = self.by_user.get(&user) else {
-            return;
-        };
-        let on_relay = self.by_channel.get(&Channel::Relay);
-        let is_on_relay = |id: &u64| on_relay.is_some_and(|there| there.contains(id));
-        let is_live = |id: &&u64| self.entries.get(id).is_some_and(Entry::is_live);
-        let on_relay_now = ids.iter().filter(|id| is_on_relay(id)).filter(is_live);
-        let newest = on_relay_now.max();
-        let is_meant = |id: &&u64| Some(*id) == newest || !is_on_relay(id);
-        self.deliver(ids.iter().filter(is_meant), event);
+        let is_on_relay = |entry: &Entry| entry.subscriber.channel == Channel::Relay;
+        let live_there = (self.of(user)).filter(|(_, entry)| is_on_relay(entry) && entry.is_live());
+        let newest = live_there.map(|(id, _)| id).max();
+        for (id, entry) in self.of(user) {
+            if !is_on_relay(entry) || Some(id) == newest {
+                entry.push(event);
+            }
+        }
     }
 
     fn note_change_on(&self, channel: Channel) {
@@ -332,15 +345,8 @@ impl Listeners {
         }
     }
 
-    fn deliver<'a>(&self, ids: impl Iterator<Item = &'a u64>, event: &Arc<Event>) {
-        for entry in ids.filter_map(|id| self.entries.get(id)) {
-            entry.push(event);
-        }
-    }
-
     fn to_channel(&self, channel: Channel, except: Option<UserId>, event: &Arc<Event>) {
-        let ids = self.by_channel.get(&channel).into_iter().flatten();
-        for entry in ids.filter_map(|id| self.entries.get(id)) {
+        for (_, entry) in self.among(self.by_channel.get(&channel)) {
             if Some(entry.subscriber.user) != except {
                 entry.push(event);
             }

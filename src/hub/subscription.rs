@@ -86,18 +86,12 @@ impl Subscription {
     /// Ends the user's older subscriptions to the same channel: only the newest may live there.
     pub fn replace_older(&self) {
         let listeners = self.hub.listeners();
-        let entry = |id| listeners.entries.get(id);
-        let Some(Entry { subscriber, .. }) = entry(&self.id) else {
+        let Some(Entry { subscriber, .. }) = listeners.entries.get(&self.id) else {
             return;
         };
-        let ids = listeners
-            .by_user
-            .get(&subscriber.user)
-            .into_iter()
-            .flatten();
-        for older in ids.filter(|id| **id < self.id).filter_map(entry) {
-            if older.subscriber.channel == subscriber.channel {
-                older.ending.end(End::Replaced);
+        for (id, entry) in listeners.of(subscriber.user) {
+            if id < self.id && entry.subscriber.channel == subscriber.channel {
+                entry.ending.end(End::Replaced);
             }
         }
     }

@@ -236,7 +236,7 @@ pub async fn end(app: &Arc<App>, session: Session) -> Result<()> {
 /// Ends what depends on a session, once its end is on disk.
 fn tell_ended(app: &App, session: Session) {
     app.caches.sessions.remove(&session.id);
-    app.hub.end_session(session.id);
+    app.hub.end_session(session);
     app.presence.forget(session.user, Some(session.id));
 }
 

@@ -62,7 +62,7 @@ pub(super) async fn chat(
     let session = caller.session_for_socket(app)?;
     let handshake = handshake.ok_or_else(not_a_socket)?;
     turns.begin(session.user).await?;
-    let username = users::user_by_id(app, session.user)?.username;
+    let username = users::username_by_id(app, session.user)?;
     let sender = Sender {
         app: (*app).clone(),
         turns: (*turns).clone(),
@@ -268,7 +268,7 @@ async fn pass_on(sender: &Sender, frame: Frame) -> Result<()> {
     let (app, to) = (&sender.app, frame.to_id);
     let _turn = sender.turns.store(sender.id).await;
     let aes_key = frame.aes_key.unwrap_or_default();
-    users::user_by_id(app, to)?;
+    users::username_by_id(app, to)?;
     if frame.message.is_empty() {
         return pair_keys::offer(app, sender.id, to, aes_key).await;
     }

@@ -11,7 +11,7 @@ use crate::api::socket::{self, Answers, CloseCodes, Upgrade};
 use crate::app::App;
 use crate::error::Error;
 use crate::hub::{Channel, Event};
-use crate::model::{Session, User};
+use crate::model::{Session, UserId};
 use crate::users;
 
 /// The longest frame that is taken.
@@ -32,15 +32,14 @@ pub(super) fn open(
     handshake: Option<WebSocket>,
 ) -> Result<Upgrade, Failure> {
     let bearer = Bearer(token);
-    let (session, user) = admit(app, &bearer, &origin).map_err(refusal)?;
+    let (session, username) = admit(app, &bearer, &origin).map_err(refusal)?;
     let handshake =
         handshake.ok_or_else(|| Failure::new(Status::UpgradeRequired, "Upgrade Required"))?;
     let app = (*app).clone();
-    let username = user.username.clone();
     let subscription =
-        socket::listen(&app, &session, username, Channel::SecureIm).map_err(refusal)?;
+        socket::listen(&app, &session, username.clone(), Channel::SecureIm).map_err(refusal)?;
     let serve = move |stream| async move {
-        let say = |text| say(&app, &user, text);
+        let say = |text| say(&app, session.user, &username, text);
         let encode = |event: &Event| encode(event).map(Ok);
         socket::run(
             &app.outgoing,
@@ -65,30 +64,35 @@ fn refusal(error: Error) -> Failure {
     Failure::new(Status::Forbidden, "Forbidden")
 }
 
-fn admit(app: &App, bearer: &Bearer, origin: &FromAllowedOrigin) -> Result<(Session, User), Error> {
+fn admit(
+    app: &App,
+    bearer: &Bearer,
+    origin: &FromAllowedOrigin,
+) -> Result<(Session, String), Error> {
     if !origin.0 {
         return Err(Error::Forbidden);
     }
     let session = bearer.session(app)?;
-    Ok((session, users::user_by_id(app, session.user)?))
+    Ok((session, users::username_by_id(app, session.user)?))
 }
 
-/// Passes a text on to all others; bytes that are none go to nobody.
-async fn say(app: &App, user: &User, text: Option<String>) -> Answers {
+/// Passes a text on to all others; bytes that are none go to nobody. `name` is the sender's of the
+/// handshake.
+async fn say(app: &App, user: UserId, name: &str, text: Option<String>) -> Answers {
     let Some(text) = text else {
         return Vec::new();
     };
-    // They may have another name by now than at the handshake.
-    let username = users::username_by_id(app, user.id).unwrap_or_else(|error| {
+    // They may have another by now.
+    let username = users::username_by_id(app, user).unwrap_or_else(|error| {
         log_if_internal(&error);
-        user.username.clone()
+        name.to_owned()
     });
     let event = Event::Broadcast {
-        user: user.id,
+        user,
         username,
         text,
     };
-    app.hub.to_channel(Channel::SecureIm, Some(user.id), event);
+    app.hub.to_channel(Channel::SecureIm, Some(user), event);
     // A burst of frames would otherwise overrun the queues of readers that could keep up.
     tokio::task::yield_now().await;
     Vec::new()

@@ -1,6 +1,6 @@
 //! What can happen, as told to those who listen.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use crate::model::{Access, Instant, Message, MessageId, RequestId, Status, UserId};
 
@@ -10,7 +10,7 @@ pub enum Event {
     /// A direct message was sent; for its recipient.
     Sent {
         /// As stored.
-        message: Message,
+        message: Arc<Message>,
         /// Its sender's name at that time.
         sender: String,
     },
@@ -33,7 +33,7 @@ pub enum Event {
     /// Something was said in a room (or a file put there); for members whose current room it is.
     Said {
         /// As stored.
-        message: Message,
+        message: Arc<Message>,
         /// Its sender's name.
         sender: String,
         /// The room's name.

@@ -137,16 +137,12 @@ impl Hub {
         self.listeners().deliver_to(user, &Arc::new(event));
     }
 
-    /// To a user's subscriptions on one channel. Where nobody is on it, this costs a look-up.
-    pub fn to_user_on(&self, channel: Channel, user: UserId, event: Event) {
+    /// Each of these to its user, as [`Hub::to_user`], in one go. What nobody hears costs a look-up.
+    pub fn to_each<const N: usize>(&self, told: [(UserId, Event); N]) {
         let listeners = self.listeners();
-        if !listeners.by_channel.contains_key(&channel) {
-            return;
-        }
-        let event = Arc::new(event);
-        for (_, entry) in listeners.of(user) {
-            if entry.subscriber.channel == channel {
-                entry.push(&event);
+        for (user, event) in told {
+            if listeners.of(user).any(|(_, entry)| entry.hears(&event)) {
+                listeners.deliver_to(user, &Arc::new(event));
             }
         }
     }
@@ -175,11 +171,6 @@ impl Hub {
     pub fn to_channel(&self, channel: Channel, except: Option<UserId>, event: Event) {
         self.listeners()
             .to_channel(channel, except, &Arc::new(event));
-    }
-
-    /// Whether anything for a user would reach somebody.
-    pub fn is_heard(&self, user: UserId) -> bool {
-        self.listeners().by_user.contains_key(&user)
     }
 
     /// Whether a user is online by what lives on some channel. What has been ended counts no more,
@@ -359,8 +350,12 @@ impl Entry {
         self.subscriber.channel.is_presence() && !self.ending.signal.is_cancelled()
     }
 
+    fn hears(&self, event: &Event) -> bool {
+        self.subscriber.channel.hears(event)
+    }
+
     fn push(&self, event: &Arc<Event>) {
-        if !self.subscriber.channel.hears(event) {
+        if !self.hears(event) {
             return;
         }
         let Some((queued, waiting)) = self.waiting.put(event) else {

@@ -127,16 +127,16 @@ fn of_the_rosters_that_wait_for_a_reader_only_the_newest_is_kept() {
 }
 
 #[test]
-fn who_only_waits_is_heard_but_not_online() {
+fn who_only_waits_is_not_online() {
     let hub = Hub::default();
     let user = UserId(1);
     let waiting = listen(&hub, user, Channel::Inbox);
-    assert!(hub.is_heard(user) && !hub.is_live(user));
+    assert!(!hub.is_live(user));
     assert!(hub.live_users().is_empty());
     let socket = listen(&hub, user, Channel::Chat8);
     assert!(hub.is_live(user));
     drop((waiting, socket));
-    assert!(!hub.is_heard(user));
+    assert!(!hub.is_live(user));
 }
 
 #[test]

@@ -16,7 +16,7 @@ pub mod permissions;
 mod retries;
 pub mod unread;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use diesel::prelude::*;
 
@@ -24,7 +24,7 @@ use crate::app::App;
 use crate::db::{Conn, Turns, Undo, last_inserted, on_inner, take_turns};
 use crate::error::{Error, Result};
 use crate::files;
-use crate::hub::{Channel, Event};
+use crate::hub::Event;
 use crate::model::{Access, Instant, Message, MessageId, UserId};
 use crate::schema::{messages, permissions as grants};
 pub use draft::{Draft, LONGEST_IDEMPOTENCY_KEY, To};
@@ -47,7 +47,7 @@ fn ordered(one: UserId, other: UserId) -> (UserId, UserId) {
 /// With an idempotency key seen before from the same sender, the message of then is returned and
 /// nothing is sent. Both users (or the room and the membership) are the caller's to check.
 /// Errors: [`Error::Invalid`], [`Error::TooLarge`], [`Error::KeyReused`], [`Error::Busy`].
-pub async fn send(app: &Arc<App>, draft: Draft) -> Result<Message> {
+pub async fn send(app: &Arc<App>, draft: Draft) -> Result<Arc<Message>> {
     draft.check()?;
     let sender_name = draft.sender_name.clone();
     let room_name = draft.to.room_name().to_owned();
@@ -55,7 +55,7 @@ pub async fn send(app: &Arc<App>, draft: Draft) -> Result<Message> {
     let has_key = draft.idempotency_key.is_some();
     // A retry asks nothing of the writer: what was sent before may be large.
     if has_key && let Some(message) = app.db.read(|conn| retries::find(conn, &draft))? {
-        return Ok(message);
+        return Ok(Arc::new(message));
     }
     // As a rule there is nothing but inserts of what was checked before.
     let undo = if has_key || draft.upload.is_some() {
@@ -70,12 +70,13 @@ pub async fn send(app: &Arc<App>, draft: Draft) -> Result<Message> {
             }
             To::Room { id, .. } => take_turns(conn, Turns::Rooms, &[id.0])?,
         }
-        match retries::find(conn, &draft)? {
-            Some(message) => Ok((message, false)),
-            None => insert(&writing, conn, draft).map(|message| (message, true)),
-        }
+        let (message, is_new) = match retries::find(conn, &draft)? {
+            Some(message) => (message, false),
+            None => (insert(&writing, conn, draft)?, true),
+        };
+        Ok((Arc::new(message), is_new))
     };
-    let tell = move |(message, is_new): &(Message, bool)| {
+    let tell = move |(message, is_new): &(Arc<Message>, bool)| {
         if *is_new {
             announce(&telling, message, sender_name, room_name);
         }
@@ -141,35 +142,27 @@ fn receive(conn: &mut Conn, message: MessageId, recipient: UserId, at: Instant) 
     Ok(())
 }
 
-/// Tells those who listen.
-fn announce(app: &App, message: &Message, sender: String, room: String) {
+/// Tells those who listen. The writer does this: everybody waits for it.
+fn announce(app: &App, message: &Arc<Message>, sender: String, room: String) {
+    let (id, message) = (message.id, message.clone());
     if let Some(recipient) = message.recipient_id {
-        let both = ordered(message.sender_id, recipient);
-        app.caches.correspondents.insert(both, ());
-        if app.hub.is_heard(recipient) {
-            app.hub.to_user(
-                recipient,
-                Event::Sent {
-                    message: message.clone(),
-                    sender,
-                },
-            );
-        }
-        let posted = Event::Posted {
-            message: message.id,
-        };
-        app.hub
-            .to_user_on(Channel::Outbox, message.sender_id, posted);
-    } else if let Some(id) = message.room_id {
-        app.hub.to_room(
-            id,
-            Event::Said {
-                message: message.clone(),
-                sender,
-                room,
-                line: std::sync::OnceLock::new(),
-            },
+        let author = message.sender_id;
+        app.caches
+            .correspondents
+            .insert(ordered(author, recipient), ());
+        let (sent, posted) = (
+            Event::Sent { message, sender },
+            Event::Posted { message: id },
         );
+        app.hub.to_each([(recipient, sent), (author, posted)]);
+    } else if let Some(room_id) = message.room_id {
+        let said = Event::Said {
+            message,
+            sender,
+            room,
+            line: OnceLock::new(),
+        };
+        app.hub.to_room(room_id, said);
     }
 }
 

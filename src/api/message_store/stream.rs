@@ -25,7 +25,7 @@ use crate::app::App;
 use crate::error::Error;
 use crate::hub::{Channel, Event, Subscription};
 use crate::messages::lists::{self, Chunk, Page, Received};
-use crate::model::{Instant, Message, MessageId, UserId};
+use crate::model::{Instant, MessageId, UserId};
 
 /// A client that has gone is noticed when it is written to, and its user online until then.
 const HEARTBEAT: Duration = Duration::from_secs(10);
@@ -211,13 +211,8 @@ fn next_of(app: &App, reader: UserId, last: &mut MessageId, event: &Event) -> Re
     Ok(match event {
         Event::Sent { message, .. } if message.id <= *last => Next::Nothing,
         // The inbox has all of it in order, where events have not.
-        Event::Sent {
-            message: Message { id, .. },
-            ..
-        }
-        | Event::Shared { message: id, .. }
-            if *id > *last && !app.db.tells_in_order() =>
-        {
+        Event::Sent { .. } if !app.db.tells_in_order() => Next::ReadInbox,
+        Event::Shared { message: id, .. } if *id > *last && !app.db.tells_in_order() => {
             Next::ReadInbox
         }
         Event::Sent { message, sender } => {

@@ -52,6 +52,7 @@ pub(super) async fn send(app: &AppState, bearer: Bearer, mut body: Body) -> Answ
     let sender_name = users::username_by_id(app, sender)?;
     let draft = Draft::direct(app, sender, sender_name, recipient, content);
     let message = messages::send(app, draft).await?;
+    let message = Arc::unwrap_or_clone(message);
     Ok(Reply::of_messages(Status::Ok, &Shown::from(message)))
 }
 

@@ -14,6 +14,7 @@ use crate::data_dir;
 use crate::db::{self, Db, Location};
 use crate::error::Result;
 use crate::hub::Hub;
+use crate::incoming::Incoming;
 use crate::model::Clock;
 use crate::outgoing::Outgoing;
 use crate::presence::Presence;
@@ -55,6 +56,8 @@ pub struct App {
     pub(crate) body_allowance: Arc<Semaphore>,
     /// The same, for those who have not said who they are.
     pub(crate) strangers_allowance: Arc<Semaphore>,
+    /// How much has come of messages that sockets have not ended.
+    pub(crate) incoming: Incoming,
     /// How much of long answers is on its way.
     pub(crate) outgoing: Outgoing,
     /// What is asked for with each request; empty where another node could change it.
@@ -127,6 +130,7 @@ impl App {
             ),
             body_allowance: allowance(BODY_PIECES),
             strangers_allowance: allowance(STRANGERS_PIECES),
+            incoming: Incoming::default(),
             outgoing: Outgoing::default(),
             caches: Arc::new(caches),
             shutdown: CancellationToken::new(),

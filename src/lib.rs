@@ -27,6 +27,7 @@ mod caches;
 pub mod data_dir;
 pub mod db;
 pub mod hub;
+mod incoming;
 mod outgoing;
 pub mod presence;
 pub mod signer;

@@ -143,7 +143,6 @@ pub fn routes() -> Vec<Route> {
 #[derive(Clone)]
 struct Shared {
     metrics: observe::Metrics,
-    allowance: socket::Allowance,
     turns: encommunication::Turns,
 }
 
@@ -152,7 +151,6 @@ impl Shared {
         let metrics = observe::Metrics::new();
         Ok(Shared {
             metrics: metrics.map_err(|cause| Error::Internal(cause.to_string()))?,
-            allowance: socket::Allowance::default(),
             turns: encommunication::Turns::default(),
         })
     }
@@ -186,7 +184,6 @@ fn http_server(
     let rocket = rocket::custom(config)
         .manage(app)
         .manage(shared.metrics.clone())
-        .manage(shared.allowance)
         .manage(shared.turns)
         .manage(docs::Document::new())
         .mount("/", routes())

@@ -31,14 +31,14 @@ use tokio_tungstenite::tungstenite::protocol::Role;
 use crate::app::App;
 use crate::error::Result;
 use crate::hub::{Channel, Event, Subscriber, Subscription};
+use crate::incoming::Incoming;
 use crate::model::Session;
 use crate::outgoing::Outgoing;
 use crate::users::tokens;
-pub(crate) use connection::{Allowance, Connection};
+use connection::Connection;
 use life::Life;
-pub(crate) use parting::CloseCodes;
 use parting::{Farewell, NO_ROOM, part};
-use sending::{send_all, texts};
+use sending::{Waiting, send_all, texts};
 
 const PING_EVERY: Duration = Duration::from_secs(30);
 /// How long a peer may take nothing of what is written to it.
@@ -73,6 +73,34 @@ pub(crate) fn listen(
     Ok(subscription)
 }
 
+/// The rules of an API's sockets.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules {
+    /// The longest frame that is taken, and the longest message.
+    pub(crate) longest_bytes: usize,
+    /// The close code where the token was ended or has expired.
+    pub(crate) session_ended: u16,
+    /// The close code where the server stops.
+    pub(crate) shutdown: u16,
+    /// That of a frame over the limit, no UTF-8 or against the protocol; `None` for the protocol's own
+    /// 1009, 1007 and 1002.
+    pub(crate) unreadable: Option<u16>,
+}
+
+impl Rules {
+    fn too_large(self) -> Farewell {
+        Farewell::new(self.unreadable.unwrap_or(1009), "the frame is too large")
+    }
+
+    fn no_utf8(self) -> Farewell {
+        Farewell::new(self.unreadable.unwrap_or(1007), "frames are UTF-8 text")
+    }
+
+    fn no_protocol(self) -> Farewell {
+        Farewell::new(self.unreadable.unwrap_or(1002), "against the protocol")
+    }
+}
+
 /// What a frame is answered with: these texts, often none.
 pub(crate) type Answers = Vec<String>;
 
@@ -80,32 +108,51 @@ pub(crate) type Answers = Vec<String>;
 /// but keeps the connection from us, which has to be read to its end after the close frame.
 pub(crate) struct Upgrade {
     accept_key: String,
-    longest_bytes: usize,
-    allowance: Allowance,
-    serve: Box<dyn FnOnce(Socket) -> BoxFuture<'static, ()> + Send>,
+    incoming: Incoming,
+    outgoing: Outgoing,
+    rules: Rules,
+    subscription: Subscription,
+    first: Waiting,
+    encode: Box<dyn FnMut(&Event) -> Waiting + Send>,
+    react: React,
 }
 
-/// Answers a handshake; the socket takes frames and messages of at most `longest_bytes`.
-pub(crate) fn upgrade<F>(
+type React = Box<dyn FnMut(Option<String>) -> BoxFuture<'static, Answers> + Send>;
+
+/// Answers a handshake, with a socket that is run to its end: `first` goes out first, then events as
+/// `encode` has them, each as any number of texts. All of these are asked for one by one; one that
+/// could not be had closes the socket. Frames come in through `react`, as `None` if they are bytes
+/// that are no text. It ends when either side is gone; the subscription ends with it.
+pub(crate) fn open<I, E, T, R, F>(
+    app: &App,
     handshake: &WebSocket,
-    longest_bytes: usize,
-    serve: impl FnOnce(Socket) -> F + Send + 'static,
+    rules: Rules,
+    subscription: Subscription,
+    first: I,
+    mut encode: E,
+    mut react: R,
 ) -> Upgrade
 where
-    F: Future<Output = ()> + Send + 'static,
+    I: IntoIterator<Item = Result<String>, IntoIter: Send + 'static>,
+    E: FnMut(&Event) -> T + Send + 'static,
+    T: IntoIterator<Item = Result<String>, IntoIter: Send + 'static>,
+    R: FnMut(Option<String>) -> F + Send + 'static,
+    F: Future<Output = Answers> + Send + 'static,
 {
     Upgrade {
         accept_key: handshake.accept_key().to_owned(),
-        longest_bytes,
-        allowance: Allowance::default(),
-        serve: Box::new(move |socket| Box::pin(serve(socket))),
+        incoming: app.incoming.clone(),
+        outgoing: app.outgoing.clone(),
+        rules,
+        subscription,
+        first: texts(first),
+        encode: Box::new(move |event| texts(encode(event))),
+        react: Box::new(move |text| Box::pin(react(text))),
     }
 }
 
 impl<'r> Responder<'r, 'static> for Upgrade {
-    fn respond_to(mut self, request: &'r Request<'_>) -> response::Result<'static> {
-        let allowance = request.rocket().state::<Allowance>();
-        self.allowance = allowance.expect("every server has its Allowance").clone();
+    fn respond_to(self, _: &'r Request<'_>) -> response::Result<'static> {
         Response::build()
             .raw_header("Sec-WebSocket-Version", "13")
             .raw_header("Sec-WebSocket-Accept", self.accept_key.clone())
@@ -119,64 +166,54 @@ impl IoHandler for Upgrade {
     async fn io(self: Pin<Box<Self>>, connection: IoStream) -> io::Result<()> {
         let upgrade = Pin::into_inner(self);
         let config = Config {
-            max_message_size: Some(upgrade.longest_bytes),
-            max_frame_size: Some(upgrade.longest_bytes),
+            max_message_size: Some(upgrade.rules.longest_bytes),
+            max_frame_size: Some(upgrade.rules.longest_bytes),
             ..Config::default()
         };
-        let connection = Connection::new(connection, upgrade.allowance, STUCK);
+        let connection = Connection::new(connection, upgrade.incoming.part(), STUCK);
         let socket = WebSocketStream::from_raw_socket(connection, Role::Server, Some(config));
-        (upgrade.serve)(socket.await).await;
+        run(socket.await, *upgrade).await;
         Ok(())
     }
 }
 
-/// Runs one socket to its end: `first` goes out first, then events as `encode` has them, each as any
-/// number of texts. All of these are asked for one by one; one that could not be had closes the socket.
-/// Frames come in through `react`, as `None` if they are bytes that are no text. Returns when either
-/// side is gone; the subscription ends with it.
-pub(crate) async fn run<I, E, T, R, F>(
-    outgoing: &Outgoing,
-    mut socket: Socket,
-    mut subscription: Subscription,
-    codes: CloseCodes,
-    first: I,
-    mut encode: E,
-    mut react: R,
-) where
-    I: IntoIterator<Item = Result<String>, IntoIter: Send + 'static>,
-    E: FnMut(&Event) -> T,
-    T: IntoIterator<Item = Result<String>, IntoIter: Send + 'static>,
-    R: FnMut(Option<String>) -> F,
-    F: Future<Output = Answers>,
-{
+async fn run(mut socket: Socket, upgrade: Upgrade) {
+    let Upgrade {
+        outgoing,
+        rules,
+        mut subscription,
+        first: mut waiting,
+        mut encode,
+        mut react,
+        ..
+    } = upgrade;
     let mut ping = interval_at(Instant::now() + PING_EVERY, PING_EVERY);
     let mut life = Life::new(Instant::now());
     let mut held = None;
-    let mut waiting = texts(first);
     let farewell = loop {
         tokio::select! {
             // In this order: the others are only asked while the first makes no progress.
             biased;
-            sent = send_all(&mut socket, waiting, outgoing, &mut held) => {
+            sent = send_all(&mut socket, waiting, &outgoing, &mut held) => {
                 if let Err(farewell) = sent {
                     break farewell;
                 }
             }
             // A stuck reader must not keep what has ended.
-            end = subscription.ended_while_stuck() => break Some(Farewell::of(end, codes)),
+            end = subscription.ended_while_stuck() => break Some(Farewell::of(end, rules)),
         }
         waiting = tokio::select! {
             event = subscription.next() => match event {
-                Ok(event) => texts(encode(&event)),
-                Err(end) => break Some(Farewell::of(end, codes)),
+                Ok(event) => encode(&event),
+                Err(end) => break Some(Farewell::of(end, rules)),
             },
             frame = socket.next() => {
                 // Both may be there, and nothing is done for whose login is over.
                 if let Err(end) = subscription.check() {
-                    break Some(Farewell::of(end, codes));
+                    break Some(Farewell::of(end, rules));
                 }
                 let bytes = frame_bytes(frame.as_ref());
-                let answers = match react_to(frame, codes, &mut react).await {
+                let answers = match react_to(frame, rules, &mut react).await {
                     Ok(answers) => answers,
                     Err(farewell) => break farewell,
                 };
@@ -187,7 +224,7 @@ pub(crate) async fn run<I, E, T, R, F>(
                 texts(answers.into_iter().map(Ok))
             }
             _ = ping.tick() => {
-                if life.has_ended(socket.get_ref().unfinished_bytes(), Instant::now()) {
+                if life.has_ended(socket.get_ref().unfinished.bytes(), Instant::now()) {
                     break Some(Farewell::new(1011, "no sign of life"));
                 }
                 Box::new(std::iter::once(Ok(Message::Ping(Vec::new()))))
@@ -211,20 +248,18 @@ fn frame_bytes(frame: Option<&Result<Message, WsError>>) -> Option<usize> {
 /// Whether a frame, dealt with now, is a sign of life. Pings and pongs inside a message that goes on
 /// for ever are none: it is kept in memory until it ends.
 fn shows_life<S>(connection: &mut Connection<S>, frame_bytes: Option<usize>) -> bool {
-    connection.settle(frame_bytes.unwrap_or(usize::MAX));
-    connection.unfinished_bytes() <= MOST_UNFINISHED_BYTES
+    connection
+        .unfinished
+        .settle(frame_bytes.unwrap_or(usize::MAX));
+    connection.unfinished.bytes() <= MOST_UNFINISHED_BYTES
 }
 
 /// What a frame leads to; an error is the end, without a farewell if the peer has closed, or is gone.
-async fn react_to<R, F>(
+async fn react_to(
     frame: Option<Result<Message, WsError>>,
-    codes: CloseCodes,
-    react: &mut R,
-) -> Result<Answers, Option<Farewell>>
-where
-    R: FnMut(Option<String>) -> F,
-    F: Future<Output = Answers>,
-{
+    rules: Rules,
+    react: &mut React,
+) -> Result<Answers, Option<Farewell>> {
     let text = match frame {
         Some(Ok(Message::Text(text))) => Some(text),
         Some(Ok(Message::Binary(bytes))) => String::from_utf8(bytes).ok(),
@@ -232,9 +267,9 @@ where
         Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {
             return Ok(Answers::new());
         }
-        Some(Err(WsError::Capacity(_))) => return Err(Some(codes.too_large())),
-        Some(Err(WsError::Utf8)) => return Err(Some(codes.no_utf8())),
-        Some(Err(WsError::Protocol(_))) => return Err(Some(codes.no_protocol())),
+        Some(Err(WsError::Capacity(_))) => return Err(Some(rules.too_large())),
+        Some(Err(WsError::Utf8)) => return Err(Some(rules.no_utf8())),
+        Some(Err(WsError::Protocol(_))) => return Err(Some(rules.no_protocol())),
         Some(Err(WsError::Io(cause))) if cause.kind() == io::ErrorKind::QuotaExceeded => {
             return Err(Some(NO_ROOM));
         }
@@ -254,7 +289,7 @@ mod tests {
         let (ours, mut peer): (_, DuplexStream) = duplex(1 << 20);
         peer.write_all(bytes).await.expect("it has room");
         peer.shutdown().await.expect("it ends");
-        let connection = Connection::new(ours, Allowance::default(), STUCK);
+        let connection = Connection::new(ours, Incoming::default().part(), STUCK);
         let mut socket = WebSocketStream::from_raw_socket(connection, Role::Server, None).await;
         let mut signs = Vec::new();
         while let Some(Ok(message)) = socket.next().await {

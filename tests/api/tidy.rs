@@ -157,7 +157,7 @@ const LAYERS: &[&[&str]] = &[
     &["schema", "error"],
     &["model"],
     &[
-        "caches", "data_dir", "db", "hub", "outgoing", "presence", "signer", "throttle",
+        "caches", "data_dir", "db", "hub", "incoming", "outgoing", "presence", "signer", "throttle",
     ],
     &["app"],
     &["users"],

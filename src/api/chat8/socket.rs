@@ -24,22 +24,21 @@ use super::{now, timestamp};
 use crate::api::http::{AppState, Bearer, log_if_internal};
 use crate::api::object::Object;
 use crate::api::peer::FromAllowedOrigin;
-use crate::api::socket::{self, CloseCodes, Socket, Upgrade};
+use crate::api::socket::{self, Rules, Upgrade};
 use crate::api::user_id::user_id;
 use crate::app::App;
 use crate::contacts;
 use crate::error::{Error, Result};
-use crate::hub::{Channel, Event, Subscription};
+use crate::hub::{Channel, Event};
 use crate::model::{self, Kind, RequestId, UserId};
 use crate::users;
 
-/// The longest frame that is read.
-const LONGEST_FRAME_BYTES: usize = 1 << 20;
 /// The longest name of a call, in characters.
 const LONGEST_CALL_ID: usize = 256;
 /// How many friend requests are read at once.
 const REQUESTS_AT_ONCE: i64 = 50;
-const CLOSE_CODES: CloseCodes = CloseCodes {
+const RULES: Rules = Rules {
+    longest_bytes: 1 << 20,
     session_ended: 1008,
     shutdown: 1012,
     unreadable: None,
@@ -71,11 +70,19 @@ pub(super) fn connect(
     }
     let ws = ws.ok_or_else(|| Failure::unreadable("is not a WebSocket handshake"))?;
     let username = users::username_by_id(app, session.user)?;
-    let app = (*app).clone();
-    let subscription = socket::listen(&app, &session, username, Channel::Chat8)?;
-    let requests = waiting_requests(&app, session.user)?;
-    let serve = move |socket| run(app, session.user, subscription, requests, socket);
-    Ok(socket::upgrade(&ws, LONGEST_FRAME_BYTES, serve))
+    let subscription = socket::listen(app, &session, username, Channel::Chat8)?;
+    let requests = waiting_requests(app, session.user)?;
+    let encode = |event: &Event| encode(event).map(Ok);
+    let its_app = (*app).clone();
+    let react = move |text: Option<String>| {
+        let answer = text
+            .ok_or_else(|| "frames are UTF-8 text".to_owned())
+            .and_then(|text| react(&its_app, session.user, &text))
+            .unwrap_or_else(|problem| Some(error_frame(&problem)));
+        std::future::ready(answer.into_iter().collect())
+    };
+    let upgrade = socket::open(app, &ws, RULES, subscription, requests, encode, react);
+    Ok(upgrade)
 }
 
 /// The frames of the friend requests that wait for an answer by now, read some at a time. Published
@@ -112,33 +119,6 @@ fn waiting_frame((request, username): &(model::FriendRequest, String)) -> String
         message: &request.message,
     };
     frame("friend_request", data, timestamp(request.created_at))
-}
-
-async fn run(
-    app: Arc<App>,
-    user: UserId,
-    subscription: Subscription,
-    requests: impl Iterator<Item = Result<String>> + Send + 'static,
-    socket: Socket,
-) {
-    let react = |text: Option<String>| {
-        let answer = text
-            .ok_or_else(|| "frames are UTF-8 text".to_owned())
-            .and_then(|text| react(&app, user, &text))
-            .unwrap_or_else(|problem| Some(error_frame(&problem)));
-        std::future::ready(answer.into_iter().collect())
-    };
-    let encode = |event: &Event| encode(event).map(Ok);
-    socket::run(
-        &app.outgoing,
-        socket,
-        subscription,
-        CLOSE_CODES,
-        requests,
-        encode,
-        react,
-    )
-    .await;
 }
 
 #[derive(Serialize)]

@@ -19,7 +19,7 @@ use super::roster;
 use super::turns::Turns;
 use super::wording::{Failure, wording};
 use crate::api::http::{AppState, log_if_internal, parse_json};
-use crate::api::socket::{self, Answers, CloseCodes, Upgrade};
+use crate::api::socket::{self, Answers, Rules, Upgrade};
 use crate::api::user_id::user_id;
 use crate::app::App;
 use crate::config::USUAL_CONTENT_BYTES;
@@ -31,12 +31,12 @@ use crate::users;
 
 /// The most bytes of one message: a picture of 5 MiB, sealed, in base64 twice, with room to spare.
 const LARGEST_MESSAGE_BYTES: u64 = 12 << 20;
-/// Larger frames are not read at all; between the two there is an error frame.
-const LARGEST_FRAME_BYTES: usize = 16 << 20;
 /// How many records are read at once, if they are small.
 const ROWS_AT_ONCE: i64 = 100;
 
-const CODES: CloseCodes = CloseCodes {
+const RULES: Rules = Rules {
+    // Above the largest message: between the two there is an error frame.
+    longest_bytes: 16 << 20,
     session_ended: 1008,
     shutdown: 1013,
     unreadable: Some(1008),
@@ -69,22 +69,12 @@ pub(super) async fn chat(
         id: session.user,
     };
     let mut receiver = Receiver::new(app, session.user, ids == Some("true"))?;
-    let subscription = socket::listen(&sender.app, &session, username, Channel::Relay)?;
-    let serve = move |stream| async move {
-        let encode = move |event: &Event| frames(&mut receiver, event);
-        let react = |text| react(sender.clone(), text);
-        socket::run(
-            &sender.app.outgoing,
-            stream,
-            subscription,
-            CODES,
-            std::iter::empty(),
-            encode,
-            react,
-        )
-        .await;
-    };
-    Ok(socket::upgrade(&handshake, LARGEST_FRAME_BYTES, serve))
+    let subscription = socket::listen(app, &session, username, Channel::Relay)?;
+    let encode = move |event: &Event| frames(&mut receiver, event);
+    let react = move |text| react(sender.clone(), text);
+    let nothing = std::iter::empty();
+    let upgrade = socket::open(app, &handshake, RULES, subscription, nothing, encode, react);
+    Ok(upgrade)
 }
 
 fn not_a_socket() -> Failure {

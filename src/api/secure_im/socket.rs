@@ -7,17 +7,15 @@ use rocket_ws::WebSocket;
 use super::Failure;
 use crate::api::http::{AppState, Bearer, log_if_internal};
 use crate::api::peer::FromAllowedOrigin;
-use crate::api::socket::{self, Answers, CloseCodes, Upgrade};
+use crate::api::socket::{self, Answers, Rules, Upgrade};
 use crate::app::App;
 use crate::error::Error;
 use crate::hub::{Channel, Event};
 use crate::model::{Session, UserId};
 use crate::users;
 
-/// The longest frame that is taken.
-const LONGEST_FRAME_BYTES: usize = 64 << 10;
-
-const CLOSE_CODES: CloseCodes = CloseCodes {
+const RULES: Rules = Rules {
+    longest_bytes: 64 << 10,
     session_ended: 1008,
     shutdown: 1012,
     unreadable: None,
@@ -35,24 +33,21 @@ pub(super) fn open(
     let (session, username) = admit(app, &bearer, &origin).map_err(refusal)?;
     let handshake =
         handshake.ok_or_else(|| Failure::new(Status::UpgradeRequired, "Upgrade Required"))?;
-    let app = (*app).clone();
     let subscription =
-        socket::listen(&app, &session, username.clone(), Channel::SecureIm).map_err(refusal)?;
-    let serve = move |stream| async move {
-        let say = |text| say(&app, session.user, &username, text);
-        let encode = |event: &Event| encode(event).map(Ok);
-        socket::run(
-            &app.outgoing,
-            stream,
-            subscription,
-            CLOSE_CODES,
-            std::iter::empty(),
-            encode,
-            say,
-        )
-        .await;
+        socket::listen(app, &session, username.clone(), Channel::SecureIm).map_err(refusal)?;
+    let its_app = (*app).clone();
+    let say = move |text| {
+        say(&its_app, session.user, &username, text);
+        // A burst of frames would otherwise overrun the queues of readers that could keep up.
+        async {
+            tokio::task::yield_now().await;
+            Answers::new()
+        }
     };
-    Ok(socket::upgrade(&handshake, LONGEST_FRAME_BYTES, serve))
+    let encode = |event: &Event| encode(event).map(Ok);
+    let nothing = std::iter::empty();
+    let upgrade = socket::open(app, &handshake, RULES, subscription, nothing, encode, say);
+    Ok(upgrade)
 }
 
 /// Whatever is wrong with the token, the handshake is forbidden; that the token could not be looked
@@ -78,10 +73,8 @@ fn admit(
 
 /// Passes a text on to all others; bytes that are none go to nobody. `name` is the sender's of the
 /// handshake.
-async fn say(app: &App, user: UserId, name: &str, text: Option<String>) -> Answers {
-    let Some(text) = text else {
-        return Vec::new();
-    };
+fn say(app: &App, user: UserId, name: &str, text: Option<String>) {
+    let Some(text) = text else { return };
     // They may have another by now.
     let username = users::username_by_id(app, user).unwrap_or_else(|error| {
         log_if_internal(&error);
@@ -93,9 +86,6 @@ async fn say(app: &App, user: UserId, name: &str, text: Option<String>) -> Answe
         text,
     };
     app.hub.to_channel(Channel::SecureIm, Some(user), event);
-    // A burst of frames would otherwise overrun the queues of readers that could keep up.
-    tokio::task::yield_now().await;
-    Vec::new()
 }
 
 /// The published text of an event; what is no part of the broadcast is not told here.

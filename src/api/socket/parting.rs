@@ -10,7 +10,7 @@ use rocket_ws::frame::{CloseCode, CloseFrame};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
-use super::Socket;
+use super::{Rules, Socket};
 use crate::hub::End;
 use crate::outgoing::Held;
 
@@ -24,32 +24,6 @@ pub(super) const NO_ROOM: Farewell = Farewell::new(TRY_LATER, "no room for long 
 /// How much a peer may still send that has not seen our close frame yet, and for how long.
 const DRAINED_BYTES: u64 = 64 << 20;
 const DRAINED_FOR: Duration = Duration::from_secs(5);
-
-/// How an API closes its sockets.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct CloseCodes {
-    /// The token was ended or has expired.
-    pub(crate) session_ended: u16,
-    /// The server stops.
-    pub(crate) shutdown: u16,
-    /// A frame over the limit, no UTF-8 or against the protocol; `None` for the protocol's own
-    /// 1009, 1007 and 1002.
-    pub(crate) unreadable: Option<u16>,
-}
-
-impl CloseCodes {
-    pub(super) fn too_large(self) -> Farewell {
-        Farewell::new(self.unreadable.unwrap_or(1009), "the frame is too large")
-    }
-
-    pub(super) fn no_utf8(self) -> Farewell {
-        Farewell::new(self.unreadable.unwrap_or(1007), "frames are UTF-8 text")
-    }
-
-    pub(super) fn no_protocol(self) -> Farewell {
-        Farewell::new(self.unreadable.unwrap_or(1002), "against the protocol")
-    }
-}
 
 /// Our close frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,16 +43,16 @@ impl Farewell {
         }
     }
 
-    pub(super) fn of(end: End, codes: CloseCodes) -> Self {
+    pub(super) fn of(end: End, rules: Rules) -> Self {
         match end {
-            End::SessionEnded => Farewell::new(codes.session_ended, "logged out"),
-            End::Replaced => Farewell::new(codes.session_ended, "a newer login took over"),
-            End::Expired => Farewell::new(codes.session_ended, "the token has expired"),
+            End::SessionEnded => Farewell::new(rules.session_ended, "logged out"),
+            End::Replaced => Farewell::new(rules.session_ended, "a newer login took over"),
+            End::Expired => Farewell::new(rules.session_ended, "the token has expired"),
             End::Lagged => Farewell {
                 patience: PARTING_WITH_SLOW,
                 ..Farewell::new(TRY_LATER, "fell behind")
             },
-            End::Shutdown => Farewell::new(codes.shutdown, "the server stops"),
+            End::Shutdown => Farewell::new(rules.shutdown, "the server stops"),
         }
     }
 }
@@ -89,7 +63,7 @@ impl Farewell {
 pub(super) async fn part(mut socket: Socket, farewell: Option<Farewell>, held: Option<Held>) {
     // What has come of a message goes with the socket, in a moment. If it counted until then, of all
     // who send at once none would find room.
-    socket.get_mut().settle(usize::MAX);
+    socket.get_mut().unfinished.settle(usize::MAX);
     let Some(farewell) = farewell else {
         // The library has the answer to a peer's close frame ready; it leaves with a flush.
         let _ = timeout(PARTING, socket.flush()).await;
@@ -125,12 +99,13 @@ mod tests {
 
     #[test]
     fn only_who_fell_behind_is_waited_for_at_parting() {
-        let codes = CloseCodes {
+        let rules = Rules {
+            longest_bytes: 0,
             session_ended: 1008,
             shutdown: TRY_LATER,
             unreadable: None,
         };
-        let patience = |end| Farewell::of(end, codes).patience;
+        let patience = |end| Farewell::of(end, rules).patience;
         assert_eq!(patience(End::Lagged), PARTING_WITH_SLOW);
         for end in [End::Shutdown, End::Replaced, End::SessionEnded] {
             assert_eq!(patience(end), PARTING, "{end:?}");

@@ -149,8 +149,9 @@ pub(super) struct Member {
     /// Before this nothing is pushed, unless they ask for something first.
     pub(super) quiet_until: Option<Instant>,
     events: Subscription,
-    /// What the history has just shown them, and need not be said again.
-    shown: Vec<MessageId>,
+    /// The newest message that the history of their room had, if it had any. What is older was shown
+    /// there, or is before what was shown.
+    shown_up_to: Option<MessageId>,
 }
 
 impl Member {
@@ -160,7 +161,7 @@ impl Member {
             room,
             quiet_until: None,
             events,
-            shown: Vec::new(),
+            shown_up_to: None,
         }
     }
 
@@ -168,12 +169,12 @@ impl Member {
     pub(super) fn enter(&mut self, room: Room) {
         self.events.enter(Some(room.id));
         self.room = room;
-        self.shown.clear();
+        self.shown_up_to = None;
     }
 
-    /// Notes which messages they have seen in a history.
-    pub(super) fn has_seen(&mut self, messages: Vec<MessageId>) {
-        self.shown = messages;
+    /// Notes up to which message they have seen the history of their room.
+    pub(super) fn has_seen(&mut self, newest: Option<MessageId>) {
+        self.shown_up_to = newest;
     }
 
     pub(super) async fn next_event(&mut self) -> Result<Arc<Event>, Gone> {
@@ -195,8 +196,9 @@ impl Member {
         let Event::Said { message, line, .. } = event else {
             return;
         };
-        // What waits may be of the room before.
-        if message.room_id == Some(self.room.id) && !self.shown.contains(&message.id) {
+        // What waits may be of the room before, or of an earlier stay in this one. Within a room ids
+        // are in the order of commits, so what the history could not show has a greater one.
+        if message.room_id == Some(self.room.id) && Some(message.id) > self.shown_up_to {
             lines.extend_from_slice(line.get_or_init(|| Frame::line_of(event)));
         }
     }
@@ -243,6 +245,8 @@ pub(super) async fn pushes_to(member: &mut Option<Member>) -> Result<Vec<u8>, Go
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hub::{Channel, Hub, Subscriber};
+    use crate::model::{self, Kind, Message, PUBLIC_ROOM};
 
     const PIECES: usize = 8;
     const TIME: Duration = Duration::from_secs(1);
@@ -266,5 +270,66 @@ mod tests {
     async fn a_peer_that_reads_slowly_gets_all_and_one_that_stops_is_gone() {
         assert!(write_to_reader_of(PIECES).await.is_ok());
         assert!(write_to_reader_of(PIECES - 1).await.is_err());
+    }
+
+    fn said(id: i64) -> Event {
+        let message = Message {
+            id: MessageId(id),
+            sender_id: UserId(2),
+            recipient_id: None,
+            room_id: Some(PUBLIC_ROOM),
+            kind: Kind::Text,
+            content: "hello".into(),
+            is_encrypted: false,
+            sender_key: None,
+            recipient_key: None,
+            sent_at: model::Instant::now(),
+            edited_at: None,
+            read_at: None,
+        };
+        let (sender, room) = ("bob".into(), "public".into());
+        let line = std::sync::OnceLock::new();
+        Event::Said {
+            message: message.into(),
+            sender,
+            room,
+            line,
+        }
+    }
+
+    /// Which of the messages 1 to 4, all of which wait, are said behind a history.
+    async fn said_behind(newest: Option<i64>) -> Vec<i64> {
+        let hub = Hub::default();
+        let room = Room {
+            id: PUBLIC_ROOM,
+            name: "public".into(),
+            created_at: model::Instant::now(),
+        };
+        let events = hub.subscribe(Subscriber {
+            user: UserId(1),
+            username: "alice".into(),
+            session: None,
+            channel: Channel::ChatRoom,
+            room: Some(PUBLIC_ROOM),
+        });
+        let mut member = Member::new(UserId(1), room.clone(), events);
+        hub.to_room(PUBLIC_ROOM, said(1));
+        member.enter(room);
+        for id in 2..=4 {
+            hub.to_room(PUBLIC_ROOM, said(id));
+        }
+        member.has_seen(newest.map(MessageId));
+        let lines = member.pushes().await.expect("it is there");
+        let lines = String::from_utf8(lines).expect("JSON");
+        let id = |line| {
+            serde_json::from_str::<serde_json::Value>(line).expect("JSON")["message_id"].as_i64()
+        };
+        lines.lines().filter_map(id).collect()
+    }
+
+    #[tokio::test]
+    async fn behind_a_history_comes_what_is_newer_and_nothing_of_before() {
+        assert_eq!(said_behind(Some(3)).await, [4]);
+        assert_eq!(said_behind(None).await, [1, 2, 3, 4]);
     }
 }

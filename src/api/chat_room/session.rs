@@ -248,7 +248,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 {
                     frame.write_to(&mut lines);
                 }
-                member.has_seen(said.iter().map(|(message, _)| message.id).collect());
+                member.has_seen(said.last().map(|(message, _)| message.id));
                 let complete = Frame::HistoryComplete {
                     chat_group_id: id,
                     message_count: said.len(),

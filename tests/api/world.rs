@@ -9,6 +9,7 @@ mod held;
 mod memory;
 mod postgres;
 mod process;
+mod proxy;
 mod reply;
 mod server;
 mod skipped;
@@ -27,6 +28,7 @@ use tempfile::TempDir;
 
 pub(crate) use postgres::OwnDatabase;
 pub(crate) use process::{Process, end_of, ended, program};
+pub(crate) use proxy::way_that_loses_answers;
 pub(crate) use reply::{Reply, as_float, redacted};
 pub(crate) use server::{Server, free_port};
 pub(crate) use skipped::{skipped, skips_postgres_test, skips_sqlite_test};

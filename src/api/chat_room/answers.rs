@@ -9,7 +9,7 @@ use super::session::Answer;
 use crate::app::App;
 use crate::files;
 use crate::messages::{Draft, To, correspondents};
-use crate::model::{Kind, Room, RoomId, UserId};
+use crate::model::{Kind, Room, RoomId, Upload, UserId};
 use crate::rooms::{self, Which};
 use crate::users;
 
@@ -117,18 +117,21 @@ pub(super) fn draft(app: &App, member: &Member, saying: Saying) -> Result<Draft,
     Ok(draft_of(member, sender_name, room, Kind::Text, content))
 }
 
-/// What a room is told of a file that the user has put there.
+/// What a room is told of a file that the user has put there. It hands the file over: once it is
+/// there the file stays, whatever the user was told.
 pub(super) fn file_notice(
     app: &App,
     member: &Member,
     room: Room,
-    name: &str,
-    size_bytes: u64,
+    upload: &Upload,
 ) -> Result<Draft, Refusal> {
     let sender_name = users::username_by_id(app, member.id)?;
-    let size_kib = size_bytes >> 10;
+    let (name, size_kib) = (&upload.file_name, upload.size_bytes >> 10);
     let content = format!("📎 {sender_name} 上传了文件: {name} ({size_kib}KB)");
-    Ok(draft_of(member, sender_name, room, Kind::File, content))
+    Ok(Draft {
+        upload: Some(upload.id),
+        ..draft_of(member, sender_name, room, Kind::File, content)
+    })
 }
 
 /// Something said in a room by the user, whose name may have changed since the login.

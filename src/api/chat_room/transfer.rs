@@ -73,7 +73,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             name,
             room,
             incoming,
-            size_bytes,
+            ..
         } = accepted;
         let member = self.member()?;
         let audience = Audience::Room(room.id);
@@ -85,7 +85,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             Ok(upload) => upload,
             Err(error) => return self.reply(Err(error.into())).await,
         };
-        let told = match answers::file_notice(&self.app, member, room, &name, size_bytes) {
+        let told = match answers::file_notice(&self.app, member, room, &upload) {
             Ok(draft) => self.send(draft).await?,
             Err(refusal) => Err(refusal),
         };
@@ -149,7 +149,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 }
 
-/// Takes a file away again of which the room could not be told; returns what to tell the uploader.
+/// Takes a file away again of which the room could not be told, and has not heard all the same;
+/// returns what to tell the uploader.
 async fn take_back(app: &App, upload: Upload, refusal: Refusal) -> Refusal {
     let removed = files::remove(app, upload.owner_id, upload.slug).await;
     removed.err().map_or(refusal, Into::into)

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::world::{Setup, World};
+use crate::world::{Server, Setup, World};
 
 /// The password everybody here registers with.
 pub(super) const PASSWORD: &str = "secret1";
@@ -42,7 +42,7 @@ impl Rooms {
             .arg("--chat-room-port")
             .arg("0")
             .start();
-        let port = port_of(&world);
+        let port = port_of(&world.server);
         Rooms { world, port }
     }
 
@@ -58,7 +58,7 @@ impl Rooms {
     /// Kills the server and starts it on the same data.
     pub(super) fn restart(&mut self) {
         self.world.restart();
-        self.port = port_of(&self.world);
+        self.port = port_of(&self.world.server);
     }
 
     /// A fresh connection.
@@ -89,10 +89,10 @@ impl Rooms {
     }
 }
 
-/// The port that the server says it listens on.
-fn port_of(world: &World) -> u16 {
+/// The port that a server says it listens on.
+pub(super) fn port_of(server: &Server) -> u16 {
     const SAYS: &str = "chat_room listens on 127.0.0.1:";
-    let line = world.server.wait_for_line(|line| line.starts_with(SAYS));
+    let line = server.wait_for_line(|line| line.starts_with(SAYS));
     line[SAYS.len()..].trim().parse().expect("a port")
 }
 

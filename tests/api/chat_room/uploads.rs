@@ -5,9 +5,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::client::{Client, Rooms, assert_calendar, assert_error, request, saying, told};
+use super::client::{
+    Client, Rooms, assert_calendar, assert_error, credentials, port_of, request, saying, told,
+};
 use crate::internal_errors::{refuse_new, take_new_again};
-use crate::world::Setup;
+use crate::world::{Server, Setup, World, skips_postgres_test, way_that_loses_answers};
 
 /// An upload's first line.
 pub(super) fn offer(name: &str, size: impl Into<Value>, group: i64) -> Value {
@@ -244,6 +246,41 @@ fn a_file_of_which_the_room_cannot_be_told_is_not_kept() {
     let list = alice.ask(&request("file_list_request", "chat_group_id", 1));
     let files = list["files"].as_array().expect("a list");
     assert_eq!((files.len(), &files[0]["file_id"]), (1, &json!(id)));
+}
+
+#[test]
+fn a_file_of_which_the_room_has_heard_is_kept_although_its_sender_cannot_know() {
+    // On SQLite a commit is always answered.
+    if skips_postgres_test() {
+        return;
+    }
+    let world = World::start();
+    let database = world.database().expect("it is on PostgreSQL");
+    let url = way_that_loses_answers(database, "上传了文件: a.txt");
+    let data_dir = world.home().join("other");
+    let setup = Setup::new()
+        .with_chat_room()
+        .arg("--chat-room-port")
+        .arg("0");
+    let other = Server::start(
+        &[],
+        &setup.serve_args(&data_dir, Some(&url)),
+        &[],
+        world.home(),
+    );
+    let mut alice = Client::to(port_of(&other));
+    alice.ask(&credentials("register_request", "alice"));
+    alice.log_in("alice");
+    alice.ask(&offer("a.txt", 3, 1));
+    alice.send_bytes(b"abc");
+    assert_error(&alice.receive(), 1009);
+    let history = alice.enter("public");
+    let notice = history[0]["content"].as_str().unwrap_or_default();
+    assert!(notice.contains("a.txt"), "{history:?}");
+    let list = alice.ask(&request("file_list_request", "chat_group_id", 1));
+    assert_eq!(list["files"][0]["original_filename"], "a.txt", "{list}");
+    let uploads = fs::read_dir(data_dir.join("uploads")).expect("the directory of uploads");
+    assert_eq!(uploads.count(), 1);
 }
 
 #[test]

@@ -15,6 +15,7 @@
 
 mod accounts;
 mod downloads;
+mod file_name;
 mod friends;
 mod history;
 mod keys;

@@ -14,13 +14,13 @@ use std::time::Duration;
 use multer::{Field, Multipart};
 use rocket::Data;
 use rocket::data::{DataStream, ToByteUnit};
-use rocket::http::RawStr;
 use rocket::post;
 use rocket::request::{FromRequest, Outcome, Request};
 use serde::Serialize;
 use tokio::io::{AsyncRead, ReadBuf};
 
 use super::downloads::{AVATARS, FILES};
+use super::file_name::file_name;
 use super::wording::Failure;
 use super::{Answer, BASE, success};
 use crate::api::http::{AppState, Bearer, PATIENCE};
@@ -234,7 +234,8 @@ impl Form {
             came_out();
             match part.name() {
                 Some("file") if form.file.is_none() => {
-                    let name = file_name(&part);
+                    let disposition = part.headers().get("content-disposition");
+                    let name = file_name(disposition.map_or(&[], |value| value.as_bytes()));
                     let mut incoming = Incoming::begin(app, limit_bytes).await?;
                     if let Some(said) = part.content_type() {
                         incoming.is_said_to_be(said.essence_str());
@@ -313,33 +314,6 @@ impl AsyncRead for Sips<'_, '_> {
         self.allowance.store(rest, Ordering::Relaxed);
         polled
     }
-}
-
-/// The client's name of a file. Some say what is not ASCII in a parameter of its own (RFC 5987),
-/// which the parser does not know.
-fn file_name(part: &Field<'_>) -> String {
-    if let Some(name) = part.file_name() {
-        return unescaped(name);
-    }
-    let disposition = part.headers().get("content-disposition");
-    let parameters = disposition
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    parameters
-        .split(';')
-        .filter_map(|parameter| parameter.trim().split_once('='))
-        .find(|(key, _)| key.eq_ignore_ascii_case("filename*"))
-        .and_then(|(_, value)| value.splitn(3, '\'').nth(2))
-        .map(|encoded| RawStr::new(encoded).percent_decode_lossy().into_owned())
-        .unwrap_or_default()
-}
-
-/// A file name without the escapes of browsers, which write a `%` itself as it is: these three are
-/// all there are (WHATWG, multipart/form-data encoding).
-fn unescaped(name: &str) -> String {
-    name.replace("%22", "\"")
-        .replace("%0D", "\r")
-        .replace("%0A", "\n")
 }
 
 /// The value of a part that is no file.

@@ -113,14 +113,20 @@ pub fn folded(text: &str) -> String {
     lower.map(|c| if c == 'ς' { 'σ' } else { c }).collect()
 }
 
-/// An e-mail address as it is kept: lower case; one `@` between a name and a domain.
+/// An e-mail address as it is compared: NFC, lower case.
+fn folded_email(text: &str) -> String {
+    let lower = text.nfc().collect::<String>().to_lowercase();
+    // Some capitals with a mark are two characters, and one in lower case.
+    lower.nfc().collect()
+}
+
+/// An e-mail address as it is kept: NFC, lower case; one `@` between a name and a domain.
 pub fn parse_email(text: &str) -> Result<String> {
     let text = text.trim();
-    if is_longer(text, LONGEST_EMAIL) {
-        // Lower case has no fewer characters.
+    if is_longer(text, MOST_COMPOSED * LONGEST_EMAIL) {
         return Err(Error::invalid("email", "is not an e-mail address"));
     }
-    let email = text.to_lowercase();
+    let email = folded_email(text);
     let is_plausible = email.len() <= LONGEST_EMAIL
         && !email.chars().any(|c| c.is_control() || c.is_whitespace())
         && email.split_once('@').is_some_and(|(name, domain)| {
@@ -350,5 +356,18 @@ mod tests {
         );
         assert!(parse_email(&("k".repeat(243) + "@example.org")).is_err());
         assert!(parse_email(&("é".repeat(122) + "@example.org")).is_err());
+    }
+
+    #[test]
+    fn an_address_is_the_same_however_its_marks_are_written() {
+        for (written, kept) in [
+            ("Je\u{301}@x.org", "jé@x.org"),
+            ("J\u{c9}@x.org", "jé@x.org"),
+            ("J\u{30c}@x.org", "\u{1f0}@x.org"),
+            ("\u{1f0}@x.org", "\u{1f0}@x.org"),
+        ] {
+            assert_eq!(parse_email(written).ok().as_deref(), Some(kept));
+            assert_eq!(folded_email(kept), kept);
+        }
     }
 }

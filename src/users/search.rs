@@ -7,8 +7,9 @@
 use std::collections::HashSet;
 
 use diesel::prelude::*;
+use unicode_normalization::UnicodeNormalization;
 
-use super::{LONGEST_USERNAME, MOST_COMPOSED, folded, is_longer};
+use super::{LONGEST_USERNAME, MOST_COMPOSED, folded, folded_email, is_longer};
 use crate::app::App;
 use crate::db::Extent;
 use crate::error::Result;
@@ -53,10 +54,12 @@ pub fn search(
             .order(users::username)
             .limit(limit + 1)
             .select(Profile::as_select());
-        let mut found: Vec<Profile> = others.filter(users::username.eq(text)).load(conn)?;
+        let name: String = text.nfc().collect();
+        let mut found: Vec<Profile> = others.filter(users::username.eq(name)).load(conn)?;
         if by == By::NameOrAddress {
-            let address = text.to_lowercase();
-            found.extend(others.filter(users::email.eq(address)).load(conn)?);
+            // The second: those of before addresses were composed are as they were written.
+            let address = [folded_email(text), text.to_lowercase()];
+            found.extend(others.filter(users::email.eq_any(address)).load(conn)?);
         }
         found.extend(
             others

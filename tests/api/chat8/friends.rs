@@ -248,6 +248,36 @@ fn a_search_for_an_address_finds_its_owner_first_however_many_names_hold_it() {
 }
 
 #[test]
+fn one_address_has_one_account_and_is_found_however_its_marks_are_written() {
+    const COMPOSED: &str = "j\u{e9}";
+    const IN_PIECES: &str = "je\u{301}";
+    let world = World::start();
+    let alice = Someone::new(&world, "alice");
+    let account = |username: &str, name: &str| {
+        let email = format!("{name}@x.org");
+        world.post(
+            "/api/v1/auth/register",
+            &json!({"username": username, "email": email, "password": "12345678", "confirm_password": "12345678"}),
+        )
+    };
+    let owner = data(&account("owner", IN_PIECES));
+    assert_eq!(owner["email"], format!("{COMPOSED}@x.org"));
+    for name in [COMPOSED, IN_PIECES, "JE\u{301}"] {
+        refused(&account("other", name), 409, "USER_003");
+        let change = json!({"email": format!("{name}@x.org")});
+        refused(&alice.put("/user/profile", &change), 409, "USER_003");
+        let found = data(&alice.get(&format!("/friends/search?q={name}@x.org")));
+        assert_eq!(found[0]["username"], "owner", "{name:?}");
+    }
+    data(&account("J\u{e9}", "first"));
+    data(&account(COMPOSED, "second"));
+    for name in [COMPOSED, IN_PIECES] {
+        let found = data(&alice.get(&format!("/friends/search?q={name}")));
+        assert_eq!(found[0]["username"], COMPOSED, "{name:?}");
+    }
+}
+
+#[test]
 fn a_thousand_requests_wait_for_somebody_and_no_more() {
     let mut world = World::start();
     let names = ["alice", "bob"];

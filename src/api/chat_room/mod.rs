@@ -37,7 +37,7 @@ fn wording(error: &Error) -> (u16, String) {
         ),
         Error::Invalid { field, problem } => return (1008, format!("{field} {problem}")),
         Error::TooLarge { limit_bytes } => {
-            return (1007, format!("文件过大，最大允许 {} MB", limit_bytes >> 20));
+            return (1007, format!("文件过大，最大允许 {}", size(*limit_bytes)));
         }
         Error::TooManyAttempts { retry_after_secs } => {
             return (
@@ -69,6 +69,17 @@ fn wording(error: &Error) -> (u16, String) {
         Error::Db(_) | Error::Io(_) | Error::Internal(_) => (1009, "服务器内部错误"),
     };
     (code, text.to_owned())
+}
+
+/// A size in the largest unit in which it is a whole number.
+fn size(bytes: u64) -> String {
+    if bytes.is_multiple_of(1 << 20) {
+        format!("{} MB", bytes >> 20)
+    } else if bytes.is_multiple_of(1 << 10) {
+        format!("{} KB", bytes >> 10)
+    } else {
+        format!("{bytes} B")
+    }
 }
 
 #[cfg(test)]

@@ -168,6 +168,24 @@ fn refused_uploads_are_errors_and_the_connection_goes_on_as_lines() {
     upload(&mut alice, "just.TXT", &[7; 1_000], 1);
 }
 
+#[test]
+fn how_large_a_file_may_be_is_said_truly() {
+    for (max_file_bytes, said) in [
+        (100 << 20, "100 MB"),
+        (1_536 << 10, "1536 KB"),
+        (1_000, "1000 B"),
+    ] {
+        let setup = Setup::new().env("ROCKET_CHAT_ROOM__MAX_FILE_BYTES", max_file_bytes);
+        let rooms = Rooms::with(setup);
+        let refusal = rooms
+            .arrive("alice")
+            .ask(&offer("a.txt", max_file_bytes + 1, 1));
+        assert_error(&refusal, 1007);
+        let words = format!("文件过大，最大允许 {said}");
+        assert_eq!(refusal["error_message"], words);
+    }
+}
+
 /// Whether an upload is welcome; nothing of it is sent.
 fn is_welcome(rooms: &Rooms, name: &str, size_bytes: u64) -> bool {
     let ready = rooms.come_back("alice").ask(&offer(name, size_bytes, 1));

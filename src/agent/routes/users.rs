@@ -133,6 +133,7 @@ async fn accept_server(agent: &State<Arc<Agent>>, data: Data<'_>) -> Answer {
         .accept(text(&body, "fingerprint", "缺少指纹")?)?;
     for session in agent.everybody() {
         session.conversations().judge_again(Instant::now());
+        session.outgoing.notify_one();
         session.meet_unvouched().await;
     }
     Ok(ok(Value::Null))

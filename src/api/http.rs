@@ -161,12 +161,15 @@ impl<'r> FromRequest<'r> for Bearer {
     type Error = std::convert::Infallible;
 
     async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Self::Error> {
-        let header = request.headers().get_one("Authorization");
-        let token = header.map(|header| match header.split_once(' ') {
-            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
+        let mut headers = request.headers().get("Authorization");
+        let token = headers.next().map(|header| match header.split_once(' ') {
+            Some((scheme, token))
+                if scheme.eq_ignore_ascii_case("bearer") && headers.next().is_none() =>
+            {
                 token.trim().to_owned()
             }
-            // Any other scheme is a credential that is not ours: sent, hence checked, hence refused.
+            // Any other scheme is a credential that is not ours, and two are one too many: sent,
+            // hence checked, hence refused.
             _ => String::new(),
         });
         Outcome::Success(Bearer(token))

@@ -184,6 +184,20 @@ fn a_token_that_is_sent_is_always_checked() {
 }
 
 #[test]
+fn of_two_tokens_both_are_checked() {
+    let world = World::start();
+    let alice = world.register("alice");
+    let token = alice.token();
+    let request = world.request(Method::GET, "/messages/inbox?user_id=alice");
+    let two = request.bearer_auth(token).bearer_auth("nonsense");
+    Reply::to(two).error(401);
+    for (header, query) in [(token, "nonsense"), ("nonsense", token)] {
+        let path = format!("/messages/stream?user_id=alice&token={query}");
+        Reply::to(world.request(Method::GET, &path).bearer_auth(header)).error(401);
+    }
+}
+
+#[test]
 fn an_authorization_that_is_no_bearer_token_is_refused() {
     let world = World::start();
     world.register("alice");

@@ -73,8 +73,12 @@ pub(super) fn stream(
     token: Option<String>,
     last_seen: LastEventId,
 ) -> Result<Events, Failure> {
-    caller.token = caller.token.or(token);
-    let reader = caller.acting_as(app, stated_user(user_id)?)?;
+    let user_id = stated_user(user_id)?;
+    if caller.token.is_some() && token.is_some() {
+        caller.acting_as(app, user_id)?;
+    }
+    caller.token = token.or(caller.token);
+    let reader = caller.acting_as(app, user_id)?;
     // Asked before one listens: what comes in between is read from the inbox.
     let last = match last_seen.0 {
         Some(last) => last.min(lists::newest(app)?),

@@ -58,7 +58,7 @@ pub struct ProfileChange {
     pub status: Option<Status>,
 }
 
-/// A username as it is kept: NFC, 1–128 characters, no control characters, otherwise exact.
+/// A username as it is kept: NFC, 1–128 characters, no control characters, no U+FFFD, otherwise exact.
 pub fn parse_username(text: &str) -> Result<String> {
     let Some(username) = composed(text, LONGEST_USERNAME) else {
         return Err(Error::invalid(
@@ -74,6 +74,10 @@ pub fn parse_username(text: &str) -> Result<String> {
             "username",
             "must not have control characters",
         ));
+    }
+    // In a query this stands for bytes that are no UTF-8, whichever they were.
+    if username.contains(char::REPLACEMENT_CHARACTER) {
+        return Err(Error::invalid("username", "must be UTF-8 without U+FFFD"));
     }
     Ok(username)
 }

@@ -249,10 +249,12 @@ fn user_ids_have_between_1_and_128_characters() {
 }
 
 #[test]
-fn user_ids_hold_no_control_characters() {
+fn user_ids_hold_no_control_characters_and_nothing_that_stands_for_unreadable_bytes() {
     let world = World::start();
-    for control in ["\0", "\n", "\r", "\t", "\u{1b}", "\u{7f}", "\u{85}"] {
-        let user_id = format!("ali{control}ce");
+    for wrong in [
+        "\0", "\n", "\r", "\t", "\u{1b}", "\u{7f}", "\u{85}", "\u{fffd}",
+    ] {
+        let user_id = format!("ali{wrong}ce");
         world
             .post("/auth/register", &registration(&user_id))
             .error(400);
@@ -260,6 +262,8 @@ fn user_ids_hold_no_control_characters() {
             .get("/auth/public_key", &[("user_id", &user_id)])
             .error(400);
     }
+    let latin_1 = world.get("/auth/public_key?user_id=Jos%E9", &[]);
+    latin_1.error(400);
 }
 
 #[test]

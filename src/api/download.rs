@@ -1,4 +1,4 @@
-//! A file as an answer: whole, or the one range that was asked for.
+//! A file as an answer: whole, or the one range that was asked for, or nothing to whoever has it.
 //!
 //! The bytes are streamed; whoever they belong to has been asked before, and each piece asks again
 //! whether the login is still good. Nothing that is served here is ever run by a browser: the type
@@ -21,11 +21,12 @@ use crate::error::Result;
 use crate::model::Session;
 use crate::users::tokens;
 
-/// The range that a request asks for, as it was sent.
+/// The range that a request asks for and what its client has already, as they were sent.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Range {
     range: Option<String>,
     if_range: Option<String>,
+    if_none_match: Vec<String>,
 }
 
 #[rocket::async_trait]
@@ -37,6 +38,11 @@ impl<'r> FromRequest<'r> for Range {
         Outcome::Success(Range {
             range: header("Range"),
             if_range: header("If-Range"),
+            if_none_match: request
+                .headers()
+                .get("If-None-Match")
+                .map(str::to_owned)
+                .collect(),
         })
     }
 }
@@ -52,6 +58,14 @@ enum Part {
 }
 
 impl Range {
+    /// Whether the client has what bears this `etag`, be it by a weak tag (RFC 9110 §13.1.2).
+    fn is_had(&self, etag: &str) -> bool {
+        let named = self.if_none_match.iter().flat_map(|tags| tags.split(','));
+        named
+            .map(str::trim)
+            .any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
+    }
+
     /// What is meant, of a file of `size` bytes with this `etag`. Several ranges at once, units
     /// other than bytes and whatever cannot be read are answered with the whole.
     fn part_of(&self, size: u64, etag: &str) -> Part {
@@ -111,7 +125,7 @@ pub(crate) struct Download {
 
 impl Download {
     /// Answers with `file`, or the part of it that was asked for; `None` if there is no such part.
-    /// `tag` names this content for ever.
+    /// `tag` names this content for ever, and whoever has it by that is sent none of it.
     pub(crate) async fn new(
         mut file: File,
         size: u64,
@@ -120,6 +134,15 @@ impl Download {
         range: Range,
     ) -> io::Result<Option<Self>> {
         let etag = format!("\"{tag}\"");
+        if range.is_had(&etag) {
+            return Ok(Some(Download {
+                status: Status::NotModified,
+                file,
+                length: 0,
+                headers: vec![Header::new("ETag", etag)],
+                check: Box::new(|| Ok(())),
+            }));
+        }
         let part = range.part_of(size, &etag);
         let mut headers = vec![
             Header::new("Content-Type", media_type.to_owned()),
@@ -233,7 +256,7 @@ mod tests {
     fn check(range: &str, expected: Part) {
         let range = Range {
             range: Some(range.into()),
-            if_range: None,
+            ..Range::default()
         };
         assert_eq!(range.part_of(100, "\"a\""), expected, "{range:?}");
     }
@@ -264,9 +287,34 @@ mod tests {
         let range = |etag: &str| Range {
             range: Some("bytes=0-0".into()),
             if_range: Some(etag.into()),
+            ..Range::default()
         };
         assert_eq!(range("\"a\"").part_of(100, "\"a\""), Part::Bytes(0, 0));
         assert_eq!(range("\"b\"").part_of(100, "\"a\""), Part::Whole);
         assert_eq!(Range::default().part_of(0, "\"a\""), Part::Whole);
+    }
+
+    #[test]
+    fn what_the_client_has_is_told_by_any_of_its_tags() {
+        let is_had = |tags: &[&str]| {
+            let if_none_match = tags.iter().copied().map(str::to_owned).collect();
+            let range = Range {
+                if_none_match,
+                ..Range::default()
+            };
+            range.is_had("\"a\"")
+        };
+        for tags in [
+            &["\"a\""][..],
+            &["W/\"a\""],
+            &["*"],
+            &["\"b\" , \"a\""],
+            &["\"b\"", "\"a\""],
+        ] {
+            assert!(is_had(tags), "{tags:?}");
+        }
+        for tags in [&[][..], &[""], &["\"b\""], &["a"], &["\"ab\", W/\"b\""]] {
+            assert!(!is_had(tags), "{tags:?}");
+        }
     }
 }

@@ -191,6 +191,34 @@ fn a_range_is_served_alone_and_one_that_is_not_there_is_416() {
 }
 
 #[test]
+fn whoever_has_a_file_by_its_tag_is_not_sent_it_again() {
+    let world = World::start();
+    let [alice, bob, eve] = ["alice", "bob", "eve"].map(|name| Someone::new(&world, name));
+    let file = text(&data(&alice.upload(&bob, "digits", b"0123456789"))["file_url"]);
+    let avatar = text(&data(&alice.upload_avatar("a.png", PNG))["avatar_url"]);
+    for (path, kept) in [
+        (&file, "private, no-cache"),
+        (&avatar, "public, max-age=31536000, immutable"),
+    ] {
+        let whole = fetch(&bob, path, &[]);
+        let tag = whole.header("etag").expect("a tag");
+        let weak = format!("\"other\", W/{tag}");
+        for named in [tag, &weak, "*"] {
+            let range = ("Range", "bytes=5000-");
+            let had = fetch(&bob, path, &[("If-None-Match", named), range]);
+            assert_eq!((had.status, had.text.as_str()), (304, ""));
+            assert_eq!(had.header("etag"), Some(tag));
+            assert_eq!(had.header("cache-control"), Some(kept));
+            assert_eq!(had.header("content-length"), None);
+        }
+        let other = fetch(&bob, path, &[("If-None-Match", "\"other\"")]);
+        assert_eq!((other.status, other.text), (200, whole.text));
+    }
+    let peek = fetch(&eve, &file, &[("If-None-Match", "*")]);
+    refused(&peek, 404, "NOT_FOUND");
+}
+
+#[test]
 fn an_avatar_is_a_picture_by_content_and_replaces_the_one_before() {
     let world = World::start();
     let alice = Someone::new(&world, "alice");

@@ -125,21 +125,22 @@ fn a_list_that_has_begun_waits_for_room_and_comes_whole() {
 
 #[test]
 fn whatever_may_be_long_is_refused_where_there_is_no_room() {
-    let (world, id) = world_with_a_long_letter();
-    let [alice, bob] = ["alice", "bob"].map(|name| world.person(name));
-    let stream = "/messages/stream?user_id=bob";
-    let open = || ask(&world, stream, "Last-Event-ID: 0\r\n");
-    let askers: Vec<_> = (0..READERS).map(|_| open()).collect();
-    let full = wait_for(|| Some(alice.permissions(id)).filter(|reply| reply.status != 200));
-    full.error(503);
-    assert_eq!(full.header("Retry-After"), Some("10"));
+    let world = World::start();
+    let [alice, bob] = ["alice", "bob"].map(|name| Someone::new(&world, name));
+    let path = format!("/ws/{}?token={}", bob.id, bob.token);
+    let open = || dial(world.server.port(), &path, &[]).expect("the socket opens");
+    // The twelfth goes beyond what there is.
+    let sockets: Vec<_> = (0..16).map(|_| open()).collect();
+    let id = alice.send(&bob, &ESCAPED.repeat(BYTES));
+    let ask = |path: &str| Reply::to(world.request(Method::GET, path).bearer_auth(&alice.token));
+    let permissions = format!("/messages/message/{id}/permissions?user_id=alice");
+    wait_for(|| Some(ask(&permissions)).filter(|reply| reply.status != 200)).error(503);
     for path in ["/api/v1/friends", "/api/v1/friends/requests"] {
-        let request = world.request(Method::GET, path).bearer_auth(bob.token());
-        let refused = Reply::to(request);
+        let refused = ask(path);
         assert_eq!(refused.status, 503, "{path}: {}", refused.text);
         assert_eq!(refused.header("Retry-After"), Some("10"), "{path}");
     }
-    drop(askers);
+    drop(sockets);
 }
 
 #[test]

@@ -1,25 +1,18 @@
 //! A file as an answer: whole, or the one range that was asked for, or nothing to whoever has it.
 //!
-//! The bytes are streamed; whoever they belong to has been asked before, and each piece asks again
-//! whether the login is still good. Nothing that is served here is ever run by a browser: the type
-//! is not guessed from the content, and scripts in it would have no rights.
+//! The bytes are streamed; whoever they belong to has been asked before. Nothing that is served
+//! here is ever run by a browser: the type is not guessed from the content, and scripts in it
+//! would have no rights.
 
-use std::io::{self, SeekFrom};
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::io::SeekFrom;
 
 use rocket::http::{Header, Status};
 use rocket::request::{FromRequest, Outcome, Request};
 use rocket::response::{self, Responder, Response};
 use tokio::fs::File;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncSeekExt, ReadBuf, Take};
+use tokio::io::{AsyncReadExt, AsyncSeekExt};
 
-use super::http::{WRITE_BYTES, log_if_internal};
-use crate::app::App;
-use crate::error::Result;
-use crate::model::Session;
-use crate::users::tokens;
+use super::http::WRITE_BYTES;
 
 /// The range that a request asks for and what its client has already, as they were sent.
 #[derive(Clone, Debug, Default)]
@@ -111,16 +104,13 @@ impl Part {
     }
 }
 
-/// Whether there may be another piece.
-type Check = Box<dyn Fn() -> Result<()> + Send>;
-
 /// An open file, ready to be sent.
+#[derive(Debug)]
 pub(crate) struct Download {
     status: Status,
     file: File,
     length: u64,
     headers: Vec<Header<'static>>,
-    check: Check,
 }
 
 impl Download {
@@ -132,7 +122,7 @@ impl Download {
         media_type: &str,
         tag: &str,
         range: Range,
-    ) -> io::Result<Option<Self>> {
+    ) -> std::io::Result<Option<Self>> {
         let etag = format!("\"{tag}\"");
         if range.is_had(&etag) {
             return Ok(Some(Download {
@@ -169,15 +159,7 @@ impl Download {
             file,
             length,
             headers,
-            check: Box::new(|| Ok(())),
         }))
-    }
-
-    /// Cuts it short once the login is over.
-    #[must_use]
-    pub(crate) fn for_login(mut self, app: &Arc<App>, session: Session) -> Self {
-        self.check = Box::new(tokens::watch(app, Some(session)));
-        self
     }
 
     /// Adds a header.
@@ -219,33 +201,9 @@ impl<'r> Responder<'r, 'static> for Download {
             response.header(header);
         }
         response
-            .streamed_body(Watched {
-                bytes: self.file.take(self.length),
-                check: self.check,
-            })
+            .streamed_body(self.file.take(self.length))
             .max_chunk_size(WRITE_BYTES)
             .ok()
-    }
-}
-
-/// A file that is read for as long as it may be. Its length was announced, so that the client sees
-/// that it was cut.
-struct Watched {
-    bytes: Take<File>,
-    check: Check,
-}
-
-impl AsyncRead for Watched {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        into: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if let Err(cause) = (self.check)() {
-            log_if_internal(&cause);
-            return Poll::Ready(Err(io::Error::other(cause)));
-        }
-        Pin::new(&mut self.bytes).poll_read(context, into)
     }
 }
 

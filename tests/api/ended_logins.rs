@@ -1,5 +1,4 @@
-//! What a login has begun does not outlive it: lists and files that are read slowly, frames that
-//! wait.
+//! What a login has begun does not outlive it: lists that are read slowly, frames that wait.
 
 use std::io::Read as _;
 
@@ -7,7 +6,7 @@ use reqwest::Method;
 use reqwest::blocking::Response;
 use serde_json::{Value, json};
 
-use crate::chat8::{Live, Someone, data, text};
+use crate::chat8::{Live, Someone};
 use crate::world::{Reply, World, skips_sqlite_test, wait_for};
 
 /// More than the system keeps for a reader who takes nothing.
@@ -75,23 +74,6 @@ fn a_list_that_is_read_slowly_ends_with_its_login() {
         let bytes = rest.len();
         assert!(bytes < 30 << 20, "{path}: {bytes} bytes came all the same");
     }
-}
-
-#[test]
-fn a_file_that_is_read_slowly_ends_with_its_login() {
-    let world = World::start();
-    let [alice, bob] = ["alice", "bob"].map(|name| Someone::new(&world, name));
-    let stored = data(&alice.upload(&bob, "film.mp4", &vec![b'x'; LETTERS * LETTER_BYTES]));
-    let path = text(&stored["file_url"]);
-    let [mut of_alice, mut of_bob] = [&alice, &bob].map(|reader| open(reader, &path));
-    log_out(&bob);
-    let mut rest = Vec::new();
-    of_bob.read_to_end(&mut rest).expect_err("it is cut");
-    let bytes = rest.len();
-    assert!(bytes < 30 << 20, "{bytes} bytes came all the same");
-    rest.clear();
-    of_alice.read_to_end(&mut rest).expect("all of it");
-    assert_eq!(rest.len(), LETTERS * LETTER_BYTES - 1);
 }
 
 #[test]

@@ -23,8 +23,7 @@ pub(super) async fn avatar(app: &AppState, range: Range, slug: &str) -> Result<D
     Ok(download.with_header("Cache-Control", "public, max-age=31536000, immutable"))
 }
 
-/// A file, for its sender and its receiver, while they are logged in. Browsers save it and never
-/// show it.
+/// A file, for its sender and its receiver. Browsers save it and never show it.
 #[get("/files/<slug>")]
 pub(super) async fn file(
     app: &AppState,
@@ -36,7 +35,6 @@ pub(super) async fn file(
     let (upload, file) = files::open_for(app, Some(session.user), slug).await?;
     let download = answer(&upload, file, range).await?;
     Ok(download
-        .for_login(app, session)
         .attached_as(&upload.file_name)
         .with_header("Cache-Control", "private, no-cache"))
 }

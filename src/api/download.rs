@@ -16,19 +16,19 @@ use super::http::WRITE_BYTES;
 
 /// The range that a request asks for and what its client has already, as they were sent.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Range {
+pub(crate) struct Wanted {
     range: Option<String>,
     if_range: Option<String>,
     if_none_match: Vec<String>,
 }
 
 #[rocket::async_trait]
-impl<'r> FromRequest<'r> for Range {
+impl<'r> FromRequest<'r> for Wanted {
     type Error = std::convert::Infallible;
 
     async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Self::Error> {
         let header = |name| request.headers().get_one(name).map(str::to_owned);
-        Outcome::Success(Range {
+        Outcome::Success(Wanted {
             range: header("Range"),
             if_range: header("If-Range"),
             if_none_match: request
@@ -50,7 +50,7 @@ enum Part {
     Nowhere,
 }
 
-impl Range {
+impl Wanted {
     /// Whether the client has what bears this `etag`, be it by a weak tag (RFC 9110 §13.1.2).
     fn is_had(&self, etag: &str) -> bool {
         let named = self.if_none_match.iter().flat_map(|tags| tags.split(','));
@@ -121,19 +121,18 @@ impl Download {
         size: u64,
         media_type: &str,
         tag: &str,
-        range: Range,
+        wanted: Wanted,
     ) -> std::io::Result<Option<Self>> {
         let etag = format!("\"{tag}\"");
-        if range.is_had(&etag) {
+        if wanted.is_had(&etag) {
             return Ok(Some(Download {
                 status: Status::NotModified,
                 file,
                 length: 0,
                 headers: vec![Header::new("ETag", etag)],
-                check: Box::new(|| Ok(())),
             }));
         }
-        let part = range.part_of(size, &etag);
+        let part = wanted.part_of(size, &etag);
         let mut headers = vec![
             Header::new("Content-Type", media_type.to_owned()),
             Header::new("Accept-Ranges", "bytes"),
@@ -212,11 +211,11 @@ mod tests {
     use super::*;
 
     fn check(range: &str, expected: Part) {
-        let range = Range {
+        let wanted = Wanted {
             range: Some(range.into()),
-            ..Range::default()
+            ..Wanted::default()
         };
-        assert_eq!(range.part_of(100, "\"a\""), expected, "{range:?}");
+        assert_eq!(wanted.part_of(100, "\"a\""), expected, "{wanted:?}");
     }
 
     #[test]
@@ -242,25 +241,25 @@ mod tests {
 
     #[test]
     fn a_range_of_something_else_is_the_whole() {
-        let range = |etag: &str| Range {
+        let wanted = |etag: &str| Wanted {
             range: Some("bytes=0-0".into()),
             if_range: Some(etag.into()),
-            ..Range::default()
+            ..Wanted::default()
         };
-        assert_eq!(range("\"a\"").part_of(100, "\"a\""), Part::Bytes(0, 0));
-        assert_eq!(range("\"b\"").part_of(100, "\"a\""), Part::Whole);
-        assert_eq!(Range::default().part_of(0, "\"a\""), Part::Whole);
+        assert_eq!(wanted("\"a\"").part_of(100, "\"a\""), Part::Bytes(0, 0));
+        assert_eq!(wanted("\"b\"").part_of(100, "\"a\""), Part::Whole);
+        assert_eq!(Wanted::default().part_of(0, "\"a\""), Part::Whole);
     }
 
     #[test]
     fn what_the_client_has_is_told_by_any_of_its_tags() {
         let is_had = |tags: &[&str]| {
             let if_none_match = tags.iter().copied().map(str::to_owned).collect();
-            let range = Range {
+            let wanted = Wanted {
                 if_none_match,
-                ..Range::default()
+                ..Wanted::default()
             };
-            range.is_had("\"a\"")
+            wanted.is_had("\"a\"")
         };
         for tags in [
             &["\"a\""][..],

@@ -4,7 +4,7 @@ use rocket::get;
 use rocket::http::Status;
 
 use super::wording::Failure;
-use crate::api::download::{Download, Range};
+use crate::api::download::{Download, Wanted};
 use crate::api::http::{AppState, Bearer};
 use crate::error::Error;
 use crate::files;
@@ -17,9 +17,13 @@ pub(super) const FILES: &str = "/files/";
 
 /// An avatar, without a login: an `<img>` cannot send a token.
 #[get("/avatars/<slug>")]
-pub(super) async fn avatar(app: &AppState, range: Range, slug: &str) -> Result<Download, Failure> {
+pub(super) async fn avatar(
+    app: &AppState,
+    wanted: Wanted,
+    slug: &str,
+) -> Result<Download, Failure> {
     let (upload, file) = files::open_for(app, None, slug).await?;
-    let download = answer(&upload, file, range).await?;
+    let download = answer(&upload, file, wanted).await?;
     Ok(download.with_header("Cache-Control", "public, max-age=31536000, immutable"))
 }
 
@@ -28,25 +32,29 @@ pub(super) async fn avatar(app: &AppState, range: Range, slug: &str) -> Result<D
 pub(super) async fn file(
     app: &AppState,
     bearer: Bearer,
-    range: Range,
+    wanted: Wanted,
     slug: &str,
 ) -> Result<Download, Failure> {
     let session = bearer.session(app)?;
     let (upload, file) = files::open_for(app, Some(session.user), slug).await?;
-    let download = answer(&upload, file, range).await?;
+    let download = answer(&upload, file, wanted).await?;
     Ok(download
         .attached_as(&upload.file_name)
         .with_header("Cache-Control", "private, no-cache"))
 }
 
-async fn answer(upload: &Upload, file: tokio::fs::File, range: Range) -> Result<Download, Failure> {
+async fn answer(
+    upload: &Upload,
+    file: tokio::fs::File,
+    wanted: Wanted,
+) -> Result<Download, Failure> {
     let size = upload.size_bytes.unsigned_abs();
     // Without the word clients take text for Latin-1.
     let media_type = match upload.media_type.as_str() {
         "text/plain" => "text/plain; charset=utf-8",
         other => other,
     };
-    let download = Download::new(file, size, media_type, &upload.slug, range)
+    let download = Download::new(file, size, media_type, &upload.slug, wanted)
         .await
         .map_err(Error::from)?;
     download.ok_or_else(|| {

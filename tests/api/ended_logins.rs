@@ -6,7 +6,7 @@ use reqwest::Method;
 use reqwest::blocking::Response;
 use serde_json::{Value, json};
 
-use crate::chat8::{Live, Someone};
+use crate::chat8::{Live, Someone, data, text};
 use crate::world::{Reply, World, skips_sqlite_test, wait_for};
 
 /// More than the system keeps for a reader who takes nothing.
@@ -74,6 +74,16 @@ fn a_list_that_is_read_slowly_ends_with_its_login() {
         let bytes = rest.len();
         assert!(bytes < 30 << 20, "{path}: {bytes} bytes came all the same");
     }
+}
+
+#[test]
+fn a_file_that_has_begun_to_come_comes_whole() {
+    let world = World::start();
+    let [alice, bob] = ["alice", "bob"].map(|name| Someone::new(&world, name));
+    let stored = data(&alice.upload(&bob, "film.mp4", &vec![b'x'; LETTERS * LETTER_BYTES]));
+    let file = open(&bob, &text(&stored["file_url"]));
+    log_out(&bob);
+    assert_eq!(rest_of(file).len(), LETTERS * LETTER_BYTES - 1);
 }
 
 #[test]

@@ -88,10 +88,11 @@ impl Outgoing {
         Ok(held)
     }
 
-    /// Waits until there is room for whatever may be made. That comes: slow clients are let go until
-    /// there is.
-    pub(crate) async fn wait_for_room(&self) {
-        while self.held_bytes() > ROOMY_BYTES {
+    /// Waits until there is room for so many bytes, or for whatever may be made if that is less:
+    /// slow clients are let go until there is.
+    pub(crate) async fn wait_for_room(&self, bytes: usize) {
+        let bytes = bytes.min(LARGEST_MADE_BYTES);
+        while self.held_bytes() > ALLOWANCE_BYTES - bytes {
             sleep(LOOK_EVERY).await;
         }
     }
@@ -168,10 +169,10 @@ mod tests {
         let outgoing = Outgoing::default();
         let some = outgoing.hold(ROOMY_BYTES);
         let more = outgoing.hold(UNCOUNTED_BYTES + 1);
-        let waited = timeout(A_MOMENT, outgoing.wait_for_room()).await;
+        let waited = timeout(A_MOMENT, outgoing.wait_for_room(usize::MAX)).await;
         assert!(waited.is_err());
         drop(more);
-        let waited = timeout(A_MOMENT, outgoing.wait_for_room()).await;
+        let waited = timeout(A_MOMENT, outgoing.wait_for_room(usize::MAX)).await;
         assert!(waited.is_ok() && outgoing.make(LARGEST_MADE_BYTES).is_ok());
         drop(some);
         assert_eq!(outgoing.0.load(Ordering::Relaxed), 0);

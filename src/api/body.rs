@@ -167,7 +167,9 @@ async fn take(app: &App, request: &Request<'_>, pieces: u32) -> Result<Taken, Bo
     let pieces = pieces.min(most);
     let room = async {
         // The answer may say all of it back.
-        app.outgoing.wait_for_room().await;
+        app.outgoing
+            .wait_for_room(pieces as usize * BODY_PIECE_BYTES)
+            .await;
         allowance.clone().acquire_many_owned(pieces).await
     };
     match timeout(PATIENCE, room).await {

@@ -95,7 +95,7 @@ impl Listing {
                     drop(piece);
                     // A peer that reads as fast as we write would have this thread to itself.
                     tokio::task::yield_now().await;
-                    its_outgoing.wait_for_room().await;
+                    its_outgoing.wait_for_room(usize::MAX).await;
                     (piece, rest) = next(left).await.map_err(|cause| {
                         log_if_internal(&cause);
                         Gone

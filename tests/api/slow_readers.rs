@@ -26,6 +26,15 @@ fn ask(world: &World, path: &str, headers: &str) -> TcpStream {
     asker
 }
 
+/// Somebody who has begun to read one of bob's messages, and reads no further.
+fn slow_reader(world: &World, id: i64) -> TcpStream {
+    let mut reader = ask(world, &format!("/messages/message/{id}?user_id=bob"), "");
+    let mut begin = [0; 12];
+    reader.read_exact(&mut begin).expect("it begins");
+    assert_eq!(&begin, b"HTTP/1.1 200");
+    reader
+}
+
 /// A world in which bob has one letter that is long to read. The peak of memory is noted from then on.
 fn world_with_a_long_letter() -> (World, i64) {
     let world = World::start();
@@ -103,25 +112,25 @@ fn a_list_that_has_begun_waits_for_room_and_comes_whole() {
     let list = world.request(Method::GET, "/messages/inbox?user_id=carol");
     let list = list.send().expect("the first piece");
     // With them all but 27 MiB are taken, of which the next piece may need 48.
-    let askers: Vec<_> = (0..10)
-        .map(|_| {
-            let path = format!("/messages/message/{id}?user_id=bob");
-            let mut asker = ask(&world, &path, "");
-            let mut begin = [0; 12];
-            asker.read_exact(&mut begin).expect("it begins");
-            assert_eq!(&begin, b"HTTP/1.1 200");
-            asker
-        })
-        .collect();
+    let readers: Vec<_> = (0..10).map(|_| slow_reader(&world, id)).collect();
     let text = std::thread::scope(|scope| {
         let text = scope.spawn(|| list.text());
         std::thread::sleep(Duration::from_secs(1));
-        drop(askers);
+        drop(readers);
         text.join().expect("no panic")
     });
     let text = text.expect("it ends as it should");
     let list: serde_json::Value = serde_json::from_str(&text).expect("a whole list");
     assert_eq!(list["messages"].as_array().map(Vec::len), Some(3));
+}
+
+#[test]
+fn a_large_letter_is_taken_beside_slow_readers() {
+    let (world, id) = world_with_a_long_letter();
+    // More than half of the room is theirs.
+    let _readers: Vec<_> = (0..6).map(|_| slow_reader(&world, id)).collect();
+    let [alice, bob] = ["alice", "bob"].map(|name| world.person(name));
+    alice.send(&bob, &"x".repeat(500_000));
 }
 
 #[test]

@@ -29,13 +29,15 @@ fn parameters(header: &str) -> Vec<(String, String)> {
     let mut rest = header;
     while let Some((_, behind)) = rest.split_once(';') {
         rest = behind;
-        let Some((name, text)) = rest.split_once('=') else {
+        let Some(end) = rest.find([';', '=']) else {
             break;
         };
-        // It has no value: the next one follows.
-        if name.contains(';') {
+        let (name, text) = rest.split_at(end);
+        let Some(text) = text.strip_prefix('=') else {
+            // It has no value: the next one follows.
+            rest = text;
             continue;
-        }
+        };
         let (value, behind) = value_at(text.trim_start());
         rest = behind;
         found.push((name.trim().to_ascii_lowercase(), value));
@@ -123,6 +125,7 @@ mod tests {
         );
         check("filename=\"a.txt", "a.txt");
         check("filename; filename=a.txt", "a.txt");
+        check(&(";".repeat(500_000) + "filename=a.txt"), "a.txt");
         check("name=\"file\"", "");
     }
 

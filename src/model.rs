@@ -77,15 +77,19 @@ impl Instant {
     }
 }
 
-/// A clock that never goes back, so that instants keep the order in which they were asked for.
+/// A clock that never goes back nor stands still, so that instants have the order in which they were
+/// asked for.
 #[derive(Debug, Default)]
 pub struct Clock(AtomicI64);
 
 impl Clock {
-    /// The wall clock's now, or the last instant given out if that is later.
+    /// The wall clock's now, or the next instant after the last that was given out if that is later.
     pub fn tick(&self) -> Instant {
-        let now = Instant::now();
-        Instant(self.0.fetch_max(now.0, Ordering::Relaxed).max(now.0))
+        let now = Instant::now().0;
+        let next = |last: i64| now.max(last + 1);
+        let order = Ordering::Relaxed;
+        let last = self.0.fetch_update(order, order, |last| Some(next(last)));
+        Instant(next(last.unwrap_or_else(|last| last)))
     }
 
     /// Gives out nothing earlier than this from now on.
@@ -338,10 +342,11 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_never_goes_back() {
+    fn a_clock_never_goes_back_nor_stands_still() {
         let clock = Clock::default();
         let future = Instant::now().plus_secs(60);
         clock.not_before(future);
-        assert!(clock.tick() >= future);
+        let (first, second) = (clock.tick(), clock.tick());
+        assert!(future < first && first < second);
     }
 }

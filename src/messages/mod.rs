@@ -170,17 +170,23 @@ fn announce(app: &App, message: &Arc<Message>, sender: String, room: String) {
 ///
 /// Errors: [`Error::UnknownMessage`], [`Error::Forbidden`], [`Error::TooLarge`], [`Error::Invalid`],
 /// also where the content is the address of an upload, which is found by it alone.
-pub async fn replace(app: &App, user: UserId, id: MessageId, content: String) -> Result<Instant> {
+pub async fn replace(
+    app: &Arc<App>,
+    user: UserId,
+    id: MessageId,
+    content: String,
+) -> Result<Instant> {
     check_content(&content, app.config.max_content_bytes)?;
     check_may(app, user, Action::Replace, id)?;
     if app.db.read(|conn| files::is_handed_over(conn, id))? {
         let problem = "cannot be replaced: it is the address of a file; send another message";
         return Err(Error::invalid("content", problem));
     }
-    let edited_at = app.clock.tick();
+    let its_app = app.clone();
     app.db
         .write(move |conn| {
             may_change(conn, user, Action::Replace, id)?;
+            let edited_at = its_app.clock.tick();
             diesel::update(messages::table.find(id))
                 .set((
                     messages::content.eq(&content),

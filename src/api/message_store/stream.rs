@@ -74,6 +74,7 @@ pub(super) fn stream(
     last_seen: LastEventId,
 ) -> Result<Events, Failure> {
     let user_id = stated_user(user_id)?;
+    let token = token.filter(|token| !token.is_empty() || caller.token.is_none());
     if caller.token.is_some() && token.is_some() {
         caller.acting_as(app, user_id)?;
     }
@@ -175,12 +176,16 @@ async fn tell(
 struct Shown(HashMap<MessageId, Instant>);
 
 impl Shown {
+    /// Of what was granted before, the event has come.
+    fn begin() -> Instant {
+        Instant::now().plus_secs(-TOLD_WITHIN_SECS)
+    }
+
     fn note(&mut self, rows: &[Received]) {
-        let begin = Instant::now().plus_secs(-TOLD_WITHIN_SECS);
+        let begin = Shown::begin();
         let granted = rows.iter().filter(|row| row.shared.is_some());
         let granted = granted.map(|row| (row.id, row.granted_at));
         self.0.extend(granted.filter(|(_, at)| *at > begin));
-        self.0.retain(|_, at| *at > begin);
     }
 
     /// Whether an event tells of a grant that is among them, or of one that this has replaced.
@@ -193,6 +198,8 @@ impl Shown {
         else {
             return false;
         };
+        let begin = Shown::begin();
+        self.0.retain(|_, at| *at > begin);
         let Some(at) = self.0.get(message).copied() else {
             return false;
         };

@@ -175,8 +175,7 @@ impl Channel {
         }
     }
 
-    /// Whether those on it hear who comes and goes. Telling the others would fill their queues
-    /// with what no client of theirs is shown.
+    /// Whether those on it hear who comes and goes.
     pub(super) fn tells_who_comes(self) -> bool {
         self == Channel::SecureIm
     }

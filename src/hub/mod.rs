@@ -134,7 +134,7 @@ impl Hub {
     /// To every subscription of a user that hears such events; of their relay sockets, to the newest
     /// alone.
     pub fn to_user(&self, user: UserId, event: Event) {
-        self.listeners().deliver_to(user, &Arc::new(event));
+        self.to_each([(user, event)]);
     }
 
     /// Each of these to its user, as [`Hub::to_user`], in one go. What nobody hears costs a look-up.

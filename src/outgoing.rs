@@ -22,7 +22,7 @@ const ALLOWANCE_BYTES: usize = 256 << 20;
 /// A control character takes six bytes in JSON.
 pub(crate) const MOST_JSON_BYTES_PER_BYTE: usize = 6;
 /// No answer counts for more than this while it is made.
-const LARGEST_MADE_BYTES: usize = ALLOWANCE_BYTES / 2;
+pub(crate) const LARGEST_MADE_BYTES: usize = ALLOWANCE_BYTES / 2;
 /// Up to here there is room for whatever may be made. Beyond it slow clients lose theirs.
 const ROOMY_BYTES: usize = ALLOWANCE_BYTES - LARGEST_MADE_BYTES;
 /// How long any client may take for an answer, and how much longer for each 64 KiB of it, once
@@ -169,10 +169,10 @@ mod tests {
         let outgoing = Outgoing::default();
         let some = outgoing.hold(ROOMY_BYTES);
         let more = outgoing.hold(UNCOUNTED_BYTES + 1);
-        let waited = timeout(A_MOMENT, outgoing.wait_for_room(usize::MAX)).await;
+        let waited = timeout(A_MOMENT, outgoing.wait_for_room(LARGEST_MADE_BYTES)).await;
         assert!(waited.is_err());
         drop(more);
-        let waited = timeout(A_MOMENT, outgoing.wait_for_room(usize::MAX)).await;
+        let waited = timeout(A_MOMENT, outgoing.wait_for_room(LARGEST_MADE_BYTES)).await;
         assert!(waited.is_ok() && outgoing.make(LARGEST_MADE_BYTES).is_ok());
         drop(some);
         assert_eq!(outgoing.0.load(Ordering::Relaxed), 0);

@@ -17,7 +17,7 @@ use crate::app::App;
 use crate::error::Result;
 use crate::messages::lists::Chunk;
 use crate::model::Session;
-use crate::outgoing::{MOST_JSON_BYTES_PER_BYTE, Outgoing};
+use crate::outgoing::{LARGEST_MADE_BYTES, MOST_JSON_BYTES_PER_BYTE, Outgoing};
 use crate::users::tokens;
 
 /// A piece, and what is left to be written behind it, if anything is.
@@ -95,7 +95,7 @@ impl Listing {
                     drop(piece);
                     // A peer that reads as fast as we write would have this thread to itself.
                     tokio::task::yield_now().await;
-                    its_outgoing.wait_for_room(usize::MAX).await;
+                    its_outgoing.wait_for_room(LARGEST_MADE_BYTES).await;
                     (piece, rest) = next(left).await.map_err(|cause| {
                         log_if_internal(&cause);
                         Gone

@@ -49,7 +49,7 @@ const MOST_UNFINISHED_BYTES: usize = 16 << 10;
 const CONTROL_HEAD_BYTES: usize = 6;
 
 /// One open socket.
-pub(crate) type Socket = WebSocketStream<Connection<IoStream>>;
+type Socket = WebSocketStream<Connection<IoStream>>;
 
 /// Begins to listen for a session's user, for as long as that session lives. To be called before
 /// the handshake is answered: what happens right after it must not be missed.
